@@ -1,0 +1,118 @@
+# fanoutd. `make help` lists what there is to make.
+#
+# One Makefile, no lists of files: a folder's sources are what is in it. Everything that is built goes to
+# build/VARIANT/, laid out as it will be installed (bin, libexec/fanoutd, lib/fanoutd/plugins), so that the binaries
+# find each other in both places.
+
+VARIANT ?= release
+BUILD   ?= build
+PREFIX  ?= /usr/local
+B       := $(BUILD)/$(VARIANT)
+
+VERSION := 0.1.0
+PKGS    := libcurl libcrypto libcjson libconfig libmicrohttpd sqlite3 expat zlib
+PKGS_TEST := cmocka
+
+CFLAGS ?= -O2 -g
+WARN   := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wformat=2
+WERROR ?= $(if $(CI),-Werror)
+
+HARDEN_C := -fPIE -fstack-protector-strong -D_FORTIFY_SOURCE=2
+HARDEN_L := -pie -Wl,-z,relro -Wl,-z,now
+OPT_release := $(HARDEN_C)
+LD_release  := $(HARDEN_L)
+OPT_debug   := -O0
+OPT_asan    := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+LD_asan     := -fsanitize=address,undefined
+OPT_tsan    := -O1 -fsanitize=thread -fno-omit-frame-pointer
+LD_tsan     := -fsanitize=thread
+OPT_cov     := -O0 --coverage
+LD_cov      := --coverage
+ifeq ($(origin OPT_$(VARIANT)),undefined)
+$(error VARIANT=$(VARIANT) is none of release, debug, asan, tsan, cov)
+endif
+
+# Nothing below may fail only because pkg-config's packages are missing: `make demo` and `make test` install them first.
+pkg_cflags = $(shell pkg-config --cflags $(PKGS) $(PKGS_TEST) 2>/dev/null)
+pkg_libs  := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
+
+all_cflags = -std=gnu11 -D_GNU_SOURCE $(WARN) $(WERROR) -pthread -fvisibility=hidden -Isrc -Isrc/handler -Itests \
+             -DFANOUT_VERSION='"$(VERSION)"' -MMD -MP $(pkg_cflags) $(CFLAGS) $(OPT_$(VARIANT)) $(CPPFLAGS)
+all_ldflags = -pthread -Wl,--as-needed $(LDFLAGS) $(LD_$(VARIANT))
+
+# ---- what is built -------------------------------------------------------------------------------------------------
+# A program is src/FOLDER/main.c and the archive of everything else; the linker takes what main needs and no more
+# (`make check-layers` says which folder may need which).
+program_fanoutd        := supervisor
+program_fanout-worker  := worker
+program_fanout-replayd := replay
+program_fanoutctl      := ctl
+program_fanout-local   := local
+PROGRAMS := $(foreach p,fanoutd fanout-worker fanout-replayd fanoutctl fanout-local,\
+              $(if $(wildcard src/$(program_$(p))/main.c),$(p)))
+bin_of    = $(B)/$(if $(filter fanout-worker,$(1)),libexec/fanoutd,bin)/$(1)
+BINS     := $(foreach p,$(PROGRAMS),$(call bin_of,$(p)))
+
+LIB_SRC  := $(filter-out %/main.c,$(wildcard src/*/*.c))
+LIB_OBJ  := $(LIB_SRC:%.c=$(B)/obj/%.o)
+LIB      := $(B)/obj/libfanout.a
+PLUGINS  := $(patsubst plugins/%.c,$(B)/lib/fanoutd/plugins/%.so,$(wildcard plugins/*.c))
+
+TESTLIB_OBJ := $(patsubst %.c,$(B)/obj/%.o,$(wildcard tests/lib/*.c))
+tests_in  = $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/$(1)/test_*.c))
+UNIT     := $(call tests_in,unit)
+PROCESS  := $(call tests_in,process)
+INTEROP  := $(call tests_in,interop)
+ABI      := $(call tests_in,abi)
+TESTS    := $(UNIT) $(ABI) $(PROCESS) $(INTEROP)
+TESTPLUGINS := $(patsubst tests/%.c,$(B)/tests/%.so,$(wildcard tests/plugins/*.c))
+BENCHES  := $(patsubst tests/bench/%.c,$(B)/tests/bench/%,$(wildcard tests/bench/bench_*.c))
+
+.PHONY: all
+all: $(BINS) $(PLUGINS)
+
+define link_program
+$(call bin_of,$(1)): $(B)/obj/src/$(program_$(1))/main.o $(LIB)
+	@mkdir -p $$(@D)
+	$$(CC) $$(all_ldflags) -rdynamic -o $$@ $$< $(LIB) $(pkg_libs) -ldl
+endef
+$(foreach p,$(PROGRAMS),$(eval $(call link_program,$(p))))
+
+$(LIB): $(LIB_OBJ)
+	@mkdir -p $(@D); rm -f $@
+	$(AR) rcsT $@ $^
+
+$(B)/obj/%.o: %.c $(B)/.flags
+	@mkdir -p $(@D)
+	$(CC) $(all_cflags) -c -o $@ $<
+
+# A plugin gets the handler header and nothing else of ours; -z defs proves that it needs nothing of the host. (The
+# sanitizers' own symbols come from the host, so it is left out there.)
+plugin_cflags = -std=gnu11 -D_GNU_SOURCE $(WARN) $(WERROR) -pthread -fPIC -fvisibility=hidden -Isrc/handler -MMD -MP \
+                $(CFLAGS) $(filter-out -fPIE,$(OPT_$(VARIANT))) $(CPPFLAGS)
+plugin_ldflags = -shared -pthread $(LDFLAGS) $(filter-out -pie,$(LD_$(VARIANT))) \
+                 $(if $(filter asan tsan,$(VARIANT)),,-Wl$(,)-z$(,)defs)
+, := ,
+$(B)/lib/fanoutd/plugins/%.so: plugins/%.c $(B)/.flags
+	@mkdir -p $(@D)
+	$(CC) $(plugin_cflags) $(plugin_ldflags) -o $@ $<
+$(B)/tests/plugins/%.so: tests/plugins/%.c $(B)/.flags
+	@mkdir -p $(@D)
+	$(CC) $(plugin_cflags) $(plugin_ldflags) -o $@ $<
+
+$(B)/tests/%: tests/%.c $(TESTLIB_OBJ) $(LIB) $(B)/.flags
+	@mkdir -p $(@D)
+	$(CC) $(all_cflags) $(all_ldflags) -rdynamic -o $@ $< $(TESTLIB_OBJ) $(LIB) $(pkg_libs) -lcmocka -lm -ldl
+
+# Rebuild when the flags change, not only when the files do.
+$(B)/.flags: FORCE
+	@mkdir -p $(@D); echo '$(CC) $(all_cflags) $(all_ldflags)' | cmp -s - $@ || \
+	  echo '$(CC) $(all_cflags) $(all_ldflags)' > $@
+.PHONY: FORCE
+FORCE:
+
+.PHONY: clean
+clean:
+	rm -rf $(BUILD)
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

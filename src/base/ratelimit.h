@@ -1,0 +1,26 @@
+/* ratelimit: a token bucket over a clock that is passed in.
+ *
+ * Used for log lines that repeat, for sends per second, for retries. One owner. */
+#ifndef FANOUT_BASE_RATELIMIT_H
+#define FANOUT_BASE_RATELIMIT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct ratelimit {
+    double  per_s;       /* tokens gained each second */
+    double  burst;       /* the bucket's size */
+    double  tokens;
+    int64_t filled_at_ms;
+};
+
+/* Starts full. */
+void ratelimit_init(struct ratelimit *r, double per_s, double burst, int64_t now_ms);
+
+/* Takes n tokens if they are there. */
+bool ratelimit_take(struct ratelimit *r, double n, int64_t now_ms);
+
+/* Milliseconds until n tokens will be there (0: now), rounded up; n > burst counts as burst. */
+int64_t ratelimit_wait_ms(struct ratelimit *r, double n, int64_t now_ms);
+
+#endif

@@ -1,0 +1,200 @@
+/* fanout/handler.h - how a handler plugin and fanoutd talk to each other.
+ *
+ * The only header a plugin includes. It needs libc's headers alone, compiles as C99 and as C++20, and a plugin needs no
+ * symbol of the host: link it with -Wl,-z,defs. A whole handler:
+ *
+ *     #include <fanout/handler.h>
+ *     #include <stdio.h>
+ *
+ *     static int32_t
+ *     print(void *plugin, void *thread, struct handler_call *call, const struct handler_message *m)
+ *     {
+ *         printf("%s: %.*s\n", m->id, (int)m->body_len, m->body);
+ *         return HANDLER_DONE;
+ *     }
+ *     HANDLER_DEFINE(.name = "print", .version = "1", .handle = print);
+ *
+ * Compatibility. The major version is in the entry symbol (handler_v1); a breaking change makes a new symbol. Within a
+ * major, structs only ever grow at their end, and each starts with its size: a host reads no more of the plugin's
+ * tables than their size says, and a plugin asks HANDLER_HAS before it uses a field that came later.
+ *
+ * Threads. open and close run once per worker process, on its main thread, before the first and after the last of all
+ * other calls. Each handler thread calls thread_open once, then handle or handle_batch any number of times, then
+ * thread_close; different threads call at the same time. What a plugin shares between threads it must guard itself.
+ *
+ * Delivery is at least once: the same message can come again, here or on another host, and two copies can be handled at
+ * the same time. Handlers should be idempotent; message ids and the ids of the events inside are there for that. */
+#ifndef FANOUT_HANDLER_H
+#define FANOUT_HANDLER_H
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define HANDLER_ABI_MAJOR 1
+
+/* True when the peer's struct *p reaches far enough to hold field f. */
+#define HANDLER_HAS(p, f) \
+    ((p)->size >= (uint32_t)((const char *)(&(p)->f + 1) - (const char *)(p)))
+
+/* What becomes of a message. Zero is no verdict on purpose: a value nobody set is never taken for success. */
+enum {
+    HANDLER_UNSET  = 0,   /* from handle_batch: "what I did not settle, I forgot": a contract violation, retried */
+    HANDLER_DONE   = 1,   /* handled: delete it from the queue */
+    HANDLER_RETRY  = 2,   /* not now: deliver it again after the consumer's backoff, or the delay given to settle */
+    HANDLER_REJECT = 3    /* never: move it to the dead-letter queue with the reason given to settle */
+};
+
+/* Log levels (syslog's numbers). */
+enum { HANDLER_LOG_ERROR = 3, HANDLER_LOG_WARN = 4, HANDLER_LOG_INFO = 6, HANDLER_LOG_DEBUG = 7 };
+
+/* Errors the host's functions return. */
+enum {
+    HANDLER_OK        = 0,
+    HANDLER_E_INDEX   = -1,   /* no message of that index in this batch */
+    HANDLER_E_SETTLED = -2,   /* it was settled before; the first verdict stands */
+    HANDLER_E_VERDICT = -3,   /* no such verdict */
+    HANDLER_E_LOST    = -4    /* the lease is over: the message is no longer ours to decide about */
+};
+
+/* One handler call in progress. Valid until handle or handle_batch returns; the functions that take it may be called
+ * from the calling thread only. */
+struct handler_call;
+
+/* One message. All pointers are borrowed and valid until the call returns. */
+struct handler_message {
+    uint32_t    size;
+    uint32_t    receive_count;    /* SQS's ApproximateReceiveCount, of every host; 1 at the first delivery */
+    const char *id;               /* SQS message id, NUL-terminated */
+    const char *queue;            /* the queue's name */
+    const char *group;            /* MessageGroupId, or NULL */
+    const char *body;             /* body_len bytes and a NUL behind them */
+    size_t      body_len;
+    int64_t     sent_at_ms;       /* when it was sent to the queue, ms since 1970 */
+    int64_t     received_at_ms;   /* when this worker received it, ms since 1970 */
+};
+
+/* The messages of one handle_batch call; messages[i] is the message of index i. */
+struct handler_batch {
+    uint32_t size;
+    uint32_t count;               /* 1 .. the consumer's batch.size */
+    const struct handler_message *const *messages;
+};
+
+/* Host -> plugin. Valid from open until the process ends. Unless said otherwise: any thread of a handler call. */
+struct handler_host {
+    uint32_t size;
+
+    /* Writes one line to the worker's log with the consumer and, when call is not NULL, the message ids. Never blocks.
+     * Any thread. text: UTF-8 without a newline at its end; longer than 4,000 bytes is cut. */
+    void (*log)(struct handler_call *call, int32_t level, const char *text);
+
+    /* Decides message `index` (0 in handle) now, while the call goes on: a done is deleted at once. delay_ms counts for
+     * HANDLER_RETRY: how long the message stays away, 0 .. 43,200,000; negative: the consumer's backoff. reason counts
+     * for HANDLER_RETRY and HANDLER_REJECT: one line for the log and the dead letter, copied; may be NULL.
+     * Returns 0 or HANDLER_E_INDEX, _SETTLED, _VERDICT (contract violations, counted) or _LOST. */
+    int32_t (*settle)(struct handler_call *call, uint32_t index, int32_t verdict, int64_t delay_ms, const char *reason);
+
+    /* Milliseconds until the earliest lease of the call's unsettled messages ends if it is not extended any more. The
+     * host extends leases by itself; this is for handlers that cannot be interrupted. */
+    int64_t (*remaining_ms)(struct handler_call *call);
+
+    /* Asks that the leases of the call's unsettled messages reach at least more_ms from now. Returns 0 at once (the
+     * extension goes out in the background) or HANDLER_E_LOST. */
+    int32_t (*extend)(struct handler_call *call, int64_t more_ms);
+
+    /* 1 when the worker is draining: long work should stop at its next safe point and return HANDLER_RETRY. */
+    int32_t (*stopping)(struct handler_call *call);
+
+    /* The value of an option declared in the plugin's table: the configured one, or the default; never NULL for a
+     * declared name, NULL for any other. Only inside open; the string lives until close has returned. */
+    const char *(*option)(const char *name);
+
+    /* A table of further functions by its versioned name, or NULL when this host has none of that name. */
+    const void *(*extension)(const char *id);
+};
+
+/* One option. The host checks configured values against `type` before open is called and refuses names that no option
+ * has. */
+struct handler_option {
+    const char *name;
+    const char *type;   /* "string", "int", "number" or "bool" ("true"/"false") */
+    const char *def;    /* the default as text; NULL: the option must be configured */
+    const char *help;   /* one sentence */
+};
+
+/* Plugin -> host: a static const table. Exactly one of handle and handle_batch must be set; everything else except
+ * name and version may be NULL. */
+struct handler {
+    uint32_t    size;
+    uint32_t    abi_major;   /* HANDLER_ABI_MAJOR */
+    const char *name;        /* lower-case letters, digits, '-' and '_' */
+    const char *version;
+    const char *help;        /* one line on what it does */
+    const struct handler_option *options;   /* ends with an entry whose name is NULL */
+
+    /* One message. Returns HANDLER_DONE, _RETRY or _REJECT, the verdict unless settle was called before; any other
+     * value is a contract violation and the message is retried. */
+    int32_t (*handle)(void *plugin, void *thread, struct handler_call *call, const struct handler_message *message);
+
+    /* Many messages, settled one by one with host->settle. The returned verdict goes to those that were not;
+     * HANDLER_UNSET says that all were. */
+    int32_t (*handle_batch)(void *plugin, void *thread, struct handler_call *call, const struct handler_batch *batch);
+
+    /* Returns 0 and may set *plugin; non-zero refuses to start (log the reason first). */
+    int32_t (*open)(const struct handler_host *host, void **plugin);
+    void    (*close)(void *plugin);
+
+    /* Once per handler thread; *thread is handed to its calls. Non-zero refuses to start. */
+    int32_t (*thread_open)(void *plugin, void **thread);
+    void    (*thread_close)(void *plugin, void *thread);
+};
+
+/* The entry point: a function of this name and type. HANDLER_DEFINE writes it. */
+#define HANDLER_ENTRY "handler_v1"
+typedef const struct handler *handler_entry_fn(void);
+
+#ifdef __cplusplus
+#define HANDLER_EXPORT extern "C" __attribute__((visibility("default")))
+#else
+#define HANDLER_EXPORT __attribute__((visibility("default")))
+#endif
+
+/* HANDLER_DEFINE(.name = "...", .version = "...", .handle = ...); in C99 and C++20, fields in the struct's order. */
+#define HANDLER_DEFINE(...)                                                                                            \
+    HANDLER_EXPORT const struct handler *handler_v1(void);                                                             \
+    HANDLER_EXPORT const struct handler *handler_v1(void)                                                              \
+    {                                                                                                                  \
+        static const struct handler handler_table = {                                                                  \
+            .size = sizeof(struct handler), .abi_major = HANDLER_ABI_MAJOR, __VA_ARGS__};                              \
+        return &handler_table;                                                                                         \
+    }                                                                                                                  \
+    extern int handler_needs_a_semicolon
+
+/* host->log with printf formatting, cut at 1,023 bytes. */
+static inline
+#if defined(__GNUC__)
+    __attribute__((format(printf, 4, 5), unused))
+#endif
+    void
+    handler_logf(const struct handler_host *host, struct handler_call *call, int32_t level, const char *format, ...)
+{
+    char    text[1024];
+    va_list ap;
+    va_start(ap, format);
+    vsnprintf(text, sizeof text, format, ap);
+    va_end(ap);
+    host->log(call, level, text);
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
