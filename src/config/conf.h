@@ -1,6 +1,6 @@
-/* config: what fanoutd is told, checked before anything acts on it.
+/* conf: what fanoutd is told, checked before anything acts on it.
  *
- * One option table (config_options) names every option once: path, type, default, range, help, whether a reload can
+ * One option table (conf_options) names every option once: path, type, default, range, help, whether a reload can
  * change it. From it come parsing (libconfig syntax), defaults, checks, --print-config, conf/fanoutd.conf and the
  * README's table. The supervisor reads the file; a worker gets its part of the printed, fully expanded configuration
  * through a sealed memfd and reads it with the same code.
@@ -14,8 +14,8 @@
  *         { name = "orders"; queue = "durable-fanout-queue"; plugin = "jsonl";
  *           options = { path = "/var/log/orders.ndjson"; }; batch = { size = 100; window_ms = 200; }; }
  *     ); */
-#ifndef FANOUT_CONFIG_H
-#define FANOUT_CONFIG_H
+#ifndef FANOUT_CONF_H
+#define FANOUT_CONF_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -28,12 +28,12 @@
 #include "base/slice.h"
 
 /* A name and a value of a plugin's own options, as text; checked against the plugin's table when it is loaded. */
-struct config_pair {
+struct conf_pair {
     const char *name;
     const char *value;
 };
 
-struct config_consumer {
+struct conf_consumer {
     const char *name;                /* [a-z0-9-]{1,40}, unique */
     const char *queue;               /* a queue's name or its URL */
     const char *plugin;              /* a path with a '/', or a name looked up as PLUGIN_DIR/NAME.so */
@@ -50,11 +50,11 @@ struct config_consumer {
         int base_ms;                 /* ceiling of the first retry's delay */
         int cap_ms;                  /* ceiling of any */
     } retry;
-    struct config_pair *options;     /* the plugin's */
-    size_t              n_options;
+    struct conf_pair *options;       /* the plugin's */
+    size_t            n_options;
 };
 
-struct config {
+struct conf {
     struct arena arena;              /* owns everything below */
     struct {
         enum log_level  level;
@@ -72,46 +72,46 @@ struct config {
     } admin;
     int         drain_timeout_s;
     const char *plugin_dir;          /* "": lib/fanoutd/plugins beside the binaries */
-    struct config_consumer *consumers;
-    size_t                  n_consumers;   /* >= 1 */
+    struct conf_consumer *consumers;
+    size_t                n_consumers;   /* >= 1 */
 };
 
-enum config_type { CONFIG_STRING, CONFIG_INT, CONFIG_BOOL, CONFIG_ENUM };
+enum conf_type { CONF_STRING, CONF_INT, CONF_BOOL, CONF_ENUM };
 
 /* One line of the table. */
-struct config_option {
+struct conf_option {
     const char      *path;           /* "log.level", "consumers.batch.size" */
-    enum config_type type;
+    enum conf_type   type;
     const char      *def;            /* as text; NULL: must be given */
-    int64_t          min, max;       /* CONFIG_INT; for strings the length */
-    const char      *choices;        /* CONFIG_ENUM: "error|warn|info|debug" */
+    int64_t          min, max;       /* CONF_INT; for strings the length */
+    const char      *choices;        /* CONF_ENUM: "error|warn|info|debug" */
     const char      *unit;           /* "s", "ms", "" */
     const char      *help;
     bool             reloadable;     /* HUP applies it (consumers' options: by replacing their workers) */
-    size_t           offset;         /* of the field in struct config or struct config_consumer */
+    size_t           offset;         /* of the field in struct conf or struct conf_consumer */
 };
-extern const struct config_option config_options[];   /* ends with path NULL */
+extern const struct conf_option conf_options[];   /* ends with path NULL */
 
 /* All problems of a configuration, one line each: "conf/x.conf:12: consumers[0].threads: 0 is out of range, 1 to 256". */
-struct config_problems {
+struct conf_problems {
     struct buf text;
     size_t     count;
 };
 
 /* Reads FILE (or text, for a worker: `name` is what errors call it). On ERR_INVALID, *problems has a line for each
- * problem, and e the first. The caller destroys the configuration with config_destroy and problems->text with
+ * problem, and e the first. The caller destroys the configuration with conf_destroy and problems->text with
  * buf_clean_up. problems may be NULL. */
-int  config_read_file(const char *path, struct config **ret_config, struct config_problems *problems, struct err *e);
-int  config_read_text(const char *name, struct slice text, struct config **ret_config, struct config_problems *problems,
-                      struct err *e);
-void config_destroy(struct config *c);   /* NULL is fine */
+int  conf_read_file(const char *path, struct conf **ret_conf, struct conf_problems *problems, struct err *e);
+int  conf_read_text(const char *name, struct slice text, struct conf **ret_conf, struct conf_problems *problems,
+                    struct err *e);
+void conf_destroy(struct conf *c);   /* NULL is fine */
 
-/* Prints every option with its effective value, in the syntax config_read_text reads. only: just this consumer (for a
+/* Prints every option with its effective value, in the syntax conf_read_text reads. only: just this consumer (for a
  * worker); NULL: all. */
-void config_print(const struct config *c, const struct config_consumer *only, struct buf *out);
+void conf_print(const struct conf *c, const struct conf_consumer *only, struct buf *out);
 
-/* The commented example file and the README's table, made from config_options. */
-void config_print_example(struct buf *out);
-void config_print_markdown(struct buf *out);
+/* The commented example file and the README's table, made from conf_options. */
+void conf_print_example(struct buf *out);
+void conf_print_markdown(struct buf *out);
 
 #endif
