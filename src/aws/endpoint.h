@@ -1,0 +1,24 @@
+/* endpoint: where a service is, and in which region.
+ *
+ * Order of a URL: the argument, AWS_ENDPOINT_URL_<SERVICE> (SQS, S3, EVENTBRIDGE, STS), AWS_ENDPOINT_URL, the profile's
+ * services section, the profile's endpoint_url (the environment and the files are ignored under
+ * AWS_IGNORE_CONFIGURED_ENDPOINT_URLS=true), AWS's own host of the region's partition. */
+#ifndef FANOUT_AWS_ENDPOINT_H
+#define FANOUT_AWS_ENDPOINT_H
+
+#include "aws/aws.h"
+#include "base/buf.h"
+#include "base/err.h"
+
+struct endpoint {
+    char url[512];             /* scheme://host[:port][/path], no slash at the end */
+    char signing_name[16];     /* "sqs", "s3", "events", "sts" */
+    char region[64];
+    bool custom;               /* not AWS's own: S3 is addressed by path */
+};
+
+/* region, profile, endpoint_url as in struct aws_client_options. ERR_INVALID: no region, or a URL that is none. */
+int endpoint_resolve(enum aws_service service, const char *region, const char *profile, const char *endpoint_url,
+                     struct endpoint *ret_endpoint, struct err *e);
+
+#endif

@@ -1,0 +1,85 @@
+/* sigv4: AWS Signature Version 4, for signing requests and for verifying them.
+ *
+ * Written by hand over OpenSSL's HMAC, because libcurl's own signer (7.88) neither canonicalises the query nor encodes
+ * the path (FACTS.md, 7). Pure: no clock, no I/O, no globals. The client signs with it and fanout-local verifies with
+ * it; the test suite is AWS's own (aws-c-auth). */
+#ifndef FANOUT_AWS_SIGV4_H
+#define FANOUT_AWS_SIGV4_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/slice.h"
+
+struct sigv4_header {
+    struct slice name;      /* any case */
+    struct slice value;     /* untrimmed; may hold folded lines */
+};
+
+struct sigv4_credentials {
+    struct slice access_key_id;
+    struct slice secret_access_key;
+    struct slice session_token;      /* empty: none */
+};
+
+/* A request as it goes over the wire. */
+struct sigv4_request {
+    struct slice method;
+    struct slice path;               /* as sent, percent-encoded, without the query; empty means "/" */
+    struct slice query;              /* as sent, without '?' */
+    const struct sigv4_header *headers;   /* to be signed: must include host; see sigv4_header_is_signed */
+    size_t       n_headers;
+    struct slice payload_hash;       /* lower-case hex SHA-256, or "UNSIGNED-PAYLOAD", "STREAMING-..." */
+};
+
+struct sigv4_scope {
+    struct slice region;             /* "us-east-1" */
+    struct slice service;            /* "sqs" */
+    int64_t      wall_ms;            /* time of signing */
+    bool         normalize_path;     /* remove dot segments and double slashes (not for S3) */
+    bool         encode_path_twice;  /* encode the encoded path again (not for S3) */
+};
+
+/* The derived key of a day, region, service and secret: kept between calls so that four HMACs are saved each time.
+ * Zero it to begin; wipe it with sigv4_key_clean_up. Owned by one thread. */
+struct sigv4_key {
+    uint8_t key[32];
+    uint8_t identity[32];            /* digest of what key was derived from; all zero: none */
+};
+void sigv4_key_clean_up(struct sigv4_key *key);
+
+/* False for the headers that proxies and clients change on the way (FACTS.md, 4). */
+bool sigv4_header_is_signed(struct slice name);
+
+/* The intermediate texts, for tests and for error messages that show what was signed. signed_headers may be NULL. */
+int sigv4_canonical_request(const struct sigv4_request *request, const struct sigv4_scope *scope, struct buf *out,
+                            struct buf *signed_headers, struct err *e);
+void sigv4_string_to_sign(const struct sigv4_scope *scope, struct slice canonical_request, struct buf *out);
+
+/* Signs with headers: writes the value of the Authorization header. The request's headers must hold host and x-amz-date
+ * (clock_format_basic of scope->wall_ms), and x-amz-security-token when there is a session token. key: the cache. */
+int sigv4_authorization(const struct sigv4_request *request, const struct sigv4_scope *scope,
+                        const struct sigv4_credentials *credentials, struct sigv4_key *key, struct buf *out, struct err *e);
+
+/* Signs with the query (a presigned URL): writes the whole query string, X-Amz-Signature last. The session token is
+ * signed unless token_after, which appends it unsigned. */
+int sigv4_presign(const struct sigv4_request *request, const struct sigv4_scope *scope,
+                  const struct sigv4_credentials *credentials, int64_t expires_s, bool token_after, struct buf *out,
+                  struct err *e);
+
+/* The signature alone, 64 hex digits and a NUL; what verifying compares. */
+void sigv4_signature(const struct sigv4_scope *scope, struct slice secret_access_key, struct slice string_to_sign,
+                     struct sigv4_key *key, char out[65]);
+
+/* An Authorization header taken apart (slices into it): ERR_INVALID when it is no AWS4-HMAC-SHA256 header. */
+struct sigv4_authorization_parts {
+    struct slice access_key_id, date, region, service;   /* of Credential=AKID/20261120/us-east-1/sqs/aws4_request */
+    struct slice signed_headers;                         /* "host;x-amz-date" */
+    struct slice signature;
+};
+int sigv4_parse_authorization(struct slice header, struct sigv4_authorization_parts *ret_parts, struct err *e);
+
+#endif

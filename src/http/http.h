@@ -1,0 +1,109 @@
+/* http: many HTTP requests in flight from one thread, over one curl_multi handle.
+ *
+ * Every program's HTTP client, and its event loop: http_engine_run fires due timers, moves bytes, and calls the
+ * callbacks of what completed. One thread owns an engine and everything submitted to it; only http_engine_wakeup may be
+ * called from elsewhere. The engine keeps connections open and reuses them, speaks HTTP/1.1, verifies TLS against the
+ * system's store (or ca_file), honours the proxy variables of the environment, never sends Expect, and gives every
+ * handle CURLOPT_QUICK_EXIT, so that an unanswering resolver cannot block the loop. */
+#ifndef FANOUT_HTTP_H
+#define FANOUT_HTTP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/slice.h"
+#include "base/timers.h"
+
+struct http_engine;
+struct http_call;
+
+struct http_engine_options {
+    const char *user_agent;          /* NULL: "fanoutd/VERSION" */
+    const char *ca_file;             /* NULL or "": the system's */
+    size_t      max_connections;     /* idle ones kept; 0: 64 */
+    int64_t     connect_timeout_ms;  /* 0: 3,000 */
+    int64_t     max_connection_age_s;/* a connection older than this is not reused; 0: 300 */
+};
+
+int  http_engine_new(const struct http_engine_options *options, struct http_engine **ret_engine, struct err *e);
+
+/* Calls in flight are cancelled without their callbacks being called. */
+void http_engine_destroy(struct http_engine *g);
+
+/* One turn of the loop: waits at most wait_ms (capped by the next timer and the test clock) for bytes, a timer or a
+ * wake-up. Callbacks run inside. ERR_IO when curl itself fails, which is logged and never expected. */
+int  http_engine_run(struct http_engine *g, int64_t wait_ms, struct err *e);
+
+/* Runs until *done or timeout_ms (negative: for ever) is over: ERR_TIMEOUT. For programs without a loop of their own. */
+int  http_engine_run_until(struct http_engine *g, const bool *done, int64_t timeout_ms, struct err *e);
+
+/* Ends the current or next wait. Any thread. */
+void http_engine_wakeup(struct http_engine *g);
+
+/* The loop's timers; their callbacks run in http_engine_run. */
+struct timers *http_engine_timers(struct http_engine *g);
+
+struct http_header {
+    const char *name;
+    const char *value;
+};
+
+/* What to send. Everything is copied by http_submit except body, which is borrowed until the call is over. */
+struct http_request {
+    const char  *method;             /* "GET", "HEAD", "POST", "PUT", "DELETE" */
+    const char  *url;                /* sent as it is: path and query are not normalised */
+    const struct http_header *headers;
+    size_t       n_headers;
+    struct slice body;
+    int64_t      timeout_ms;         /* for the whole call, > 0 */
+    int64_t      stall_timeout_ms;   /* no byte for so long: given up; 0: timeout_ms alone */
+    size_t       max_response_bytes; /* a longer body is ERR_LIMIT; 0: 64 MiB */
+
+    /* Called with each piece of the body of a 2xx answer as it comes, instead of collecting it; NULL: collect. Return
+     * non-zero to give up (ERR_CANCELLED). */
+    int        (*on_data)(void *context, struct slice piece);
+    void        *context;
+};
+
+/* What came back. Valid during the callback. */
+struct http_response {
+    int          status;             /* 0 when error.code is set: there is no complete answer */
+    struct err   error;              /* ERR_UNAVAILABLE: could not connect or resolve, reset, truncated; ERR_TIMEOUT;
+                                        ERR_DENIED: TLS verification failed; ERR_LIMIT; ERR_PROTOCOL */
+    bool         request_sent;       /* some of the request left this host: it may have been executed */
+    struct slice body;
+    int64_t      elapsed_ms;
+    const struct http_call *call;
+};
+
+/* The value of a header of the answer (last one wins, name without case), or an empty slice. In the callback only. */
+struct slice http_response_header(const struct http_response *r, const char *name);
+
+typedef void http_done_fn(void *context, const struct http_response *response);
+
+/* Starts a call; done is called exactly once from a later http_engine_run, unless the call is cancelled. *ret_call (may
+ * be NULL) is valid until then. */
+int  http_submit(struct http_engine *g, const struct http_request *request, http_done_fn *done, struct http_call **ret_call,
+                 struct err *e);
+
+/* Ends a call without its callback. */
+void http_cancel(struct http_call *call);
+
+/* Counters since the engine was made. */
+struct http_stats {
+    uint64_t calls, connections, bytes_sent, bytes_received;
+    size_t   in_flight;
+    int64_t  longest_turn_ms;        /* of http_engine_run, waiting not counted */
+};
+void http_engine_stats(const struct http_engine *g, struct http_stats *ret_stats);
+
+/* Percent-encodes all but RFC 3986's unreserved characters (and '/' when keep_slash). */
+void http_encode(struct buf *out, struct slice text, bool keep_slash);
+
+/* Decodes %XX (and '+' as a space when plus). False for a broken escape. */
+bool http_decode(struct buf *out, struct slice text, bool plus);
+
+#endif
