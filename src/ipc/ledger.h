@@ -1,0 +1,147 @@
+/* ledger: a worker's in-flight messages and its counters, in memory that outlives it.
+ *
+ * A memfd that the supervisor makes and keeps, one per slot, and the worker maps (fd 4). Every message is copied in
+ * when it is received: id, receipt handle, receive count, group, lease deadline, state, thread, body, attributes, and a
+ * checksum over what does not change. When a worker dies, its successor (or the quarantine worker) reads the records
+ * back and adopts the messages; whatever fails its checksum is left to SQS. A crashed worker may have scribbled
+ * anything anywhere: a reader trusts no offset, no length and no state it has not checked.
+ *
+ * One writer at a time, the worker's engine thread, except for ledger_thread_* (each handler thread writes its own
+ * entry) and the counters (relaxed atomics). Free space is tracked in the worker's private memory, never in the map.
+ * Bodies lie in a heap of bounded size; pages of large bodies go back to the kernel when they are released. */
+#ifndef FANOUT_IPC_LEDGER_H
+#define FANOUT_IPC_LEDGER_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/slice.h"
+
+/* X(name, help): the counters of a worker, in the order in which /metrics shows them. */
+#define LEDGER_COUNTERS(X)                                                                                             \
+    X(polls, "ReceiveMessage calls answered")                                                                          \
+    X(empty_polls, "ReceiveMessage calls that brought nothing")                                                        \
+    X(poll_errors, "ReceiveMessage calls that failed")                                                                 \
+    X(received, "messages received")                                                                                   \
+    X(received_bytes, "bytes of bodies received")                                                                      \
+    X(corrupt, "messages whose MD5 did not match, taken as not received")                                              \
+    X(batches, "handler calls")                                                                                        \
+    X(handled, "messages handed to the handler")                                                                       \
+    X(done, "messages the handler declared done")                                                                      \
+    X(retried, "messages given back for another delivery")                                                             \
+    X(rejected, "messages the handler rejected")                                                                       \
+    X(violations, "breaches of the handler contract")                                                                  \
+    X(deleted, "deletes confirmed while the lease was valid")                                                          \
+    X(deleted_late, "deletes confirmed after the lease was over: outcome unknown")                                     \
+    X(delete_errors, "delete entries that failed and were tried again")                                                \
+    X(delete_failed, "messages whose delete was given up")                                                             \
+    X(redelivered, "messages that came back after they were done, deleted without being handled again")                \
+    X(extended, "leases extended")                                                                                     \
+    X(extend_errors, "lease extensions that failed")                                                                   \
+    X(lost, "messages whose lease ran out before they were settled")                                                   \
+    X(given_back, "messages given back unhandled while draining")                                                      \
+    X(dead_lettered, "messages moved to the dead-letter queue by fanoutd")                                             \
+    X(aws_calls, "AWS calls")                                                                                          \
+    X(aws_retries, "AWS calls tried again")                                                                            \
+    X(aws_throttled, "AWS answers that asked to slow down")                                                            \
+    X(log_dropped, "log lines dropped because nobody read them")
+
+struct ledger_counters {
+#define X(name, help) _Atomic uint64_t name;
+    LEDGER_COUNTERS(X)
+#undef X
+    _Atomic int64_t  in_flight;          /* gauge: messages held now */
+    _Atomic int64_t  engine_beat_ms;     /* monotonic time of the engine's last turn */
+    _Atomic int64_t  longest_turn_ms;    /* of the engine, without waiting */
+    _Atomic int64_t  oldest_sent_at_ms;  /* gauge: of the messages in hand; 0: none */
+};
+
+enum ledger_state {
+    LEDGER_FREE = 0,
+    LEDGER_QUEUED,       /* received, not yet handed to the handler */
+    LEDGER_HANDLING,     /* inside a handler call of `thread` */
+    LEDGER_DONE,         /* settled, its delete not yet confirmed */
+    LEDGER_RETRY,        /* settled, its visibility change not yet confirmed */
+    LEDGER_REJECT,       /* settled, its dead-letter move not yet confirmed */
+};
+
+#define LEDGER_ID_BYTES     128
+#define LEDGER_GROUP_BYTES  136
+#define LEDGER_HANDLE_BYTES 1536   /* receipt handles are up to 1,024 characters in SQS's limits; room to spare */
+
+/* A message as it is put in or read back. */
+struct ledger_message {
+    struct slice id, receipt_handle, group, body;
+    struct slice attributes;             /* opaque bytes, the worker's own encoding */
+    struct slice md5_of_body;            /* hex; empty: unknown */
+    uint32_t     receive_count;
+    int64_t      sent_at_ms, received_at_ms;   /* wall */
+    int64_t      first_received_mono_ms;       /* the 12 h cap counts from here */
+    int64_t      lease_mono_ms;          /* when the lease ends */
+    /* the rest is set by the functions below */
+    enum ledger_state state;
+    int32_t      thread;                 /* handler thread, -1: none */
+};
+
+struct ledger_options {
+    uint32_t records;                    /* the in-flight cap */
+    uint32_t threads;                    /* handler threads */
+    uint64_t heap_bytes;                 /* address space for bodies and attributes; 0: records x 1 MiB, sparse */
+};
+
+struct ledger;
+
+/* Makes the memfd (CLOEXEC) and maps it: the supervisor. */
+int  ledger_create(const struct ledger_options *options, int *ret_fd, struct ledger **ret_ledger, struct err *e);
+
+/* Maps an existing one; ERR_CORRUPT when header and size do not fit together. The worker, and any reader. */
+int  ledger_open(int fd, struct ledger **ret_ledger, struct err *e);
+void ledger_close(struct ledger *l);     /* unmaps */
+
+/* Empties all records and thread entries and takes possession as the (only) writer: a new worker, after it adopted what
+ * it wanted. Counters go on. */
+void ledger_reset(struct ledger *l);
+
+struct ledger_counters *ledger_counters(struct ledger *l);
+uint32_t ledger_records(const struct ledger *l);
+uint32_t ledger_threads(const struct ledger *l);
+
+/* Copies m in as LEDGER_QUEUED. ERR_LIMIT: no free record, no room in the heap, or an id or handle too long. */
+int  ledger_put(struct ledger *l, const struct ledger_message *m, uint32_t *ret_record, struct err *e);
+void ledger_set_state(struct ledger *l, uint32_t record, enum ledger_state state, int32_t thread);
+void ledger_set_lease(struct ledger *l, uint32_t record, int64_t lease_mono_ms);
+/* A newer receive of the same message: its handle, count and lease replace the old ones. */
+int  ledger_set_receipt(struct ledger *l, uint32_t record, struct slice receipt_handle, uint32_t receive_count,
+                        int64_t lease_mono_ms, struct err *e);
+void ledger_release(struct ledger *l, uint32_t record);
+
+/* Reads record i back, checking everything: 0, ERR_NOT_FOUND (free), ERR_CORRUPT. Slices point into the map. */
+int  ledger_get(const struct ledger *l, uint32_t record, struct ledger_message *ret_message, struct err *e);
+
+/* A handler thread's entry: what it runs now. */
+struct ledger_thread {
+    _Atomic int64_t  entered_mono_ms;    /* 0: outside the handler */
+    _Atomic uint64_t calls;
+    _Atomic uint32_t batch_count;
+    _Atomic uint32_t first_record;
+};
+void ledger_thread_enter(struct ledger *l, uint32_t thread, uint32_t first_record, uint32_t count, int64_t now_mono_ms);
+void ledger_thread_leave(struct ledger *l, uint32_t thread);
+const struct ledger_thread *ledger_thread(const struct ledger *l, uint32_t thread);
+
+/* What a fatal-signal handler writes: async-signal-safe. */
+#define LEDGER_FRAMES 32
+struct ledger_crash {
+    _Atomic int32_t  signal;             /* 0: none */
+    int32_t          code;
+    int32_t          thread;             /* -1: not a handler thread */
+    uint32_t         n_frames;
+    uint64_t         address;            /* si_addr */
+    uint64_t         frames[LEDGER_FRAMES];
+};
+struct ledger_crash *ledger_crash(struct ledger *l);
+
+#endif
