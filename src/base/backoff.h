@@ -34,7 +34,8 @@ int64_t backoff_fail(struct backoff *b, int64_t now_ms);
 /* Ends the series: the next failure waits as the first did. */
 void backoff_succeed(struct backoff *b);
 
-/* The wait after the n-th failure (n >= 1) of a series kept elsewhere (a message's attempts). *random is advanced. */
+/* The wait after the n-th failure (n >= 1; 0 counts as 1) of a series kept elsewhere (a message's attempts). *random is
+ * advanced. */
 int64_t backoff_wait_ms(const struct backoff_policy *policy, uint32_t n, uint64_t *random);
 
 #endif

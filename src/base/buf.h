@@ -1,8 +1,8 @@
 /* buf: a growable run of bytes.
  *
  * Appending cannot fail at the place of use: a buf that could not grow becomes `failed`, ignores what is appended after
- * that, and says so once, when it is finished (buf_failed). data is always NUL-terminated once anything was appended,
- * so a buf of text can be used as a C string. Not thread-safe: one owner. */
+ * that, and says so once, when it is finished (buf_failed). data is always NUL-terminated once anything was appended
+ * (an empty string is enough), so a buf of text can be used as a C string. What is appended must not lie in the buf. Not thread-safe: one owner. */
 #ifndef FANOUT_BASE_BUF_H
 #define FANOUT_BASE_BUF_H
 
@@ -29,7 +29,7 @@ void buf_init_limited(struct buf *b, size_t limit_bytes);
 /* Frees the bytes; *b is as after buf_init (its limit included). */
 void buf_clean_up(struct buf *b);
 
-/* As buf_clean_up, with the bytes overwritten first: for secrets. */
+/* As buf_clean_up, with the bytes overwritten first: for secrets. Reserve their room first: growing leaves copies. */
 void buf_wipe(struct buf *b);
 
 /* Empties it, keeps the memory, clears `failed`. */
@@ -52,8 +52,8 @@ void buf_truncate(struct buf *b, size_t n);
 /* Removes the first n bytes (n <= len). */
 void buf_consume(struct buf *b, size_t n);
 
-/* Moves the bytes out as a NUL-terminated string the caller frees; *b is empty afterwards. NULL when it failed. An
- * empty buf gives "". */
+/* Moves the bytes out as a NUL-terminated string the caller frees; *b is as after buf_clean_up. NULL when it failed (or
+ * fails now for lack of memory). An empty buf gives "". */
 char *buf_take(struct buf *b);
 
 static inline bool

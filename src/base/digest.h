@@ -36,7 +36,8 @@ void digest_md5_end(struct digest_md5_stream *s, uint8_t out[DIGEST_MD5_BYTES]);
 /* Equal in time that depends on n alone. */
 bool digest_equal(const void *a, const void *b, size_t n);
 
-/* RFC 4648 base64 with padding. Decoding is strict: false for any other byte, bad padding, or leftover bits. */
+/* RFC 4648 base64 with padding. Decoding is strict: false for any other byte, bad padding, or leftover bits (then *out
+ * is as before), and for a buf that failed. */
 void digest_base64_encode(struct buf *out, const void *p, size_t n);
 bool digest_base64_decode(struct buf *out, struct slice text);
 

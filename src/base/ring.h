@@ -16,11 +16,11 @@ struct ring;
 int  ring_new(size_t capacity, struct ring **ret_ring, struct err *e);
 void ring_destroy(struct ring *r);     /* no thread may be inside; what is left in it is the caller's to free */
 
-/* False when it is full or closed. Never blocks for longer than the lock. */
+/* False when it is full or closed. item is not NULL. Never blocks for longer than the lock. */
 bool ring_push(struct ring *r, void *item);
 
 /* The next item; waits up to wait_ms (negative: for ever, 0: not at all). NULL: nothing came in time, or the ring is
- * closed and empty. The wait is real time, in steps while a test clock is set. */
+ * closed and empty. With a test clock the wait ends when either real time or the test clock says so. */
 void *ring_pop(struct ring *r, int64_t wait_ms);
 
 void   ring_close(struct ring *r);

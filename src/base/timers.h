@@ -12,13 +12,15 @@
 
 struct timer {
     int64_t due_ms;                              /* clock_monotonic_ms */
-    size_t  place;                               /* 1-based place in the heap; 0: not set */
+    size_t  place;                               /* where the heap holds it; 0: not set */
     void  (*fire)(struct timer *t, int64_t now_ms);
 };
 
 struct timers {
     struct timer **heap;
-    size_t         count, capacity;
+    struct timer **due;                          /* during timers_run: what it has yet to fire; NULL: cancelled */
+    size_t         count, due_count;
+    size_t         capacity;                     /* of heap and of due; enough for all set timers in either */
 };
 
 void timers_init(struct timers *ts);
@@ -40,7 +42,8 @@ timer_is_set(const struct timer *t)
 int64_t timers_next_ms(const struct timers *ts, int64_t now_ms);
 
 /* Fires every timer that is due at now_ms, in order; a callback may set and cancel any timer. A timer set by a callback
- * to now_ms or earlier fires in the next call, so that a run always ends. Returns how many fired. */
+ * to now_ms or earlier fires in the next call, so that a run always ends. A callback may free its timer's owner, and
+ * must not call timers_run. Returns how many fired. */
 size_t timers_run(struct timers *ts, int64_t now_ms);
 
 #endif
