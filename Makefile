@@ -68,6 +68,7 @@ TESTS    := $(UNIT) $(ABI) $(PROCESS) $(INTEROP)
 TESTPLUGINS := $(patsubst tests/%.c,$(B)/tests/%.so,$(wildcard tests/plugins/*.c))
 BENCHES  := $(patsubst tests/bench/%.c,$(B)/tests/bench/%,$(wildcard tests/bench/bench_*.c))
 
+## make                  build everything into build/release
 .PHONY: all
 all: $(BINS) $(PLUGINS)
 
@@ -110,6 +111,70 @@ $(B)/.flags: FORCE
 	  echo '$(CC) $(all_cflags) $(all_ldflags)' > $@
 .PHONY: FORCE
 FORCE:
+
+# ---- checks --------------------------------------------------------------------------------------------------------
+.PHONY: deps test check test-run lint check-layers bench fuzz soak demo install docs help
+
+deps:
+	@.ci/deps build
+
+## make test             install what is missing, build, run every test; ends with "N passed, N failed, N skipped"
+test:
+	@.ci/deps test
+	@$(MAKE) --no-print-directory test-run
+
+test-run: all $(TESTS) $(TESTPLUGINS)
+	@tests/lib/run $(TESTS)
+
+## make check            the unit and ABI tests alone
+check: all $(UNIT) $(ABI) $(TESTPLUGINS)
+	@tests/lib/run $(UNIT) $(ABI)
+
+## make lint             clang-format, clang-tidy, cppcheck, headers that stand alone
+C_FILES := $(wildcard src/*/*.c plugins/*.c tests/*/*.c)
+H_FILES := $(wildcard src/*/*.h src/*/*/*.h tests/*/*.h)
+lint_cflags = -std=gnu11 -D_GNU_SOURCE -Isrc -Isrc/handler -Itests -DFANOUT_VERSION='"$(VERSION)"' $(pkg_cflags)
+lint:
+	@.ci/deps lint
+	clang-format-14 --dry-run -Werror $(C_FILES) $(H_FILES)
+	@for h in $(H_FILES); do echo "#include \"$$h\"" | \
+	  $(CC) $(WARN) -Werror $(lint_cflags) -I. -fsyntax-only -xc - || exit 1; done
+	cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 --enable=warning,portability,performance \
+	  --suppressions-list=.ci/cppcheck -j2 -Isrc -Isrc/handler -Itests src plugins tests
+	printf '%s\n' $(C_FILES) | xargs -P2 -n4 clang-tidy-14 --quiet --warnings-as-errors='*' -- $(lint_cflags)
+
+## make check-layers     the dependency rule: which folder may include which, which program may link what
+check-layers: $(BINS)
+	@.ci/check-layers $(B)
+
+## make bench            the figures, as ratios within the run
+bench: all $(BENCHES)
+	@for b in $(BENCHES); do $$b || exit 1; done
+
+# ---- use -----------------------------------------------------------------------------------------------------------
+## make demo             install what is missing, build, run the whole system for a minute; EVENTS=file.ndjson for your own
+demo:
+	@.ci/deps build
+	@$(MAKE) --no-print-directory all
+	@$(B)/bin/fanoutctl demo $(if $(EVENTS),--events $(EVENTS))
+
+## make install          PREFIX=/usr/local, DESTDIR=
+libdir := $(DESTDIR)$(PREFIX)/lib/fanoutd
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/fanoutd $(libdir)/plugins \
+	  $(DESTDIR)$(PREFIX)/include/fanout $(DESTDIR)$(PREFIX)/share/fanoutd
+	install $(filter $(B)/bin/%,$(BINS)) $(DESTDIR)$(PREFIX)/bin
+	install $(filter $(B)/libexec/%,$(BINS)) $(DESTDIR)$(PREFIX)/libexec/fanoutd
+	install -m 644 $(PLUGINS) $(libdir)/plugins
+	install -m 644 plugins/plugin.mk $(libdir)
+	install -m 644 src/handler/fanout/handler.h $(DESTDIR)$(PREFIX)/include/fanout
+	install -m 644 $(wildcard conf/*.conf conf/*.json) $(DESTDIR)$(PREFIX)/share/fanoutd
+
+## make VARIANT=asan     any of the above under: release, debug, asan, tsan, cov; outputs in build/VARIANT
+## make clean
+## make help
+help:
+	@sed -n 's/^## /  /p' Makefile
 
 .PHONY: clean
 clean:
