@@ -8,7 +8,13 @@
  *
  * In asynchronous mode the caller formats the line into a bounded ring and a log thread writes it, so that a pipe
  * nobody reads never blocks the caller; what does not fit is dropped, counted, and the count is logged when there is
- * room again. Any thread. The level and the sink are the process's (one of the few globals). */
+ * room again. In synchronous mode each line is one write(2), and a sink that is full or broken costs the caller 100 ms
+ * once, and nothing after that until it takes lines again; what it did not take is dropped and counted in the same way.
+ *
+ * A line is at most 4096 bytes (PIPE_BUF: lines of several processes on one pipe do not mix); a value that does not fit
+ * is cut and ends in "...". Values are quoted where needed; control characters, quotes and invalid UTF-8 are escaped,
+ * so that a value cannot forge a line. Any thread; not from a signal handler. The level and the sink are the process's
+ * (one of the few globals). */
 #ifndef FANOUT_BASE_LOG_H
 #define FANOUT_BASE_LOG_H
 
@@ -49,10 +55,13 @@ struct log_field {
 #define LOG_BOOL(k, v)  {.key = (k), .type = LOG_FIELD_BOOL, .value.boolean = (v)}
 #define LOG_ERR(e)      LOG_STR("error", (e)->text)
 
-/* Opens the sink; before it, lines go to stderr at level INFO as text. Errors when the file cannot be opened. */
+/* Opens the sink; before it, lines go to stderr at level INFO as text. Before threads start. Copies what it is given. A
+ * second call closes the first sink. Errors when the file cannot be opened (the sink stays as it was) or the thread
+ * cannot be started (lines go to stderr). */
 int log_open(const struct log_options *options, struct err *e);
 
-/* Writes what is queued (waiting at most wait_ms for the sink), stops the thread, closes the file. */
+/* Writes what is queued (waiting at most wait_ms for the sink), stops the thread, closes the file. Lines logged later go
+ * to stderr. Other threads may be logging. */
 void log_close(int wait_ms);
 
 /* Opens the file again under the same name (USR1 after a rotation). Keeps the old one on failure. */
@@ -62,9 +71,11 @@ void           log_set_level(enum log_level level);
 enum log_level log_level(void);
 uint64_t       log_dropped(void);     /* lines lost since log_open */
 
-/* Fields that every line carries, e.g. the consumer's name. Copies. Before threads start. */
+/* Fields that every line carries, e.g. the consumer's name. Copies (63 bytes of the key, 127 of the value). The same key
+ * again replaces the value, NULL removes it; at most 8 keys. Before threads start. */
 void log_set_context(const char *key, const char *value);
 
+/* What log_write becomes. Does nothing when level is above log_level(). */
 void log_line(enum log_level level, const char *message, const struct log_field *fields, size_t n);
 
 #define log_write(level, message, ...)                                                                                \
@@ -91,7 +102,10 @@ bool log_site_allows(struct log_site *site, int64_t interval_ms, uint64_t *ret_s
             log_write((level), (message), ##__VA_ARGS__, LOG_INT("suppressed", suppressed_));                         \
     } while (0)
 
-int         log_parse_level(const char *text, enum log_level *ret_level);   /* 0 or ERR_INVALID */
+/* "error", "warn", "info", "debug", in any case. 0 or ERR_INVALID. */
+int log_parse_level(const char *text, enum log_level *ret_level);
+
+/* As lines show it: "WARN". */
 const char *log_level_name(enum log_level level);
 
 #endif
