@@ -37,7 +37,8 @@ const char *aws_client_region(const struct aws_client *c);
 const char *aws_client_endpoint(const struct aws_client *c);   /* "http://127.0.0.1:4566", no slash at the end */
 
 /* Why a call failed. code is AWS's own ("AWS.SimpleQueueService.NonExistentQueue", "ThrottlingException"), or one of
- * ours in lower case when there was no answer ("connection", "timeout", "tls", "truncated", "credentials"). */
+ * ours in lower case when there was none, or none that makes sense ("connection", "timeout", "tls", "truncated", "limit",
+ * "protocol", "cancelled", "garbled", "credentials", "internal"). */
 struct aws_error {
     struct err err;              /* err.code, retryable, a line with code, message, status and request id */
     char       code[128];

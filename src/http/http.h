@@ -1,10 +1,17 @@
 /* http: many HTTP requests in flight from one thread, over one curl_multi handle.
  *
- * Every program's HTTP client, and its event loop: http_engine_run fires due timers, moves bytes, and calls the
- * callbacks of what completed. One thread owns an engine and everything submitted to it; only http_engine_wakeup may be
- * called from elsewhere. The engine keeps connections open and reuses them, speaks HTTP/1.1, verifies TLS against the
- * system's store (or ca_file), honours the proxy variables of the environment, never sends Expect, and gives every
- * handle CURLOPT_QUICK_EXIT, so that an unanswering resolver cannot block the loop. */
+ * Every program's HTTP client, and its event loop: http_engine_run moves bytes, calls the callbacks of what completed,
+ * and fires due timers. One thread owns an engine and everything submitted to it; only http_engine_wakeup may be called
+ * from elsewhere. The engine keeps connections open and reuses them, speaks HTTP/1.1, verifies TLS against the system's
+ * store (or ca_file), honours the proxy variables of the environment, follows no redirects, keeps no cookies, decodes
+ * no compression, never sends Expect, and gives every handle CURLOPT_QUICK_EXIT, so that an unanswering resolver cannot
+ * block the loop. The program ignores SIGPIPE.
+ *
+ * Time-outs of a call are timers of the loop and so follow base/clock (a test clock included); only the time allowed
+ * for connecting is libcurl's own and real. When an answer and a time-out are due in one turn, the answer wins.
+ *
+ * A request on a kept connection that the peer closes without a byte of answer is sent again by libcurl on another
+ * connection (RFC 9112, 9.3.1), unseen here: what must not happen twice needs an idempotency token anyway. */
 #ifndef FANOUT_HTTP_H
 #define FANOUT_HTTP_H
 
@@ -33,8 +40,9 @@ int  http_engine_new(const struct http_engine_options *options, struct http_engi
 /* Calls in flight are cancelled without their callbacks being called. */
 void http_engine_destroy(struct http_engine *g);
 
-/* One turn of the loop: waits at most wait_ms (capped by the next timer and the test clock) for bytes, a timer or a
- * wake-up. Callbacks run inside. ERR_IO when curl itself fails, which is logged and never expected. */
+/* One turn of the loop: waits at most wait_ms (negative: for ever; capped by the next timer and the test clock) for
+ * bytes, a timer or a wake-up. Callbacks run inside; they may submit and cancel any call, but not run or destroy the
+ * engine. ERR_IO when curl itself fails, which is never expected. */
 int  http_engine_run(struct http_engine *g, int64_t wait_ms, struct err *e);
 
 /* Runs until *done or timeout_ms (negative: for ever) is over: ERR_TIMEOUT. For programs without a loop of their own. */
@@ -51,7 +59,8 @@ struct http_header {
     const char *value;
 };
 
-/* What to send. Everything is copied by http_submit except body, which is borrowed until the call is over. */
+/* What to send. Everything is copied by http_submit except body, which is borrowed until the call is over. A Host header
+ * among headers replaces the one made from the URL. */
 struct http_request {
     const char  *method;             /* "GET", "HEAD", "POST", "PUT", "DELETE" */
     const char  *url;                /* sent as it is: path and query are not normalised */
@@ -59,11 +68,11 @@ struct http_request {
     size_t       n_headers;
     struct slice body;
     int64_t      timeout_ms;         /* for the whole call, > 0 */
-    int64_t      stall_timeout_ms;   /* no byte for so long: given up; 0: timeout_ms alone */
-    size_t       max_response_bytes; /* a longer body is ERR_LIMIT; 0: 64 MiB */
+    int64_t      stall_timeout_ms;   /* no byte for so long (up to a quarter longer): given up; 0: timeout_ms alone */
+    size_t       max_response_bytes; /* a longer body is ERR_LIMIT; 0: 64 MiB of what is collected */
 
     /* Called with each piece of the body of a 2xx answer as it comes, instead of collecting it; NULL: collect. Return
-     * non-zero to give up (ERR_CANCELLED). */
+     * non-zero to give up (ERR_CANCELLED). The bodies of other answers are collected. */
     int        (*on_data)(void *context, struct slice piece);
     void        *context;
 };
@@ -71,8 +80,11 @@ struct http_request {
 /* What came back. Valid during the callback. */
 struct http_response {
     int          status;             /* 0 when error.code is set: there is no complete answer */
-    struct err   error;              /* ERR_UNAVAILABLE: could not connect or resolve, reset, truncated; ERR_TIMEOUT;
-                                        ERR_DENIED: TLS verification failed; ERR_LIMIT; ERR_PROTOCOL */
+    struct err   error;              /* ERR_UNAVAILABLE: could not resolve or connect, TLS handshake broken off, reset,
+                                        truncated; ERR_TIMEOUT; ERR_DENIED: TLS verification failed; ERR_LIMIT: body or
+                                        headers too long; ERR_PROTOCOL: no HTTP; ERR_INVALID: not a URL for us;
+                                        ERR_CANCELLED: on_data gave up; ERR_NO_MEMORY */
+    bool         truncated;          /* with ERR_UNAVAILABLE: some of an answer had come */
     bool         request_sent;       /* some of the request left this host: it may have been executed */
     struct slice body;
     int64_t      elapsed_ms;
@@ -85,11 +97,11 @@ struct slice http_response_header(const struct http_response *r, const char *nam
 typedef void http_done_fn(void *context, const struct http_response *response);
 
 /* Starts a call; done is called exactly once from a later http_engine_run, unless the call is cancelled. *ret_call (may
- * be NULL) is valid until then. */
+ * be NULL) is valid until done returns. ERR_INVALID: a method, time-out or header that cannot be sent. */
 int  http_submit(struct http_engine *g, const struct http_request *request, http_done_fn *done, struct http_call **ret_call,
                  struct err *e);
 
-/* Ends a call without its callback. */
+/* Ends a call without its callback. Inside the call's own done it does nothing. */
 void http_cancel(struct http_call *call);
 
 /* Counters since the engine was made. */
