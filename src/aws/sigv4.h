@@ -15,40 +15,40 @@
 #include "base/slice.h"
 
 struct sigv4_header {
-    struct slice name;      /* any case */
-    struct slice value;     /* untrimmed; may hold folded lines */
+    struct slice name;  /* any case */
+    struct slice value; /* untrimmed; may hold folded lines */
 };
 
 struct sigv4_credentials {
     struct slice access_key_id;
     struct slice secret_access_key;
-    struct slice session_token;      /* empty: none */
+    struct slice session_token; /* empty: none */
 };
 
 /* A request as it goes over the wire. */
 struct sigv4_request {
     struct slice method;
-    struct slice path;               /* as sent, percent-encoded, without the query; empty means "/" */
-    struct slice query;              /* as sent, without '?' */
-    const struct sigv4_header *headers;   /* exactly those that are signed, in the order sent; must include host. The
-                                             caller leaves out those of which sigv4_header_is_signed is false. */
-    size_t       n_headers;
-    struct slice payload_hash;       /* lower-case hex SHA-256, or "UNSIGNED-PAYLOAD", "STREAMING-..." */
+    struct slice path;                  /* as sent, percent-encoded, without the query; empty means "/" */
+    struct slice query;                 /* as sent, without '?' */
+    const struct sigv4_header *headers; /* exactly those that are signed, in the order sent; must include host. The
+                                           caller leaves out those of which sigv4_header_is_signed is false. */
+    size_t n_headers;
+    struct slice payload_hash; /* lower-case hex SHA-256, or "UNSIGNED-PAYLOAD", "STREAMING-..." */
 };
 
 struct sigv4_scope {
-    struct slice region;             /* "us-east-1" */
-    struct slice service;            /* "sqs" */
-    int64_t      wall_ms;            /* time of signing */
-    bool         normalize_path;     /* remove dot segments and double slashes (not for S3) */
-    bool         encode_path_twice;  /* encode the encoded path again (not for S3) */
+    struct slice region;    /* "us-east-1" */
+    struct slice service;   /* "sqs" */
+    int64_t wall_ms;        /* time of signing */
+    bool normalize_path;    /* remove dot segments and double slashes (not for S3) */
+    bool encode_path_twice; /* encode the encoded path again (not for S3) */
 };
 
 /* The derived key of a day, region, service and secret: kept between calls so that four HMACs are saved each time.
  * Zero it to begin; wipe it with sigv4_key_clean_up. Owned by one thread. */
 struct sigv4_key {
     uint8_t key[32];
-    uint8_t identity[32];            /* digest of what key was derived from; all zero: none */
+    uint8_t identity[32]; /* digest of what key was derived from; all zero: none */
 };
 void sigv4_key_clean_up(struct sigv4_key *key);
 
@@ -70,7 +70,8 @@ void sigv4_string_to_sign(const struct sigv4_scope *scope, struct slice canonica
  * (clock_format_basic of scope->wall_ms), and x-amz-security-token when there is a session token: ERR_INVALID if not.
  * key: the cache, or NULL. */
 int sigv4_authorization(const struct sigv4_request *request, const struct sigv4_scope *scope,
-                        const struct sigv4_credentials *credentials, struct sigv4_key *key, struct buf *out, struct err *e);
+                        const struct sigv4_credentials *credentials, struct sigv4_key *key, struct buf *out,
+                        struct err *e);
 
 /* Signs with the query (a presigned URL): writes the whole query string, X-Amz-Signature last. The session token is
  * signed unless token_after, which appends it unsigned. ERR_INVALID: expires_s is not 1 to 604,800 (a week). */
@@ -87,8 +88,8 @@ int sigv4_signature(const struct sigv4_scope *scope, struct slice secret_access_
  * is missing, unknown, there twice or malformed. Everything in it is the client's word: date may differ from the
  * request's x-amz-date. */
 struct sigv4_authorization_parts {
-    struct slice access_key_id, date, region, service;   /* of Credential=AKID/20261120/us-east-1/sqs/aws4_request */
-    struct slice signed_headers;                         /* "host;x-amz-date" */
+    struct slice access_key_id, date, region, service; /* of Credential=AKID/20261120/us-east-1/sqs/aws4_request */
+    struct slice signed_headers;                       /* "host;x-amz-date" */
     struct slice signature;
 };
 int sigv4_parse_authorization(struct slice header, struct sigv4_authorization_parts *ret_parts, struct err *e);
