@@ -7,6 +7,7 @@
 #ifndef FANOUT_AWS_CREDS_H
 #define FANOUT_AWS_CREDS_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -25,15 +26,16 @@ struct creds *creds_new(const char *access_key_id, const char *secret_access_key
 struct creds *creds_hold(struct creds *c);
 void          creds_release(struct creds *c);   /* NULL is fine */
 
-/* creds is NULL when error is set; the callee holds what it keeps. */
+/* creds is NULL when error is set; the callee holds what it keeps. ERR_NOT_FOUND: this source has none. */
 typedef void creds_done_fn(void *context, struct creds *creds, const struct err *error);
 
 struct creds_provider {
     const char *name;
     /* Calls done exactly once, before returning or later. */
     void (*get)(struct creds_provider *p, creds_done_fn *done, void *context);
-    /* The service said that these are expired or invalid: a cache drops them. May be NULL. */
-    void (*invalidate)(struct creds_provider *p);
+    /* The service refused these: a cache that still holds them drops them. May be NULL. */
+    void (*invalidate)(struct creds_provider *p, const struct creds *refused);
+    /* Answers whoever still waits with ERR_CANCELLED. */
     void (*destroy)(struct creds_provider *p);
 };
 
@@ -44,25 +46,40 @@ creds_provider_destroy(struct creds_provider *p)
         p->destroy(p);
 }
 
+static inline void
+creds_provider_invalidate(struct creds_provider *p, const struct creds *refused)
+{
+    if (p->invalidate)
+        p->invalidate(p, refused);
+}
+
+/* The functions below read environment variables when the provider is made (before threads start: getenv is not safe
+ * beside a plugin's setenv), never later. A source that turns out to have no credentials says so to get's callback. */
+
 /* Fixed ones, for tests and fanout-local. */
 int creds_static_new(const char *access_key_id, const char *secret_access_key, const char *session_token,
                      struct creds_provider **ret_provider, struct err *e);
 
-/* AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN. ERR_NOT_FOUND when the first is unset; ERR_INVALID when
- * only one of the first two is set. */
+/* AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN (empty counts as unset). ERR_NOT_FOUND when the first two
+ * are unset; ERR_INVALID when only one of them is set. */
 int creds_env_new(struct creds_provider **ret_provider, struct err *e);
 
-/* A profile of the shared files (AWS_SHARED_CREDENTIALS_FILE, AWS_CONFIG_FILE or ~/.aws/...), re-read at each get.
- * profile NULL or "": AWS_PROFILE, else "default". */
+/* A profile of the shared files (AWS_SHARED_CREDENTIALS_FILE, AWS_CONFIG_FILE or ~/.aws/...), re-read at each get, so
+ * that rotated keys are found. profile NULL or "": AWS_PROFILE, else "default". ERR_NOT_FOUND: no such profile, or one
+ * without keys; ERR_INVALID: half a pair of keys, or a broken file. */
 int creds_profile_new(const char *profile, struct creds_provider **ret_provider, struct err *e);
 
-/* Takes the n providers. First answer wins; if none has any, the error says what each of them said. */
-int creds_chain_new(struct creds_provider **providers, size_t n, struct creds_provider **ret_provider, struct err *e);
+/* Takes the n providers (also on failure). First answer wins. A source that has credentials but cannot give them (any
+ * error but ERR_NOT_FOUND) ends the search, because who we are must not depend on what is broken; if none has any, the
+ * error says what each of them said. */
+int creds_chain_new(struct creds_provider **providers, size_t n, struct creds_provider **ret_provider,
+                    struct err *e);
 
-/* Takes inner. */
+/* Takes inner (also on failure). Refreshes 15 minutes before expiry while still handing out the old ones; from 10
+ * minutes before expiry callers wait for the refresh, and get the old ones when it fails. */
 int creds_cached_new(struct creds_provider *inner, struct creds_provider **ret_provider, struct err *e);
 
-/* The default chain, cached: environment (left out when a profile is named), profile. */
+/* The default chain, cached: environment (left out when the argument names a profile), profile. */
 int creds_default_new(const char *profile, struct creds_provider **ret_provider, struct err *e);
 
 #endif

@@ -21,13 +21,19 @@ void retry_bucket_init(struct retry_bucket *b, uint64_t seed);
 /* The kind of failure behind an HTTP status (0: no answer at all) and an AWS error code (may be ""). */
 enum retry_kind retry_classify(int status, const char *code);
 
-/* Asks to retry after `attempt` attempts (>= 1) of at most max_attempts. retry_after_ms: the service's wish, -1: none.
- * Returns the wait in milliseconds, or -1: give up. *ret_cost is what was taken from the bucket, to be handed to
- * retry_succeeded. *ret_exhausted: it was the bucket that said no. */
-int64_t retry_next(struct retry_bucket *b, enum retry_kind kind, unsigned attempt, unsigned max_attempts,
-                   int64_t retry_after_ms, unsigned *ret_cost, bool *ret_exhausted);
+struct retry_decision {
+    enum { RETRY_GIVE_UP, RETRY_AGAIN, RETRY_EXHAUSTED } verdict;   /* exhausted: it was the bucket that said no */
+    int64_t  wait_ms;     /* before the next attempt; when exhausted, what it would have been; 0 when giving up */
+    unsigned cost;        /* what was taken from the bucket, to be handed to retry_succeeded */
+};
 
-/* A call ended well: gives back the cost of its last retry, or 1 when there was none. */
+/* Asks to retry after `attempt` attempts (>= 1) of at most max_attempts. retry_after_ms: the service's wish, -1: none.
+ * The wait is drawn evenly from [0, min(20 s, base * 2^(attempt-1))], base being 50 ms or, when throttled, 1 s; the
+ * service's wish replaces it, but no less than that and at most 5 s more. */
+struct retry_decision retry_next(struct retry_bucket *b, enum retry_kind kind, unsigned attempt, unsigned max_attempts,
+                                 int64_t retry_after_ms);
+
+/* A call ended well: gives back the cost of its last retry, or 1 when there was none (last_cost 0). */
 void retry_succeeded(struct retry_bucket *b, unsigned last_cost);
 
 #endif

@@ -98,8 +98,8 @@ typedef void http_done_fn(void *context, const struct http_response *response);
 
 /* Starts a call; done is called exactly once from a later http_engine_run, unless the call is cancelled. *ret_call (may
  * be NULL) is valid until done returns. ERR_INVALID: a method, time-out or header that cannot be sent. */
-int  http_submit(struct http_engine *g, const struct http_request *request, http_done_fn *done, struct http_call **ret_call,
-                 struct err *e);
+int  http_submit(struct http_engine *g, const struct http_request *request, http_done_fn *done,
+                 struct http_call **ret_call, struct err *e);
 
 /* Ends a call without its callback. Inside the call's own done it does nothing. */
 void http_cancel(struct http_call *call);
