@@ -12,9 +12,9 @@
 struct arena_chunk;
 
 struct arena {
-    struct arena_chunk *chunks;   /* newest first */
-    size_t chunk_bytes;           /* size of an ordinary chunk; larger requests get their own */
-    size_t used_bytes;            /* handed out since init or reset */
+    struct arena_chunk *chunks; /* newest first */
+    size_t chunk_bytes;         /* size of an ordinary chunk; larger requests get their own */
+    size_t used_bytes;          /* handed out since init or reset */
 };
 
 /* chunk_bytes 0: 4096. Allocates nothing yet. */

@@ -12,17 +12,17 @@
 #include <stdint.h>
 
 struct backoff_policy {
-    int64_t base_ms;    /* ceiling of the first wait, > 0 */
-    int64_t cap_ms;     /* ceiling of any wait, >= base_ms */
-    int64_t floor_ms;   /* no wait is shorter, <= base_ms */
-    int64_t reset_ms;   /* this long without a failure and the series starts over; 0: only on success */
+    int64_t base_ms;  /* ceiling of the first wait, > 0 */
+    int64_t cap_ms;   /* ceiling of any wait, >= base_ms */
+    int64_t floor_ms; /* no wait is shorter, <= base_ms */
+    int64_t reset_ms; /* this long without a failure and the series starts over; 0: only on success */
 };
 
 struct backoff {
-    const struct backoff_policy *policy;   /* borrowed */
-    uint64_t random;                       /* xorshift64* state, never 0 */
-    int64_t  failed_at_ms;                 /* monotonic time of the last failure */
-    uint32_t failures;                     /* in this series */
+    const struct backoff_policy *policy; /* borrowed */
+    uint64_t random;                     /* xorshift64* state, never 0 */
+    int64_t failed_at_ms;                /* monotonic time of the last failure */
+    uint32_t failures;                   /* in this series */
 };
 
 /* Starts a series. The same seed gives the same waits. */

@@ -2,7 +2,8 @@
  *
  * Appending cannot fail at the place of use: a buf that could not grow becomes `failed`, ignores what is appended after
  * that, and says so once, when it is finished (buf_failed). data is always NUL-terminated once anything was appended
- * (an empty string is enough), so a buf of text can be used as a C string. What is appended must not lie in the buf. Not thread-safe: one owner. */
+ * (an empty string is enough), so a buf of text can be used as a C string. What is appended must not lie in the buf.
+ * Not thread-safe: one owner. */
 #ifndef FANOUT_BASE_BUF_H
 #define FANOUT_BASE_BUF_H
 
@@ -14,14 +15,16 @@
 #include "base/slice.h"
 
 struct buf {
-    char  *data;      /* NULL until something is appended */
-    size_t len;       /* bytes in use, the final NUL not counted */
-    size_t capacity;  /* bytes allocated */
-    size_t limit;     /* growing past it fails; 0: no limit */
-    bool   failed;
+    char *data;      /* NULL until something is appended */
+    size_t len;      /* bytes in use, the final NUL not counted */
+    size_t capacity; /* bytes allocated */
+    size_t limit;    /* growing past it fails; 0: no limit */
+    bool failed;
 };
 
+/* clang-format off */
 #define BUF_INIT {0}
+/* clang-format on */
 
 void buf_init(struct buf *b);
 void buf_init_limited(struct buf *b, size_t limit_bytes);

@@ -18,10 +18,10 @@
  * time count from where wall time stood at clock_init, so that all three can stand at one frozen figure: freezing at or
  * after the present moves none of them back, and a frozen clock is moved by offset_ms (or by a later frozen_at_ms). */
 struct clock_page {
-    uint64_t         magic;              /* CLOCK_PAGE_MAGIC */
-    _Atomic int64_t  frozen_at_ms;       /* 0: time runs; otherwise it stands at this wall time (ms since 1970) */
-    _Atomic int64_t  offset_ms;          /* added to every clock, frozen or not */
-    _Atomic int64_t  wall_skew_ms;       /* added to wall time only: a wall clock that jumps */
+    uint64_t magic;               /* CLOCK_PAGE_MAGIC */
+    _Atomic int64_t frozen_at_ms; /* 0: time runs; otherwise it stands at this wall time (ms since 1970) */
+    _Atomic int64_t offset_ms;    /* added to every clock, frozen or not */
+    _Atomic int64_t wall_skew_ms; /* added to wall time only: a wall clock that jumps */
 };
 #define CLOCK_PAGE_MAGIC UINT64_C(0x46414e4f434c4b31)
 
@@ -32,10 +32,10 @@ int clock_init(struct err *e);
 /* For tests: makes FILE a clock page of running time and maps it (not into this process's own clock). */
 int clock_page_create(const char *path, struct clock_page **ret_page, struct err *e);
 
-int64_t clock_wall_ms(void);         /* since 1970-01-01T00:00:00Z */
+int64_t clock_wall_ms(void); /* since 1970-01-01T00:00:00Z */
 int64_t clock_monotonic_ms(void);
-int64_t clock_monotonic_ns(void);    /* for durations in figures; not moved by the test clock */
-int64_t clock_boot_ms(void);         /* CLOCK_BOOTTIME */
+int64_t clock_monotonic_ns(void); /* for durations in figures; not moved by the test clock */
+int64_t clock_boot_ms(void);      /* CLOCK_BOOTTIME */
 
 /* The wait to hand to poll() and its like: wait_ms itself, but at most 10 while a test clock is mapped, because the
  * kernel does not know about it. Negative (for ever) is capped the same way. */

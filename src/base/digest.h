@@ -14,7 +14,7 @@
 
 #define DIGEST_MD5_BYTES    16
 #define DIGEST_SHA256_BYTES 32
-#define DIGEST_MD5_HEX      33   /* with the NUL */
+#define DIGEST_MD5_HEX      33 /* with the NUL */
 #define DIGEST_SHA256_HEX   65
 
 /* None of these can fail short of OpenSSL being broken, which aborts. */
@@ -29,9 +29,9 @@ void digest_hex(const uint8_t *p, size_t n, char *out);
 
 /* Incremental MD5, for SQS's digest of message attributes and for streamed bodies. */
 struct digest_md5_stream;
-struct digest_md5_stream *digest_md5_begin(void);                 /* NULL: no memory */
+struct digest_md5_stream *digest_md5_begin(void); /* NULL: no memory */
 void digest_md5_update(struct digest_md5_stream *s, const void *p, size_t n);
-void digest_md5_end(struct digest_md5_stream *s, uint8_t out[DIGEST_MD5_BYTES]);   /* frees s */
+void digest_md5_end(struct digest_md5_stream *s, uint8_t out[DIGEST_MD5_BYTES]); /* frees s */
 
 /* Equal in time that depends on n alone. */
 bool digest_equal(const void *a, const void *b, size_t n);

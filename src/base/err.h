@@ -10,24 +10,24 @@
 
 enum err_code {
     ERR_OK = 0,
-    ERR_NO_MEMORY = -1,    /* an allocation failed */
-    ERR_IO = -2,           /* the operating system refused: file, socket, process */
-    ERR_INVALID = -3,      /* input that breaks its rules: configuration, JSON, an argument */
+    ERR_NO_MEMORY = -1, /* an allocation failed */
+    ERR_IO = -2,        /* the operating system refused: file, socket, process */
+    ERR_INVALID = -3,   /* input that breaks its rules: configuration, JSON, an argument */
     ERR_NOT_FOUND = -4,
     ERR_EXISTS = -5,
-    ERR_DENIED = -6,       /* credentials or permissions */
-    ERR_LIMIT = -7,        /* a bound of ours was reached: size, depth, queue */
+    ERR_DENIED = -6, /* credentials or permissions */
+    ERR_LIMIT = -7,  /* a bound of ours was reached: size, depth, queue */
     ERR_TIMEOUT = -8,
     ERR_PROTOCOL = -9,     /* the peer answered something that makes no sense */
     ERR_UNAVAILABLE = -10, /* the peer cannot be reached or says "later" */
     ERR_CANCELLED = -11,
-    ERR_CORRUPT = -12,     /* stored data fails its checksum or its schema */
+    ERR_CORRUPT = -12, /* stored data fails its checksum or its schema */
 };
 
 struct err {
-    int  code;        /* enum err_code */
-    bool retryable;   /* the same call may succeed later */
-    char text[500];   /* one line, no newline at the end, truncated with "..." */
+    int code;       /* enum err_code */
+    bool retryable; /* the same call may succeed later */
+    char text[500]; /* one line, no newline at the end, truncated with "..." */
 };
 
 /* Fills *e (which may be NULL) and returns code, so that callers can write `return err_set(e, ERR_INVALID, ...)`.

@@ -2,9 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -16,9 +14,10 @@
 
 #include "base/clock.h"
 #include "base/log_format.h"
+#include "base/log_sink.h"
 
 #define QUEUE_BYTES    (256 * 1024)
-#define SYNC_WAIT_MS   100
+#define SINK_WAIT_MS   100
 #define POLL_SLICE_MS  20  /* how soon the log thread sees that it is to give up */
 #define CLOSE_GRACE_MS 200 /* for the log thread to end after its time is up */
 #define MAX_CONTEXT    8
@@ -29,22 +28,16 @@ static _Atomic int level_now = LOG_INFO;
 static struct {
     char program[64];
     enum log_format format;
-    char path[PATH_MAX]; /* "": stderr */
     char keys[MAX_CONTEXT][64], values[MAX_CONTEXT][128];
     size_t context_n;
 } settings;
 
-/* The sink. A log file keeps one descriptor number for the life of the process: reopening and closing put another file
- * under that number, so that a thread that is just writing never writes to a stranger's descriptor. */
-static _Atomic int sink_fd = STDERR_FILENO;
-static int file_fd = -1;
-static _Atomic uint64_t dropped;      /* lines, since log_open */
-static _Atomic uint64_t announced;    /* of them, in "log lines dropped" */
-static _Atomic bool sink_stuck;       /* the last write failed */
-static _Atomic bool sink_torn;        /* it ended in the middle of a line */
-static _Atomic int64_t give_up_at_ns; /* the log thread waits for the sink until then; 0: for ever */
+/* Lines that were lost, and how it stands with the sink. */
+static _Atomic uint64_t dropped;   /* since log_open */
+static _Atomic uint64_t announced; /* of them, those in a "log lines dropped" */
+static _Atomic bool sink_stuck;    /* it did not take the last line */
 
-/* What waits for the log thread: whole lines. All but the bounds of bytes is guarded by lock. */
+/* What waits for the log thread: whole lines. Guarded by lock. */
 static struct {
     pthread_mutex_t lock;
     pthread_cond_t work, ended;
@@ -57,62 +50,10 @@ static struct {
     bool full; /* something was dropped: nothing more is taken until the queue is empty */
 } queue = {.lock = PTHREAD_MUTEX_INITIALIZER, .work = PTHREAD_COND_INITIALIZER};
 
-/* ---- writing --------------------------------------------------------------------------------------------------- */
+/* The log thread waits for the sink until then; 0: for ever. */
+static _Atomic int64_t give_up_at_ns;
 
-static bool
-wait_writable(int fd, int64_t wait_ms)
-{
-    struct pollfd p = {.fd = fd, .events = POLLOUT};
-    int r;
-    do
-        r = poll(&p, 1, (int)wait_ms);
-    while (r < 0 && errno == EINTR);
-    return r != 0; /* also when something is wrong with it: write(2) will tell */
-}
-
-/* Writes all of it, waiting up to wait_ms in total for room. Returns how many bytes are left over. */
-static size_t
-write_bytes(const char *p, size_t n, int64_t wait_ms)
-{
-    int fd = atomic_load(&sink_fd);
-    int64_t started_ns = clock_monotonic_ns(), left_ms = wait_ms;
-    while (n > 0 && wait_writable(fd, left_ms)) {
-        ssize_t written = write(fd, p, n);
-        if (written > 0) {
-            p += written;
-            n -= (size_t)written;
-        } else if (written < 0 && errno == EAGAIN) {
-            poll(NULL, 0, 1); /* room, but not for this much */
-        } else if (written < 0 && errno != EINTR) {
-            break;
-        }
-        int64_t waited_ms = (clock_monotonic_ns() - started_ns) / 1000000;
-        if (waited_ms >= wait_ms && written < 0)
-            break;
-        left_ms = waited_ms < wait_ms ? wait_ms - waited_ms : 0;
-    }
-    return n;
-}
-
-/* Writes whole lines; those that the sink does not take are counted as dropped. */
-static bool
-write_lines(const char *p, size_t n, int64_t wait_ms)
-{
-    size_t left = 0;
-    if (atomic_load(&sink_torn)) {
-        left = write_bytes("\n", 1, wait_ms);
-        if (left == 0)
-            atomic_store(&sink_torn, false);
-    }
-    left = left ? n : write_bytes(p, n, wait_ms);
-    if (left > 0 && left < n && p[n - left - 1] != '\n')
-        atomic_store(&sink_torn, true);
-    for (size_t i = n - left; i < n; i++)
-        if (p[i] == '\n')
-            atomic_fetch_add(&dropped, 1);
-    atomic_store(&sink_stuck, left > 0);
-    return left == 0;
-}
+/* ---- lines ----------------------------------------------------------------------------------------------------- */
 
 static size_t
 format_line(char out[LOG_LINE_BYTES], enum log_level level, const char *message, const struct log_field *fields,
@@ -132,58 +73,39 @@ format_line(char out[LOG_LINE_BYTES], enum log_level level, const char *message,
     return log_format_line(out, settings.format, &head, message, fields, n);
 }
 
+/* Notes what came of writing lines. */
+static bool
+note_lost(size_t lost)
+{
+    atomic_fetch_add(&dropped, lost);
+    atomic_store(&sink_stuck, lost > 0);
+    return lost == 0;
+}
+
 /* Says how many lines were dropped since it was last said. For after a write that went well. */
 static void
-announce_drops(int64_t wait_ms)
+announce_drops(size_t (*sink_write)(const char *lines, size_t n, int64_t wait_ms), int64_t wait_ms)
 {
+    char line[LOG_LINE_BYTES];
     uint64_t total = atomic_load(&dropped);
     uint64_t before = atomic_exchange(&announced, total);
-    if (total <= before)
+    if (total == before)
         return;
-    char line[LOG_LINE_BYTES];
     struct log_field count = LOG_INT("count", total - before);
     size_t n = format_line(line, LOG_WARN, "log lines dropped", &count, 1);
-    if (write_lines(line, n, wait_ms))
+    if (sink_write(line, n, wait_ms) == 0)
         return;
-    atomic_fetch_sub(&dropped, 1); /* that one was no line of the caller's */
+    atomic_store(&sink_stuck, true);
     atomic_fetch_sub(&announced, total - before);
 }
 
 /* ---- synchronous mode ------------------------------------------------------------------------------------------ */
 
-/* Keeps a sink whose reader is gone from killing the process: SIGPIPE goes to the thread that wrote. */
-static void
-hold_sigpipe(sigset_t *ret_before, bool *ret_pending)
-{
-    sigset_t pipe_only, pending;
-    sigemptyset(&pipe_only);
-    sigaddset(&pipe_only, SIGPIPE);
-    pthread_sigmask(SIG_BLOCK, &pipe_only, ret_before);
-    sigpending(&pending);
-    *ret_pending = sigismember(&pending, SIGPIPE) == 1;
-}
-
-static void
-release_sigpipe(const sigset_t *before, bool was_pending)
-{
-    static const struct timespec at_once = {0};
-    sigset_t pipe_only;
-    sigemptyset(&pipe_only);
-    sigaddset(&pipe_only, SIGPIPE);
-    while (!was_pending && sigtimedwait(&pipe_only, NULL, &at_once) < 0 && errno == EINTR)
-        continue;
-    pthread_sigmask(SIG_SETMASK, before, NULL);
-}
-
 static void
 write_now(const char *line, size_t n)
 {
-    sigset_t before;
-    bool was_pending;
-    hold_sigpipe(&before, &was_pending);
-    if (write_lines(line, n, atomic_load(&sink_stuck) ? 0 : SYNC_WAIT_MS))
-        announce_drops(0);
-    release_sigpipe(&before, was_pending);
+    if (note_lost(log_sink_write_guarded(line, n, atomic_load(&sink_stuck) ? 0 : SINK_WAIT_MS)))
+        announce_drops(log_sink_write_guarded, 0);
 }
 
 /* ---- asynchronous mode ----------------------------------------------------------------------------------------- */
@@ -212,7 +134,7 @@ enqueue(const char *line, size_t n)
     return running;
 }
 
-/* Takes as many whole lines as fit in one write to a pipe. Called with the lock held. */
+/* Takes as many whole lines as a pipe takes in one piece. Called with the lock held. */
 static size_t
 dequeue(char out[LOG_LINE_BYTES])
 {
@@ -237,10 +159,9 @@ is_time_up(void)
 static void
 write_patiently(const char *lines, size_t n)
 {
-    int fd = atomic_load(&sink_fd);
-    while (!is_time_up() && !wait_writable(fd, POLL_SLICE_MS))
+    while (!is_time_up() && !log_sink_wait(POLL_SLICE_MS))
         continue;
-    write_lines(lines, n, is_time_up() ? 0 : SYNC_WAIT_MS);
+    note_lost(log_sink_write(lines, n, is_time_up() ? 0 : SINK_WAIT_MS));
 }
 
 static void *
@@ -251,22 +172,22 @@ write_queued(void *generation)
     while (queue.generation == (uintptr_t)generation) {
         size_t n = dequeue(lines);
         bool unsaid = atomic_load(&dropped) != atomic_load(&announced) && !atomic_load(&sink_stuck);
-        if (n == 0 && !unsaid)
-            queue.full = false;
         if (n > 0 || unsaid) {
             pthread_mutex_unlock(&queue.lock);
             if (n > 0)
                 write_patiently(lines, n);
             else
-                announce_drops(SYNC_WAIT_MS);
+                announce_drops(log_sink_write, SINK_WAIT_MS);
             pthread_mutex_lock(&queue.lock);
-        } else if (queue.closing) {
+            continue;
+        }
+        queue.full = false;
+        if (queue.closing) {
             queue.running = false;
             pthread_cond_signal(&queue.ended);
             break;
-        } else {
-            pthread_cond_wait(&queue.work, &queue.lock);
         }
+        pthread_cond_wait(&queue.work, &queue.lock);
     }
     pthread_mutex_unlock(&queue.lock);
     return NULL;
@@ -305,6 +226,17 @@ start_thread(struct err *e)
     return 0;
 }
 
+/* Drops what is queued. Called with the lock held. */
+static void
+empty_queue(void)
+{
+    char lines[LOG_LINE_BYTES];
+    for (size_t n; (n = dequeue(lines)) > 0;)
+        for (size_t i = 0; i < n; i++)
+            if (lines[i] == '\n')
+                atomic_fetch_add(&dropped, 1);
+}
+
 /* Ends the log thread; one that hangs in write(2) is left behind, and ends when that returns. */
 static void
 stop_thread(int wait_ms)
@@ -325,12 +257,7 @@ stop_thread(int wait_ms)
     bool hangs = queue.running;
     queue.running = false;
     queue.generation++;
-    for (char lines[LOG_LINE_BYTES]; queue.used > 0;) {
-        size_t n = dequeue(lines);
-        for (size_t i = 0; i < n; i++)
-            if (lines[i] == '\n')
-                atomic_fetch_add(&dropped, 1);
-    }
+    empty_queue();
     pthread_mutex_unlock(&queue.lock);
     if (hangs)
         pthread_detach(queue.thread);
@@ -338,69 +265,28 @@ stop_thread(int wait_ms)
         pthread_join(queue.thread, NULL);
 }
 
-/* ---- the sink -------------------------------------------------------------------------------------------------- */
-
-/* Opens path. O_NONBLOCK: a FIFO without a reader is an error, not a wait. */
-static int
-open_file(const char *path, struct err *e)
-{
-    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
-    if (fd < 0)
-        return err_set_errno(e, errno, "cannot open the log file %s", path);
-    return fd;
-}
-
-/* Puts fd under the log file's number (and takes it over). */
-static void
-install_file(int fd)
-{
-    if (file_fd < 0) {
-        file_fd = fd;
-        return;
-    }
-    dup3(fd, file_fd, O_CLOEXEC);
-    close(fd);
-}
-
-static void
-close_file(void)
-{
-    atomic_store(&sink_fd, STDERR_FILENO);
-    if (settings.path[0] && dup3(STDERR_FILENO, file_fd, O_CLOEXEC) < 0) { /* there is no stderr */
-        int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
-        if (fd >= 0)
-            install_file(fd);
-    }
-    settings.path[0] = '\0';
-}
+/* ---- the interface --------------------------------------------------------------------------------------------- */
 
 int
 log_open(const struct log_options *options, struct err *e)
 {
     const char *path = options->file ? options->file : "";
-    if (strlen(path) >= sizeof settings.path)
-        return err_set(e, ERR_LIMIT, "the log file's name is longer than %zu bytes", sizeof settings.path - 1);
-    int fd = *path ? open_file(path, e) : 0;
-    if (fd < 0)
+    int fd = -1;
+    if (strlen(path) >= PATH_MAX)
+        return err_set(e, ERR_LIMIT, "the log file's name is longer than %d bytes", PATH_MAX - 1);
+    if (*path && (fd = log_sink_prepare(path, e)) < 0)
         return fd;
     log_close(1000);
-    if (*path) {
-        install_file(fd);
-        atomic_store(&sink_fd, file_fd);
-    }
-    strcpy(settings.path, path);
+    log_sink_use(path, fd);
     snprintf(settings.program, sizeof settings.program, "%s", options->program ? options->program : "");
     settings.format = options->format;
     log_set_level(options->level);
     atomic_store(&dropped, 0);
     atomic_store(&announced, 0);
     atomic_store(&sink_stuck, false);
-    atomic_store(&sink_torn, false);
-    if (!options->asynchronous)
-        return 0;
-    int r = start_thread(e);
+    int r = options->asynchronous ? start_thread(e) : 0;
     if (r < 0)
-        close_file();
+        log_sink_close();
     return r;
 }
 
@@ -408,22 +294,14 @@ void
 log_close(int wait_ms)
 {
     stop_thread(wait_ms > 0 ? wait_ms : 0);
-    close_file();
+    log_sink_close();
 }
 
 int
 log_reopen(struct err *e)
 {
-    if (!settings.path[0])
-        return 0;
-    int fd = open_file(settings.path, e);
-    if (fd < 0)
-        return fd;
-    install_file(fd);
-    return 0;
+    return log_sink_reopen(e);
 }
-
-/* ---- the rest of the interface --------------------------------------------------------------------------------- */
 
 void
 log_set_level(enum log_level level)

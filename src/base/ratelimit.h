@@ -8,9 +8,9 @@
 #include <stdint.h>
 
 struct ratelimit {
-    double  per_s;       /* tokens gained each second */
-    double  burst;       /* the bucket's size */
-    double  tokens;
+    double per_s; /* tokens gained each second */
+    double burst; /* the bucket's size */
+    double tokens;
     int64_t filled_at_ms;
 };
 

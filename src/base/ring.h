@@ -13,8 +13,8 @@
 
 struct ring;
 
-int  ring_new(size_t capacity, struct ring **ret_ring, struct err *e);
-void ring_destroy(struct ring *r);     /* no thread may be inside; what is left in it is the caller's to free */
+int ring_new(size_t capacity, struct ring **ret_ring, struct err *e);
+void ring_destroy(struct ring *r); /* no thread may be inside; what is left in it is the caller's to free */
 
 /* False when it is full or closed. item is not NULL. Never blocks for longer than the lock. */
 bool ring_push(struct ring *r, void *item);
@@ -23,8 +23,8 @@ bool ring_push(struct ring *r, void *item);
  * closed and empty. With a test clock the wait ends when either real time or the test clock says so. */
 void *ring_pop(struct ring *r, int64_t wait_ms);
 
-void   ring_close(struct ring *r);
-bool   ring_is_closed(struct ring *r);
+void ring_close(struct ring *r);
+bool ring_is_closed(struct ring *r);
 size_t ring_count(struct ring *r);
 
 #endif

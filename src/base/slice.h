@@ -8,8 +8,8 @@
 #include <string.h>
 
 struct slice {
-    const char *p;   /* may be NULL when n is 0 */
-    size_t      n;   /* bytes */
+    const char *p; /* may be NULL when n is 0 */
+    size_t n;      /* bytes */
 };
 
 /* Printf arguments for "%.*s". */

@@ -11,20 +11,20 @@
 #include <stdint.h>
 
 struct timer {
-    int64_t due_ms;                              /* clock_monotonic_ms */
-    size_t  place;                               /* where the heap holds it; 0: not set */
-    void  (*fire)(struct timer *t, int64_t now_ms);
+    int64_t due_ms; /* clock_monotonic_ms */
+    size_t place;   /* where the heap holds it; 0: not set */
+    void (*fire)(struct timer *t, int64_t now_ms);
 };
 
 struct timers {
     struct timer **heap;
-    struct timer **due;                          /* during timers_run: what it has yet to fire; NULL: cancelled */
-    size_t         count, due_count;
-    size_t         capacity;                     /* of heap and of due; enough for all set timers in either */
+    struct timer **due; /* during timers_run: what it has yet to fire; NULL: cancelled */
+    size_t count, due_count;
+    size_t capacity; /* of heap and of due; enough for all set timers in either */
 };
 
 void timers_init(struct timers *ts);
-void timers_clean_up(struct timers *ts);         /* the timers themselves are untouched */
+void timers_clean_up(struct timers *ts); /* the timers themselves are untouched */
 
 /* Sets t (already set or not) to fire at due_ms. Returns 0 or ERR_NO_MEMORY; setting again never fails. */
 int timers_set(struct timers *ts, struct timer *t, int64_t due_ms);

@@ -5,11 +5,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define UUID_TEXT_BYTES 37   /* "f47ac10b-58cc-4372-a567-0e02b2c3d479" and the NUL */
+#define UUID_TEXT_BYTES 37 /* "f47ac10b-58cc-4372-a567-0e02b2c3d479" and the NUL */
 
 /* Never fails: getrandom(2) blocks only before the kernel's pool is ready, early in boot. */
-void     uuid_generate(char out[UUID_TEXT_BYTES]);
-void     uuid_random_bytes(void *out, size_t n);
-uint64_t uuid_random_seed(void);   /* never 0 */
+void uuid_generate(char out[UUID_TEXT_BYTES]);
+void uuid_random_bytes(void *out, size_t n);
+uint64_t uuid_random_seed(void); /* never 0 */
 
 #endif
