@@ -13,30 +13,30 @@
 /* Descriptors a worker is started with. */
 enum {
     IPC_FD_CHANNEL = 3,
-    IPC_FD_LEDGER  = 4,   /* memfd, see ledger.h */
-    IPC_FD_CONFIG  = 5,   /* sealed memfd: the consumer's configuration as conf_print writes it */
+    IPC_FD_LEDGER = 4, /* memfd, see ledger.h */
+    IPC_FD_CONFIG = 5, /* sealed memfd: the consumer's configuration as conf_print writes it */
 };
 
 /* Exit codes of a worker (and of fanoutd, fanoutctl and fanout-local where they apply). */
 enum {
-    IPC_EXIT_OK = 0,          /* drained */
+    IPC_EXIT_OK = 0, /* drained */
     IPC_EXIT_FAILURE = 1,
-    IPC_EXIT_CONFIG = 2,      /* configuration or plugin refused */
-    IPC_EXIT_UNCLEAN = 3,     /* the drain's deadline passed with messages in hand */
+    IPC_EXIT_CONFIG = 2,  /* configuration or plugin refused */
+    IPC_EXIT_UNCLEAN = 3, /* the drain's deadline passed with messages in hand */
 };
 
 enum ipc_type {
     /* worker -> supervisor */
-    IPC_READY = 1,        /* the plugin is open; text: its name and version */
-    IPC_HEALTH,           /* a health state changed; number: enum ipc_health; text: why */
-    IPC_DRAINED,          /* everything is settled, exiting with IPC_EXIT_OK; number: messages left in hand (0) */
-    IPC_BAD_CONFIG,       /* exiting with IPC_EXIT_CONFIG; text: what is wrong */
-    IPC_RECYCLE,          /* exiting after a drain of its own (memory, age): start a successor */
+    IPC_READY = 1,  /* the plugin is open; text: its name and version */
+    IPC_HEALTH,     /* a health state changed; number: enum ipc_health; text: why */
+    IPC_DRAINED,    /* everything is settled, exiting with IPC_EXIT_OK; number: messages left in hand (0) */
+    IPC_BAD_CONFIG, /* exiting with IPC_EXIT_CONFIG; text: what is wrong */
+    IPC_RECYCLE,    /* exiting after a drain of its own (memory, age): start a successor */
     /* supervisor -> worker */
-    IPC_DRAIN = 64,       /* number: deadline, ms from now */
+    IPC_DRAIN = 64, /* number: deadline, ms from now */
     IPC_REOPEN_LOGS,
-    IPC_LOG_LEVEL,        /* number: enum log_level */
-    IPC_DUMP_STATE,       /* write a state dump to the log */
+    IPC_LOG_LEVEL,  /* number: enum log_level */
+    IPC_DUMP_STATE, /* write a state dump to the log */
 };
 
 enum ipc_health { IPC_HEALTH_OK, IPC_HEALTH_CREDENTIALS, IPC_HEALTH_QUEUE };
@@ -44,10 +44,10 @@ enum ipc_health { IPC_HEALTH_OK, IPC_HEALTH_CREDENTIALS, IPC_HEALTH_QUEUE };
 #define IPC_TEXT_BYTES 1000
 
 struct ipc_message {
-    uint32_t type;                    /* enum ipc_type */
+    uint32_t type; /* enum ipc_type */
     uint32_t reserved;
-    int64_t  number;
-    char     text[IPC_TEXT_BYTES];    /* NUL-terminated */
+    int64_t number;
+    char text[IPC_TEXT_BYTES]; /* NUL-terminated */
 };
 
 /* Both ends CLOEXEC and non-blocking. */

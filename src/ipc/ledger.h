@@ -53,77 +53,82 @@ struct ledger_counters {
 #define X(name, help) _Atomic uint64_t name;
     LEDGER_COUNTERS(X)
 #undef X
-    _Atomic int64_t  in_flight;          /* gauge: messages held now */
-    _Atomic int64_t  engine_beat_ms;     /* monotonic time of the engine's last turn */
-    _Atomic int64_t  longest_turn_ms;    /* of the engine, without waiting */
-    _Atomic int64_t  oldest_sent_at_ms;  /* gauge: of the messages in hand; 0: none */
+    _Atomic int64_t in_flight;         /* gauge: messages held now */
+    _Atomic int64_t engine_beat_ms;    /* monotonic time of the engine's last turn */
+    _Atomic int64_t longest_turn_ms;   /* of the engine, without waiting */
+    _Atomic int64_t oldest_sent_at_ms; /* gauge: of the messages in hand; 0: none */
 };
 
 enum ledger_state {
     LEDGER_FREE = 0,
-    LEDGER_QUEUED,       /* received, not yet handed to the handler */
-    LEDGER_HANDLING,     /* inside a handler call of `thread` */
-    LEDGER_DONE,         /* settled, its delete not yet confirmed */
-    LEDGER_RETRY,        /* settled, its visibility change not yet confirmed */
-    LEDGER_REJECT,       /* settled, its dead-letter move not yet confirmed */
+    LEDGER_QUEUED,   /* received, not yet handed to the handler */
+    LEDGER_HANDLING, /* inside a handler call of `thread` */
+    LEDGER_DONE,     /* settled, its delete not yet confirmed */
+    LEDGER_RETRY,    /* settled, its visibility change not yet confirmed */
+    LEDGER_REJECT,   /* settled, its dead-letter move not yet confirmed */
 };
 
 #define LEDGER_ID_BYTES     128
 #define LEDGER_GROUP_BYTES  136
-#define LEDGER_HANDLE_BYTES 1536   /* receipt handles are up to 1,024 characters in SQS's limits; room to spare */
+#define LEDGER_HANDLE_BYTES 1536 /* receipt handles are up to 1,024 characters in SQS's limits; room to spare */
 
 /* A message as it is put in or read back. */
 struct ledger_message {
     struct slice id, receipt_handle, group, body;
-    struct slice attributes;             /* opaque bytes, the worker's own encoding */
-    struct slice md5_of_body;            /* hex; empty: unknown */
-    uint32_t     receive_count;
-    int64_t      sent_at_ms, received_at_ms;   /* wall */
-    int64_t      first_received_mono_ms;       /* the 12 h cap counts from here */
-    int64_t      lease_mono_ms;          /* when the lease ends */
+    struct slice attributes;  /* opaque bytes, the worker's own encoding */
+    struct slice md5_of_body; /* hex; empty: unknown */
+    uint32_t receive_count;
+    int64_t sent_at_ms, received_at_ms; /* wall */
+    int64_t first_received_mono_ms;     /* the 12 h cap counts from here */
+    int64_t lease_mono_ms;              /* when the lease ends */
     /* the rest is set by the functions below */
     enum ledger_state state;
-    int32_t      thread;                 /* handler thread, -1: none */
+    int32_t thread; /* handler thread, -1: none */
 };
 
 struct ledger_options {
-    uint32_t records;                    /* the in-flight cap */
-    uint32_t threads;                    /* handler threads */
-    uint64_t heap_bytes;                 /* address space for bodies and attributes; 0: records x 1 MiB, sparse */
+    uint32_t records;    /* the in-flight cap, 1 .. LEDGER_RECORDS_MAX */
+    uint32_t threads;    /* handler threads, 1 .. LEDGER_THREADS_MAX */
+    uint64_t heap_bytes; /* address space for bodies and attributes; 0: records x 2 MiB, sparse, and no
+                          * put ever fails for want of room */
 };
+#define LEDGER_RECORDS_MAX 120000u /* SQS's own bound on a queue's messages in flight */
+#define LEDGER_THREADS_MAX 4096u
 
 struct ledger;
 
 /* Makes the memfd (CLOEXEC) and maps it: the supervisor. */
-int  ledger_create(const struct ledger_options *options, int *ret_fd, struct ledger **ret_ledger, struct err *e);
+int ledger_create(const struct ledger_options *options, int *ret_fd, struct ledger **ret_ledger, struct err *e);
 
 /* Maps an existing one; ERR_CORRUPT when header and size do not fit together. The worker, and any reader. */
-int  ledger_open(int fd, struct ledger **ret_ledger, struct err *e);
-void ledger_close(struct ledger *l);     /* unmaps */
+int ledger_open(int fd, struct ledger **ret_ledger, struct err *e);
+void ledger_close(struct ledger *l); /* unmaps */
 
-/* Empties all records and thread entries and takes possession as the (only) writer: a new worker, after it adopted what
- * it wanted. Counters go on. */
+/* Empties all records, the thread entries and the crash report, and takes possession as the (only) writer: a new
+ * worker, before its first put and after it adopted what it wanted. Counters go on. */
 void ledger_reset(struct ledger *l);
 
 struct ledger_counters *ledger_counters(struct ledger *l);
 uint32_t ledger_records(const struct ledger *l);
 uint32_t ledger_threads(const struct ledger *l);
 
-/* Copies m in as LEDGER_QUEUED. ERR_LIMIT: no free record, no room in the heap, or an id or handle too long. */
-int  ledger_put(struct ledger *l, const struct ledger_message *m, uint32_t *ret_record, struct err *e);
+/* Copies m in as LEDGER_QUEUED (its state and thread are not read). ERR_LIMIT: no free record, no room in the heap, an
+ * id or handle that is empty or too long, or body and attributes of more than 2 MiB together. */
+int ledger_put(struct ledger *l, const struct ledger_message *m, uint32_t *ret_record, struct err *e);
 void ledger_set_state(struct ledger *l, uint32_t record, enum ledger_state state, int32_t thread);
 void ledger_set_lease(struct ledger *l, uint32_t record, int64_t lease_mono_ms);
 /* A newer receive of the same message: its handle, count and lease replace the old ones. */
-int  ledger_set_receipt(struct ledger *l, uint32_t record, struct slice receipt_handle, uint32_t receive_count,
-                        int64_t lease_mono_ms, struct err *e);
+int ledger_set_receipt(struct ledger *l, uint32_t record, struct slice receipt_handle, uint32_t receive_count,
+                       int64_t lease_mono_ms, struct err *e);
 void ledger_release(struct ledger *l, uint32_t record);
 
-/* Reads record i back, checking everything: 0, ERR_NOT_FOUND (free), ERR_CORRUPT. Slices point into the map. */
-int  ledger_get(const struct ledger *l, uint32_t record, struct ledger_message *ret_message, struct err *e);
+/* Reads a record (< ledger_records) back, checking everything: 0, ERR_NOT_FOUND (free), ERR_CORRUPT. Slices point into
+ * the map. Of a ledger whose writer is alive, a record that changes meanwhile may read as corrupt. */
+int ledger_get(const struct ledger *l, uint32_t record, struct ledger_message *ret_message, struct err *e);
 
 /* A handler thread's entry: what it runs now. */
 struct ledger_thread {
-    _Atomic int64_t  entered_mono_ms;    /* 0: outside the handler */
+    _Atomic int64_t entered_mono_ms; /* 0: outside the handler */
     _Atomic uint64_t calls;
     _Atomic uint32_t batch_count;
     _Atomic uint32_t first_record;
@@ -135,12 +140,12 @@ const struct ledger_thread *ledger_thread(const struct ledger *l, uint32_t threa
 /* What a fatal-signal handler writes: async-signal-safe. */
 #define LEDGER_FRAMES 32
 struct ledger_crash {
-    _Atomic int32_t  signal;             /* 0: none */
-    int32_t          code;
-    int32_t          thread;             /* -1: not a handler thread */
-    uint32_t         n_frames;
-    uint64_t         address;            /* si_addr */
-    uint64_t         frames[LEDGER_FRAMES];
+    _Atomic int32_t signal; /* 0: none */
+    int32_t code;
+    int32_t thread; /* -1: not a handler thread */
+    uint32_t n_frames;
+    uint64_t address; /* si_addr */
+    uint64_t frames[LEDGER_FRAMES];
 };
 struct ledger_crash *ledger_crash(struct ledger *l);
 
