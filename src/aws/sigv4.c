@@ -46,14 +46,15 @@ struct derivation {
 static int
 derive(const struct sigv4_scope *scope, struct slice secret, const char *day, uint8_t ret_key[DIGEST_SHA256_BYTES])
 {
+    static const uint8_t prefix[] = {'A', 'W', 'S', '4'};
     struct derivation d;
-    size_t n = secret.n + 4;
+    size_t n = sizeof prefix + secret.n;
     uint8_t *seed = n <= sizeof d.seed ? d.seed : malloc(n);
     if (!seed)
         return ERR_NO_MEMORY;
-    memcpy(seed, "AWS4", 4);
+    memcpy(seed, prefix, sizeof prefix);
     if (secret.n > 0)
-        memcpy(seed + 4, secret.p, secret.n);
+        memcpy(seed + sizeof prefix, secret.p, secret.n);
     digest_hmac_sha256(seed, n, day, DAY_BYTES, d.a);
     digest_hmac_sha256(d.a, sizeof d.a, scope->region.p, scope->region.n, d.b);
     digest_hmac_sha256(d.b, sizeof d.b, scope->service.p, scope->service.n, d.a);

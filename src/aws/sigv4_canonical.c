@@ -168,25 +168,25 @@ add_query(struct buf *out, struct slice query, struct err *e)
     struct parameter on_stack[ON_STACK], *parameters = on_stack;
     struct buf texts = BUF_INIT;
     struct slice rest = query, text;
-    size_t n = 0;
+    size_t n = 0, most = 0;
     int rc = 0;
-    if (query.n == 0)
-        return 0;
     while (next_parameter(&rest, &text))
-        n++;
-    if (n > ON_STACK)
-        parameters = reallocarray(NULL, n, sizeof *parameters);
+        most++;
+    if (most == 0)
+        return 0;
+    if (most > ON_STACK)
+        parameters = reallocarray(NULL, most, sizeof *parameters);
     if (!parameters || query.n > SIZE_MAX / 4 || !buf_reserve(&texts, 3 * query.n)) {
         rc = err_no_memory(e);
         goto cleanup;
     }
     rest = query;
-    for (size_t i = 0; next_parameter(&rest, &text); i++) {
+    for (; n < most && next_parameter(&rest, &text); n++) {
         const char *equals = memchr(text.p, '=', text.n);
         size_t name_n = equals ? (size_t)(equals - text.p) : text.n;
         size_t value_at = equals ? name_n + 1 : text.n;
-        parameters[i].name = encode_into(&texts, slice_of(text.p, name_n));
-        parameters[i].value = encode_into(&texts, slice_of(text.p + value_at, text.n - value_at));
+        parameters[n].name = encode_into(&texts, slice_of(text.p, name_n));
+        parameters[n].value = encode_into(&texts, slice_of(text.p + value_at, text.n - value_at));
     }
     if (n > 1)
         qsort(parameters, n, sizeof *parameters, compare_parameters);

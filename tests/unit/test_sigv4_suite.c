@@ -23,7 +23,7 @@
 #define CASES       38
 
 struct signing_case {
-    char dir[PATH_MAX];
+    char dir[PATH_MAX + 300];
     cJSON *context;
     struct buf file; /* request.txt */
     struct slice target, head, body;
@@ -38,7 +38,7 @@ struct signing_case {
 static const char *
 suite_dir(void)
 {
-    static char dir[PATH_MAX];
+    static char dir[PATH_MAX + 300];
     const char *shared = getenv("FANOUT_SHARED");
     snprintf(dir, sizeof dir, "%s/data/sigv4", shared ? shared : "../shared");
     return dir;
