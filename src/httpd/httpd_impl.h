@@ -1,0 +1,58 @@
+/* httpd_impl: what httpd.c (the server's life) and httpd_request.c (one request's life) share. */
+#ifndef FANOUT_HTTPD_IMPL_H
+#define FANOUT_HTTPD_IMPL_H
+
+#include <microhttpd.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "httpd/httpd.h"
+
+struct httpd_connection;
+
+struct httpd {
+    struct MHD_Daemon *daemon;
+    httpd_handler_fn *handler;
+    void *context;
+    char *url;
+    uint16_t port;
+    bool external_loop;
+    size_t max_body_bytes;
+    int64_t idle_timeout_ns;
+    atomic_bool stopping; /* the handler is not called any more */
+
+    pthread_t keeper; /* closes what drips; internal threads only */
+    bool keeper_runs;
+    int64_t kept_at_ns; /* external loop: when httpd_run last did the keeper's work */
+
+    /* Guards all below. Taken for moments only; libmicrohttpd is never called under it. */
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /* stopping, or unsent went down */
+    struct httpd_connection *connections;
+    struct httpd_request *parked;
+    unsigned unsent; /* answered, not yet sent */
+};
+
+/* Where a request is between libmicrohttpd's thread and whoever answers it. */
+enum httpd_stage {
+    HTTPD_COLLECTING, /* bytes still come in */
+    HTTPD_HANDLING,   /* inside the handler */
+    HTTPD_PARKED,     /* the handler returned without an answer; libmicrohttpd has it suspended */
+    HTTPD_REFUSING,   /* parked, and about to be answered by httpd_destroy */
+    HTTPD_SETTLED,    /* reply (or, if that is NULL, the wish to drop) is there */
+};
+
+/* libmicrohttpd's callbacks for one request. */
+void *httpd_request_begin(void *h, const char *uri, struct MHD_Connection *connection);
+enum MHD_Result httpd_request_progress(void *h, struct MHD_Connection *connection, const char *url, const char *method,
+                                       const char *version, const char *data, size_t *data_n, void **request);
+void httpd_request_complete(void *h, struct MHD_Connection *connection, void **request,
+                            enum MHD_RequestTerminationCode why);
+
+/* Answers everything that is parked with 503. */
+void httpd_request_answer_parked(struct httpd *h);
+
+/* The connection waits for its client (false: for our answer), from now on. */
+void httpd_connection_waits(struct httpd *h, struct MHD_Connection *connection, bool waits);
+
+#endif

@@ -1,0 +1,475 @@
+#include "httpd/httpd_impl.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+
+/* A body that is too long is read to its end so that the client, still sending, gets to see the 413; but no further
+ * than this beyond the limit. */
+#define DISCARD_BYTES ((size_t)8 << 20)
+
+/* Bytes set aside for a body before any of it has come, whatever its Content-Length claims. */
+#define TRUSTED_BYTES ((size_t)256 << 10)
+
+struct request_header {
+    struct slice name, value;
+};
+
+struct httpd_request {
+    struct httpd *httpd;
+    struct MHD_Connection *connection;
+    struct MHD_Response *reply;
+    int status;
+    _Atomic(enum httpd_stage) stage;
+    bool announced; /* the headers are there */
+    bool too_long;
+    bool is_unsent; /* counted in httpd->unsent */
+    struct slice method, path, query;
+    struct buf body;
+    size_t discarded_bytes;
+    struct request_header *headers;
+    size_t n_headers, max_headers;
+    struct httpd_request *next, **link; /* among the parked; link is NULL when it is not */
+    char target[];                      /* as sent */
+};
+
+void
+httpd_format_date(int64_t wall_ms, char out[HTTPD_DATE_BYTES])
+{
+    static const char DAYS[][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+    static const char MONTHS[][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                     "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+    time_t s = (time_t)(wall_ms / 1000);
+    struct tm t;
+    gmtime_r(&s, &t);
+    char text[96];
+    snprintf(text, sizeof text, "%s, %02d %s %04d %02d:%02d:%02d GMT", DAYS[t.tm_wday], t.tm_mday, MONTHS[t.tm_mon],
+             t.tm_year + 1900, t.tm_hour, t.tm_min, t.tm_sec);
+    memcpy(out, text, HTTPD_DATE_BYTES - 1);
+    out[HTTPD_DATE_BYTES - 1] = '\0';
+}
+
+/* ---- what came in ------------------------------------------------------------------------------------------------ */
+
+static void
+split_target(struct httpd_request *r)
+{
+    const char *p = r->target;
+    if (*p != '/' && (strncasecmp(p, "http://", 7) == 0 || strncasecmp(p, "https://", 8) == 0)) {
+        p = strchr(p, ':') + 3;
+        p += strcspn(p, "/?");
+    }
+    const char *question = strchr(p, '?');
+    size_t path_n = question ? (size_t)(question - p) : strlen(p);
+    r->path = path_n > 0 ? slice_of(p, path_n) : SLICE("/");
+    r->query = slice_of_string(question ? question + 1 : "");
+}
+
+void *
+httpd_request_begin(void *h, const char *uri, struct MHD_Connection *connection)
+{
+    size_t uri_n = strlen(uri);
+    struct httpd_request *r = calloc(1, sizeof *r + uri_n + 1);
+    if (!r)
+        return NULL;
+    r->httpd = h;
+    r->connection = connection;
+    buf_init(&r->body);
+    memcpy(r->target, uri, uri_n);
+    split_target(r);
+    httpd_connection_waits(h, connection, true);
+    return r;
+}
+
+static enum MHD_Result
+collect_header(void *request, enum MHD_ValueKind kind, const char *name, size_t name_n, const char *value,
+               size_t value_n)
+{
+    (void)kind;
+    struct httpd_request *r = request;
+    if (r->n_headers == r->max_headers)
+        return MHD_NO;
+    r->headers[r->n_headers++] =
+        (struct request_header){.name = slice_of(name, name_n), .value = slice_of(value, value_n)};
+    return MHD_YES;
+}
+
+static bool
+collect_headers(struct httpd_request *r)
+{
+    int n = MHD_get_connection_values_n(r->connection, MHD_HEADER_KIND, NULL, NULL);
+    if (n <= 0)
+        return true;
+    r->headers = calloc((size_t)n, sizeof *r->headers);
+    if (!r->headers)
+        return false;
+    r->max_headers = (size_t)n;
+    MHD_get_connection_values_n(r->connection, MHD_HEADER_KIND, collect_header, r);
+    return true;
+}
+
+static struct MHD_Response *
+plain_reply(const char *text)
+{
+    struct MHD_Response *reply =
+        MHD_create_response_from_buffer(strlen(text), (void *)(uintptr_t)text, MHD_RESPMEM_PERSISTENT);
+    char date[HTTPD_DATE_BYTES];
+    httpd_format_date(clock_wall_ms(), date);
+    if (reply) {
+        MHD_add_response_header(reply, "Date", date);
+        MHD_add_response_header(reply, "Content-Type", "text/plain");
+        MHD_add_response_header(reply, "Connection", "close");
+    }
+    return reply;
+}
+
+/* httpd_destroy waits for those that are answered and not yet gone. */
+static void
+count_unsent(struct httpd_request *r)
+{
+    pthread_mutex_lock(&r->httpd->lock);
+    r->httpd->unsent++;
+    r->is_unsent = true;
+    pthread_mutex_unlock(&r->httpd->lock);
+}
+
+/* Hands the settled reply to libmicrohttpd, on its thread. */
+static enum MHD_Result
+send_reply(struct httpd_request *r)
+{
+    struct MHD_Response *reply = r->reply;
+    r->reply = NULL;
+    if (!reply)
+        return MHD_NO;
+    enum MHD_Result result = MHD_queue_response(r->connection, (unsigned)r->status, reply);
+    MHD_destroy_response(reply);
+    return result;
+}
+
+static enum MHD_Result
+send_plain(struct httpd_request *r, int status, const char *text)
+{
+    r->status = status;
+    r->reply = plain_reply(text);
+    count_unsent(r);
+    atomic_store(&r->stage, HTTPD_SETTLED);
+    return send_reply(r);
+}
+
+static enum MHD_Result
+send_too_long(struct httpd_request *r)
+{
+    return send_plain(r, 413, "The request body is larger than this server accepts.\n");
+}
+
+/* The Content-Length libmicrohttpd has already checked to be a number; 0 when there is none. */
+static uint64_t
+announced_bytes(const struct httpd_request *r)
+{
+    struct slice text = httpd_header(r, "content-length");
+    uint64_t n = 0;
+    for (size_t i = 0; i < text.n && text.p[i] >= '0' && text.p[i] <= '9'; i++)
+        n = n > UINT64_MAX / 16 ? n : n * 10 + (uint64_t)(text.p[i] - '0');
+    return n;
+}
+
+static enum MHD_Result
+announce(struct httpd_request *r, const char *method)
+{
+    r->announced = true;
+    r->method = slice_of_string(method);
+    if (!collect_headers(r))
+        return MHD_NO;
+    uint64_t n = announced_bytes(r);
+    size_t limit = r->httpd->max_body_bytes;
+    if (n > limit && (n > limit + DISCARD_BYTES || httpd_header(r, "expect").n > 0))
+        return send_too_long(r);
+    r->too_long = n > limit;
+    if (!r->too_long && n > 0 && !buf_reserve(&r->body, n < TRUSTED_BYTES ? (size_t)n : TRUSTED_BYTES))
+        return MHD_NO;
+    return MHD_YES;
+}
+
+static enum MHD_Result
+collect_body(struct httpd_request *r, const char *data, size_t n)
+{
+    if (!r->too_long && n <= r->httpd->max_body_bytes - r->body.len) {
+        buf_add(&r->body, data, n);
+        return buf_failed(&r->body) ? MHD_NO : MHD_YES;
+    }
+    r->too_long = true;
+    buf_clean_up(&r->body);
+    r->discarded_bytes += n;
+    return r->discarded_bytes <= r->httpd->max_body_bytes + DISCARD_BYTES ? MHD_YES : MHD_NO;
+}
+
+/* ---- parking ----------------------------------------------------------------------------------------------------- */
+
+static void
+list_parked(struct httpd_request *r)
+{
+    struct httpd *h = r->httpd;
+    pthread_mutex_lock(&h->lock);
+    r->next = h->parked;
+    r->link = &h->parked;
+    if (r->next)
+        r->next->link = &r->next;
+    h->parked = r;
+    pthread_mutex_unlock(&h->lock);
+}
+
+static void
+unlist_parked(struct httpd_request *r)
+{
+    struct httpd *h = r->httpd;
+    pthread_mutex_lock(&h->lock);
+    if (r->link) {
+        *r->link = r->next;
+        if (r->next)
+            r->next->link = r->link;
+        r->link = NULL;
+    }
+    pthread_mutex_unlock(&h->lock);
+}
+
+/* r may be freed by libmicrohttpd's thread from the moment its stage is settled, unless it was parked: then it waits
+ * for the resume. */
+static void
+settle(struct httpd_request *r, struct MHD_Response *reply, int status)
+{
+    struct MHD_Connection *connection = r->connection;
+    r->reply = reply;
+    r->status = status;
+    count_unsent(r);
+    enum httpd_stage was = atomic_exchange(&r->stage, HTTPD_SETTLED);
+    assert(was == HTTPD_HANDLING || was == HTTPD_PARKED || was == HTTPD_REFUSING);
+    if (was != HTTPD_HANDLING)
+        MHD_resume_connection(connection);
+}
+
+/* Answers a parked request in its owner's place while the server stops; false when that is done already. */
+static bool
+refuse_parked(struct httpd_request *r)
+{
+    enum httpd_stage was = HTTPD_PARKED;
+    if (!atomic_compare_exchange_strong(&r->stage, &was, HTTPD_REFUSING))
+        return false;
+    settle(r, plain_reply("The server is shutting down.\n"), 503);
+    return true;
+}
+
+void
+httpd_request_answer_parked(struct httpd *h)
+{
+    struct httpd_request *r;
+    do {
+        pthread_mutex_lock(&h->lock);
+        for (r = h->parked; r && atomic_load(&r->stage) != HTTPD_PARKED;)
+            r = r->next;
+        pthread_mutex_unlock(&h->lock);
+    } while (r && refuse_parked(r));
+}
+
+/* Runs the handler. An answer that is there when it returns is sent at once; otherwise the connection is suspended
+ * first and declared parked then, so that whoever answers finds it suspended. */
+static enum MHD_Result
+handle(struct httpd_request *r)
+{
+    struct httpd *h = r->httpd;
+    if (atomic_load(&h->stopping))
+        return send_plain(r, 503, "The server is shutting down.\n");
+    httpd_connection_waits(h, r->connection, false);
+    atomic_store(&r->stage, HTTPD_HANDLING);
+    h->handler(h->context, r);
+    if (atomic_load(&r->stage) == HTTPD_SETTLED)
+        return send_reply(r);
+    MHD_suspend_connection(r->connection);
+    list_parked(r);
+    enum httpd_stage was = HTTPD_HANDLING;
+    if (!atomic_compare_exchange_strong(&r->stage, &was, HTTPD_PARKED))
+        MHD_resume_connection(r->connection);
+    else if (atomic_load(&h->stopping))
+        refuse_parked(r);
+    return MHD_YES;
+}
+
+enum MHD_Result
+httpd_request_progress(void *h, struct MHD_Connection *connection, const char *url, const char *method,
+                       const char *version, const char *data, size_t *data_n, void **request)
+{
+    (void)h, (void)connection, (void)url, (void)version;
+    struct httpd_request *r = *request;
+    if (!r)
+        return MHD_NO;
+    if (!r->announced)
+        return announce(r, method);
+    if (*data_n > 0) {
+        size_t n = *data_n;
+        *data_n = 0;
+        return collect_body(r, data, n);
+    }
+    switch (atomic_load(&r->stage)) {
+    case HTTPD_COLLECTING:
+        return r->too_long ? send_too_long(r) : handle(r);
+    case HTTPD_SETTLED:
+        unlist_parked(r);
+        return send_reply(r);
+    default:
+        assert(!"a suspended connection ran");
+        return MHD_NO;
+    }
+}
+
+void
+httpd_request_complete(void *h_, struct MHD_Connection *connection, void **request, enum MHD_RequestTerminationCode why)
+{
+    (void)why;
+    struct httpd *h = h_;
+    struct httpd_request *r = *request;
+    *request = NULL;
+    if (!r)
+        return;
+    unlist_parked(r);
+    if (r->is_unsent) {
+        pthread_mutex_lock(&h->lock);
+        h->unsent--;
+        pthread_cond_broadcast(&h->changed);
+        pthread_mutex_unlock(&h->lock);
+    }
+    httpd_connection_waits(h, connection, true);
+    if (r->reply)
+        MHD_destroy_response(r->reply);
+    buf_clean_up(&r->body);
+    free(r->headers);
+    free(r);
+}
+
+/* ---- answering --------------------------------------------------------------------------------------------------- */
+
+static ssize_t
+no_bytes(void *context, uint64_t at, char *out, size_t max)
+{
+    (void)context, (void)at, (void)out, (void)max;
+    return MHD_CONTENT_READER_END_WITH_ERROR;
+}
+
+static struct MHD_Response *
+build_reply(const struct httpd_request *r, const struct httpd_answer *answer)
+{
+    struct MHD_Response *reply;
+    if (answer->content_length > 0 && slice_equals_string(r->method, "HEAD"))
+        reply = MHD_create_response_from_callback((uint64_t)answer->content_length, 1, no_bytes, NULL, NULL);
+    else
+        reply =
+            MHD_create_response_from_buffer(answer->body.n, (void *)(uintptr_t)answer->body.p, MHD_RESPMEM_MUST_COPY);
+    if (!reply)
+        return NULL;
+    bool dated = false;
+    for (size_t i = 0; i < answer->n_headers; i++) {
+        dated |= strcasecmp(answer->headers[i].name, "Date") == 0;
+        MHD_add_response_header(reply, answer->headers[i].name, answer->headers[i].value);
+    }
+    if (answer->content_type)
+        MHD_add_response_header(reply, "Content-Type", answer->content_type);
+    if (!dated) {
+        char date[HTTPD_DATE_BYTES];
+        httpd_format_date(clock_wall_ms(), date);
+        MHD_add_response_header(reply, "Date", date);
+    }
+    return reply;
+}
+
+void
+httpd_answer(struct httpd_request *r, const struct httpd_answer *answer)
+{
+    settle(r, build_reply(r, answer), answer->status);
+}
+
+void
+httpd_drop(struct httpd_request *r)
+{
+    settle(r, NULL, 0);
+}
+
+/* ---- reading it -------------------------------------------------------------------------------------------------- */
+
+struct slice
+httpd_method(const struct httpd_request *r)
+{
+    return r->method;
+}
+
+struct slice
+httpd_path(const struct httpd_request *r)
+{
+    return r->path;
+}
+
+struct slice
+httpd_query(const struct httpd_request *r)
+{
+    return r->query;
+}
+
+struct slice
+httpd_body(const struct httpd_request *r)
+{
+    return buf_slice(&r->body);
+}
+
+struct slice
+httpd_header(const struct httpd_request *r, const char *name)
+{
+    size_t n = strlen(name);
+    for (size_t i = 0; i < r->n_headers; i++)
+        if (r->headers[i].name.n == n && strncasecmp(r->headers[i].name.p, name, n) == 0)
+            return r->headers[i].value;
+    return (struct slice){0};
+}
+
+size_t
+httpd_header_count(const struct httpd_request *r)
+{
+    return r->n_headers;
+}
+
+void
+httpd_header_at(const struct httpd_request *r, size_t i, struct slice *ret_name, struct slice *ret_value)
+{
+    assert(i < r->n_headers);
+    *ret_name = r->headers[i].name;
+    *ret_value = r->headers[i].value;
+}
+
+bool
+httpd_peer_is_loopback(const struct httpd_request *r)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    if (!info || !info->client_addr)
+        return false;
+    if (info->client_addr->sa_family == AF_INET) {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)info->client_addr;
+        return ntohl(in->sin_addr.s_addr) >> 24 == 127;
+    }
+    if (info->client_addr->sa_family != AF_INET6)
+        return false;
+    const struct in6_addr *in6 = &((const struct sockaddr_in6 *)(const void *)info->client_addr)->sin6_addr;
+    return IN6_IS_ADDR_LOOPBACK(in6) || (IN6_IS_ADDR_V4MAPPED(in6) && in6->s6_addr[12] == 127);
+}
+
+bool
+httpd_peer_gone(struct httpd_request *r)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    struct pollfd p = {.fd = info ? info->connect_fd : -1, .events = POLLRDHUP};
+    return poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL));
+}
