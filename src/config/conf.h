@@ -34,77 +34,81 @@ struct conf_pair {
 };
 
 struct conf_consumer {
-    const char *name;                /* [a-z0-9-]{1,40}, unique */
-    const char *queue;               /* a queue's name or its URL */
-    const char *plugin;              /* a path with a '/', or a name looked up as PLUGIN_DIR/NAME.so */
-    int         processes;           /* worker processes */
-    int         threads;             /* handler threads of each */
-    int         prefetch;            /* batches ready per thread beyond the one being handled */
-    int         wait_time_s;         /* of a long poll */
-    int         visibility_timeout_s;/* 0: the queue's own */
+    const char *name;         /* [a-z0-9-]{1,40}, unique */
+    const char *queue;        /* a queue's name or its URL */
+    const char *plugin;       /* a path with a '/', or a name looked up as PLUGIN_DIR/NAME.so */
+    int processes;            /* worker processes */
+    int threads;              /* handler threads of each */
+    int prefetch;             /* batches ready per thread beyond the one being handled */
+    int wait_time_s;          /* of a long poll */
+    int visibility_timeout_s; /* 0: the queue's own */
     struct {
-        int size;                    /* messages at most */
-        int window_ms;               /* wait at most so long for a batch to fill; 0: hand over what is there */
+        int size;      /* messages at most */
+        int window_ms; /* wait at most so long for a batch to fill; 0: hand over what is there */
     } batch;
     struct {
-        int base_ms;                 /* ceiling of the first retry's delay */
-        int cap_ms;                  /* ceiling of any */
+        int base_ms; /* ceiling of the first retry's delay */
+        int cap_ms;  /* ceiling of any */
     } retry;
-    struct conf_pair *options;       /* the plugin's */
-    size_t            n_options;
+    struct conf_pair *options; /* the plugin's */
+    size_t n_options;
 };
 
 struct conf {
-    struct arena arena;              /* owns everything below */
+    struct arena arena; /* owns everything below */
     struct {
-        enum log_level  level;
+        enum log_level level;
         enum log_format format;
-        const char     *file;        /* "": stderr */
+        const char *file; /* "": stderr */
     } log;
     struct {
-        const char *region;          /* "": from the environment or the profile */
-        const char *profile;         /* "": AWS_PROFILE or "default" */
-        const char *endpoint_url;    /* "": the environment's, or AWS itself */
-        const char *ca_file;         /* "": the system's certificate store */
+        const char *region;       /* "": from the environment or the profile */
+        const char *profile;      /* "": AWS_PROFILE or "default" */
+        const char *endpoint_url; /* "": the environment's, or AWS itself */
+        const char *ca_file;      /* "": the system's certificate store */
     } aws;
     struct {
-        const char *listen;          /* HOST:PORT, port 0 picks one; "": no admin listener */
+        const char *listen; /* HOST:PORT, port 0 picks one; "": no admin listener */
     } admin;
-    int         drain_timeout_s;
-    const char *plugin_dir;          /* "": lib/fanoutd/plugins beside the binaries */
+    int drain_timeout_s;
+    const char *plugin_dir; /* "": lib/fanoutd/plugins beside the binaries */
     struct conf_consumer *consumers;
-    size_t                n_consumers;   /* >= 1 */
+    size_t n_consumers; /* >= 1 */
 };
 
-enum conf_type { CONF_STRING, CONF_INT, CONF_BOOL, CONF_ENUM };
+enum conf_type { CONF_STRING, CONF_INT, CONF_BOOL, CONF_ENUM, CONF_PAIRS };
 
-/* One line of the table. */
+/* One line of the table. Paths with one "." are members of a group, those under "consumers." of each consumer. */
 struct conf_option {
-    const char      *path;           /* "log.level", "consumers.batch.size" */
-    enum conf_type   type;
-    const char      *def;            /* as text; NULL: must be given */
-    int64_t          min, max;       /* CONF_INT; for strings the length */
-    const char      *choices;        /* CONF_ENUM: "error|warn|info|debug" */
-    const char      *unit;           /* "s", "ms", "" */
-    const char      *help;
-    bool             reloadable;     /* HUP applies it (consumers' options: by replacing their workers) */
-    size_t           offset;         /* of the field in struct conf or struct conf_consumer */
+    const char *path;               /* "log.level", "consumers.batch.size" */
+    enum conf_type type;            /* of the field: const char *, int, bool, an enum; CONF_PAIRS: options, n_options */
+    const char *def;                /* as text; NULL: must be given (CONF_STRING) */
+    const char *example;            /* for conf/fanoutd.conf where there is no default */
+    int64_t min, max;               /* CONF_INT; CONF_STRING: max is the most bytes */
+    const char *choices;            /* CONF_ENUM: "error|warn|info|debug", in the order of the enum's values */
+    bool (*fits)(const char *text); /* CONF_STRING: further rules, put into words by `allowed`; NULL: none */
+    const char *allowed;            /* CONF_STRING: what may be written */
+    const char *unit;               /* "s", "ms" or "" */
+    const char *help;               /* sentences */
+    bool reloadable;                /* HUP applies it (consumers' options: by replacing their workers) */
+    size_t offset;                  /* of the field in struct conf or struct conf_consumer */
 };
-extern const struct conf_option conf_options[];   /* ends with path NULL */
+extern const struct conf_option conf_options[]; /* ends with path NULL */
 
-/* All problems of a configuration, one line each: "conf/x.conf:12: consumers[0].threads: 0 is out of range, 1 to 256". */
+/* All problems of a configuration, one line each: "conf/x.conf:12: consumers[0].threads: 0 is out of range, 1 to 256".
+ */
 struct conf_problems {
     struct buf text;
-    size_t     count;
+    size_t count;
 };
 
 /* Reads FILE (or text, for a worker: `name` is what errors call it). On ERR_INVALID, *problems has a line for each
  * problem, and e the first. The caller destroys the configuration with conf_destroy and problems->text with
  * buf_clean_up. problems may be NULL. */
-int  conf_read_file(const char *path, struct conf **ret_conf, struct conf_problems *problems, struct err *e);
-int  conf_read_text(const char *name, struct slice text, struct conf **ret_conf, struct conf_problems *problems,
-                    struct err *e);
-void conf_destroy(struct conf *c);   /* NULL is fine */
+int conf_read_file(const char *path, struct conf **ret_conf, struct conf_problems *problems, struct err *e);
+int conf_read_text(const char *name, struct slice text, struct conf **ret_conf, struct conf_problems *problems,
+                   struct err *e);
+void conf_destroy(struct conf *c); /* NULL is fine */
 
 /* Prints every option with its effective value, in the syntax conf_read_text reads. only: just this consumer (for a
  * worker); NULL: all. */

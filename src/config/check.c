@@ -1,0 +1,51 @@
+#include "config/read.h"
+
+#include <string.h>
+
+/* SQS keeps this many messages in flight for a queue; receives beyond it fail (OverLimit). */
+#define IN_FLIGHT_MAX 120000
+
+static const config_setting_t *
+place_of(config_setting_t *consumer, const char *path)
+{
+    const config_setting_t *s = config_setting_lookup(consumer, path);
+    return s ? s : consumer;
+}
+
+void
+conf_check_consumer(struct conf_reader *r, const struct conf_consumer *c, config_setting_t *setting, const char *path)
+{
+    if (c->retry.cap_ms < c->retry.base_ms)
+        conf_problem(r, place_of(setting, "retry"), path, "retry.cap_ms (%d) is below retry.base_ms (%d)",
+                     c->retry.cap_ms, c->retry.base_ms);
+
+    long long in_flight = (long long)c->processes * c->threads * c->batch.size * (1 + c->prefetch);
+    if (in_flight > IN_FLIGHT_MAX)
+        conf_problem(r, setting, path,
+                     "processes x threads x batch.size x (1 + prefetch) = %d x %d x %d x %d = %lld messages in flight; "
+                     "SQS allows 120000 of a queue",
+                     c->processes, c->threads, c->batch.size, 1 + c->prefetch, in_flight);
+
+    if (c->visibility_timeout_s > 0 && c->batch.window_ms > c->visibility_timeout_s * 500LL)
+        conf_problem(r, place_of(setting, "batch"), path,
+                     "batch.window_ms (%d) is more than half of visibility_timeout_s (%d): messages would spend their "
+                     "lease waiting for a batch",
+                     c->batch.window_ms, c->visibility_timeout_s);
+}
+
+void
+conf_check_names(struct conf_reader *r, config_setting_t *consumers)
+{
+    const struct conf *conf = r->conf;
+    for (size_t i = 1; i < conf->n_consumers; i++) {
+        for (size_t j = 0; j < i; j++) {
+            const char *name = conf->consumers[i].name;
+            const char *other = conf->consumers[j].name;
+            if (!name || !other || !*name || strcmp(name, other) != 0)
+                continue;
+            conf_problem(r, place_of(config_setting_get_elem(consumers, (unsigned)i), "name"), NULL,
+                         "consumers[%zu].name: \"%s\" is the name of consumers[%zu] already", i, name, j);
+            break;
+        }
+    }
+}
