@@ -224,13 +224,23 @@ compare_names(struct slice a, struct slice b)
     return (a.n > b.n) - (a.n < b.n);
 }
 
-/* By name without case; the same name in the order of the request (the pointers are into one array). */
+struct sorted {
+    const struct sigv4_header *header;
+};
+
+/* By name without case; the same name in the order of the request (the headers are in one array). */
 static int
 compare_headers(const void *a, const void *b)
 {
-    const struct sigv4_header *x = *(const struct sigv4_header *const *)a, *y = *(const struct sigv4_header *const *)b;
+    const struct sigv4_header *x = ((const struct sorted *)a)->header, *y = ((const struct sorted *)b)->header;
     int order = compare_names(x->name, y->name);
     return order ? order : (x > y) - (x < y);
+}
+
+static bool
+is_name_of_previous(const struct sorted *sorted, size_t i)
+{
+    return i > 0 && compare_names(sorted[i].header->name, sorted[i - 1].header->name) == 0;
 }
 
 static void
@@ -273,27 +283,27 @@ add_trimmed(struct buf *out, struct slice value)
 
 /* The header lines, an empty line, the list of names. */
 static void
-add_sorted_headers(struct buf *out, const struct sigv4_header *const *headers, size_t n, struct buf *signed_headers)
+add_sorted_headers(struct buf *out, const struct sorted *sorted, size_t n, struct buf *signed_headers)
 {
     for (size_t i = 0; i < n; i++) {
-        if (i > 0 && compare_names(headers[i]->name, headers[i - 1]->name) == 0) {
+        if (is_name_of_previous(sorted, i)) {
             buf_add_char(out, ',');
         } else {
             if (i > 0)
                 buf_add_char(out, '\n');
-            add_lower(out, headers[i]->name);
+            add_lower(out, sorted[i].header->name);
             buf_add_char(out, ':');
         }
-        add_trimmed(out, headers[i]->value);
+        add_trimmed(out, sorted[i].header->value);
     }
     buf_add(out, "\n\n", 2);
     size_t names_at = out->len;
     for (size_t i = 0; i < n; i++) {
-        if (i > 0 && compare_names(headers[i]->name, headers[i - 1]->name) == 0)
+        if (is_name_of_previous(sorted, i))
             continue;
         if (i > 0)
             buf_add_char(out, ';');
-        add_lower(out, headers[i]->name);
+        add_lower(out, sorted[i].header->name);
     }
     if (signed_headers && !buf_failed(out))
         buf_add(signed_headers, out->data + names_at, out->len - names_at);
@@ -302,23 +312,23 @@ add_sorted_headers(struct buf *out, const struct sigv4_header *const *headers, s
 static int
 add_headers(struct buf *out, const struct sigv4_request *request, struct buf *signed_headers, struct err *e)
 {
-    const struct sigv4_header *on_stack[ON_STACK], **headers = on_stack;
+    struct sorted on_stack[ON_STACK], *sorted = on_stack;
     size_t n = request->n_headers;
     bool host = false;
     if (n > ON_STACK)
-        headers = reallocarray(NULL, n, sizeof *headers);
-    if (!headers)
+        sorted = reallocarray(NULL, n, sizeof *sorted);
+    if (!sorted)
         return err_no_memory(e);
     for (size_t i = 0; i < n; i++) {
-        headers[i] = &request->headers[i];
+        sorted[i].header = &request->headers[i];
         host = host || compare_names(request->headers[i].name, SLICE("host")) == 0;
     }
     if (host) {
-        qsort(headers, n, sizeof *headers, compare_headers);
-        add_sorted_headers(out, headers, n, signed_headers);
+        qsort(sorted, n, sizeof *sorted, compare_headers);
+        add_sorted_headers(out, sorted, n, signed_headers);
     }
-    if (headers != on_stack)
-        free(headers);
+    if (sorted != on_stack)
+        free(sorted);
     return host ? 0 : err_set(e, ERR_INVALID, "the host header is not among the signed headers, and it must be");
 }
 
