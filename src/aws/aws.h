@@ -71,6 +71,9 @@ struct aws_request {
     size_t       max_response_bytes;
     int        (*on_data)(void *context, struct slice piece);   /* as http_request's; with the context of aws_submit.
                                                                    Once it was called, nothing is retried */
+    void       (*drop)(void *context);   /* frees the context of aws_submit when the call ends without done: aws_cancel
+                                            and aws_client_destroy. NULL: nothing to free. Not called when aws_submit
+                                            fails */
 };
 
 struct aws_response {
