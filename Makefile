@@ -158,6 +158,10 @@ demo:
 	@$(MAKE) --no-print-directory all
 	@$(B)/bin/fanoutctl demo $(if $(EVENTS),--events $(EVENTS))
 
+## make docs             write conf/fanoutd.conf and the README's options from the option table
+docs: $(B)/tests/tools/docs
+	@$< conf/fanoutd.conf README.md
+
 ## make install          PREFIX=/usr/local, DESTDIR=
 libdir := $(DESTDIR)$(PREFIX)/lib/fanoutd
 install: all
