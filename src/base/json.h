@@ -51,6 +51,26 @@ struct json_iter json_iter(struct json container);
 bool             json_next(struct json_iter *it);
 size_t           json_count(struct json container);
 
+/* A walk goes over a value once, front to back, for work that must stay linear however deep the value nests (an iterator
+ * runs over all of a value to find its end, and over its parts again when they are iterated). It always stands in front
+ * of a value, until that value was taken or entered:
+ *
+ *     json_walk_enter(&w);                       // type JSON_OBJECT: now inside it
+ *     while (json_walk_member(&w, &key))         // for arrays: while (json_walk_element(&w))
+ *         if (interesting(key)) visit(&w);       // which enters or takes the value
+ *         else json_walk_take(&w);
+ *                                                // now behind the object */
+struct json_walk {
+    const char *at, *end;    /* private */
+};
+struct json_walk json_walk(struct json value);
+enum json_type   json_walk_type(const struct json_walk *w);
+struct json      json_walk_take(struct json_walk *w);
+void             json_walk_enter(struct json_walk *w);                          /* objects and arrays only */
+bool             json_walk_member(struct json_walk *w, struct json *ret_key);   /* to the next one; false: behind the end */
+bool             json_walk_element(struct json_walk *w);
+void             json_walk_leave(struct json_walk *w);   /* behind the container that was entered last and not left yet */
+
 /* The member called key (compared after decoding escapes); false when there is none or object is none. */
 bool json_get(struct json object, const char *key, struct json *ret_value);
 
@@ -66,7 +86,7 @@ bool         json_equals_string(struct json string, struct slice decoded);
 
 /* Numbers. An integer that fits and is written without fraction or exponent; false otherwise. */
 bool json_int64(struct json number, int64_t *ret);
-double json_double(struct json number);      /* nearest; 1e400 is infinity */
+double json_double(struct json number);      /* nearest to what is written; 1e400 is infinity */
 bool json_bool(struct json boolean);
 
 /* Writing. A quoted string with the escapes RFC 8259 asks for; bytes that are no UTF-8 become U+FFFD. */

@@ -1,0 +1,259 @@
+/* What strings and numbers mean, and writing: the parts of json.h that look inside a scalar. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/utf8.h"
+
+/* ---- strings ---- */
+
+struct slice
+json_raw(struct json string)
+{
+    return slice_of(string.text.p + 1, string.text.n - 2);
+}
+
+bool
+json_is_plain(struct json string)
+{
+    return !memchr(string.text.p, '\\', string.text.n);
+}
+
+static uint32_t
+hex4(const char *p)
+{
+    uint32_t v = 0;
+    for (int i = 0; i < 4; i++)
+        v = v << 4 | (uint32_t)(p[i] <= '9' ? p[i] - '0' : (p[i] | 0x20) - 'a' + 10);
+    return v;
+}
+
+/* The escape at *p (its backslash) as UTF-8; moves *p behind it. Returns the bytes written, 0 for a lone surrogate. */
+static size_t
+decode_escape(const char **p, const char *end, char out[4])
+{
+    const char *s = *p;
+    *p = s + 2;
+    switch (s[1]) {
+    case 'b':
+        out[0] = '\b';
+        return 1;
+    case 'f':
+        out[0] = '\f';
+        return 1;
+    case 'n':
+        out[0] = '\n';
+        return 1;
+    case 'r':
+        out[0] = '\r';
+        return 1;
+    case 't':
+        out[0] = '\t';
+        return 1;
+    case 'u':
+        break;
+    default:
+        out[0] = s[1];
+        return 1;
+    }
+    uint32_t c = hex4(s + 2);
+    *p = s + 6;
+    if (c < 0xd800 || c > 0xdfff)
+        return utf8_encode(c, out);
+    if (c > 0xdbff || end - s < 12 || s[6] != '\\' || s[7] != 'u')
+        return 0;
+    uint32_t low = hex4(s + 8);
+    if (low < 0xdc00 || low > 0xdfff)
+        return 0;
+    *p = s + 12;
+    return utf8_encode(0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00), out);
+}
+
+int
+json_decode(struct json string, struct buf *out, struct err *e)
+{
+    struct slice raw = json_raw(string);
+    const char *p = raw.p, *end = raw.p + raw.n;
+    size_t before = out->len;
+    buf_reserve(out, raw.n); /* the text never is longer than it was written */
+    while (p < end) {
+        const char *escape = memchr(p, '\\', (size_t)(end - p));
+        buf_add(out, p, (size_t)((escape ? escape : end) - p));
+        if (!escape)
+            break;
+        char utf8[4];
+        p = escape;
+        size_t n = decode_escape(&p, end, utf8);
+        if (n == 0) {
+            if (!buf_failed(out))
+                buf_truncate(out, before);
+            return err_set(e, ERR_INVALID,
+                           "JSON string: \\u%.4s at byte %zu of it is half of a surrogate pair, no character",
+                           escape + 2, (size_t)(escape - raw.p));
+        }
+        buf_add(out, utf8, n);
+    }
+    return buf_failed(out) ? err_no_memory(e) : 0;
+}
+
+bool
+json_equals_string(struct json string, struct slice decoded)
+{
+    struct slice raw = json_raw(string);
+    if (raw.n < decoded.n)
+        return false;
+    const char *p = raw.p, *end = raw.p + raw.n;
+    while (p < end) {
+        const char *escape = memchr(p, '\\', (size_t)(end - p));
+        size_t n = (size_t)((escape ? escape : end) - p);
+        if (n > decoded.n || (n > 0 && memcmp(p, decoded.p, n) != 0))
+            return false;
+        decoded = slice_of(n > 0 ? decoded.p + n : decoded.p, decoded.n - n);
+        if (!escape)
+            break;
+        char utf8[4];
+        p = escape;
+        n = decode_escape(&p, end, utf8);
+        if (n == 0 || n > decoded.n || memcmp(utf8, decoded.p, n) != 0)
+            return false;
+        decoded = slice_of(decoded.p + n, decoded.n - n);
+    }
+    return decoded.n == 0;
+}
+
+/* ---- numbers ---- */
+
+bool
+json_bool(struct json boolean)
+{
+    return boolean.text.p[0] == 't';
+}
+
+bool
+json_int64(struct json number, int64_t *ret)
+{
+    if (number.type != JSON_NUMBER)
+        return false;
+    const char *p = number.text.p, *end = p + number.text.n;
+    bool negative = *p == '-';
+    int64_t v = 0; /* kept negative: INT64_MIN has no positive twin */
+    for (p += negative; p < end; p++) {
+        if (*p < '0' || *p > '9' || __builtin_mul_overflow(v, 10, &v) || __builtin_sub_overflow(v, *p - '0', &v))
+            return false;
+    }
+    if (!negative && __builtin_sub_overflow(0, v, &v))
+        return false;
+    *ret = v;
+    return true;
+}
+
+/* A double has at most 767 significant digits halfway between two neighbours; whatever follows the 800th can only say
+ * "a bit more", which one more digit says as well. */
+#define DIGITS 800
+
+double
+json_double(struct json number)
+{
+    static const double TEN_TO[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
+                                    1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+    const char *p = number.text.p, *end = p + number.text.n;
+    bool negative = *p == '-', in_fraction = false, sticky = false;
+    char digits[1 + DIGITS + 1 + 32] = "-"; /* sign, digits, sticky digit, exponent */
+    size_t n = 0;
+    uint64_t mantissa = 0;
+    int64_t exponent = 0; /* value = digits * 10^exponent */
+    for (p += negative; p < end && (*p | 0x20) != 'e'; p++) {
+        if (*p == '.') {
+            in_fraction = true;
+        } else if (n == DIGITS) {
+            sticky |= *p != '0';
+            exponent += !in_fraction;
+        } else {
+            exponent -= in_fraction;
+            if (n == 0 && *p == '0')
+                continue;
+            digits[1 + n++] = *p;
+            if (n < 20)
+                mantissa = mantissa * 10 + (uint64_t)(*p - '0');
+        }
+    }
+    if (n == 0)
+        return negative ? -0.0 : 0.0;
+    if (p < end) {
+        p++;
+        bool below = *p == '-';
+        int64_t written = 0;
+        for (p += *p == '-' || *p == '+'; p < end; p++)
+            if (written < INT64_C(1000000000000000))
+                written = written * 10 + (*p - '0');
+        exponent += below ? -written : written;
+    }
+    /* Both are exact as doubles, so that the one operation rounds correctly (W. D. Clinger, 1990). */
+    if (n < 20 && mantissa <= UINT64_C(1) << 53 && exponent >= -22 && exponent <= 22) {
+        double v = (double)mantissa;
+        v = exponent < 0 ? v / TEN_TO[-exponent] : v * TEN_TO[exponent];
+        return negative ? -v : v;
+    }
+    if (sticky) {
+        digits[1 + n++] = '1';
+        exponent--;
+    }
+    if (exponent > 100000 || exponent < -100000)
+        exponent = exponent > 0 ? 100000 : -100000;
+    snprintf(digits + 1 + n, sizeof digits - 1 - n, "e%d", (int)exponent); /* no decimal point: any locale's strtod */
+    double v = strtod(digits + 1, NULL);
+    return negative ? -v : v;
+}
+
+/* ---- writing ---- */
+
+void
+json_write_string(struct buf *out, struct slice text)
+{
+    static const char SHORT[0x20] = {['\b'] = 'b', ['\f'] = 'f', ['\n'] = 'n', ['\r'] = 'r', ['\t'] = 't'};
+    if (text.n == 0)
+        text = SLICE(""); /* its p may be NULL */
+    const char *p = text.p, *end = p + text.n, *run = p;
+    buf_add_char(out, '"');
+    while (p < end) {
+        unsigned char c = (unsigned char)*p;
+        size_t n = utf8_length(p, end);
+        if (n > 0 && c >= 0x20 && c != '"' && c != '\\') {
+            p += n;
+            continue;
+        }
+        buf_add(out, run, (size_t)(p - run));
+        if (n == 0)
+            buf_add_string(out, "\xef\xbf\xbd");
+        else if (c >= 0x20)
+            buf_add_format(out, "\\%c", c);
+        else if (SHORT[c])
+            buf_add_format(out, "\\%c", SHORT[c]);
+        else
+            buf_add_format(out, "\\u%04x", c);
+        run = ++p;
+    }
+    buf_add(out, run, (size_t)(p - run));
+    buf_add_char(out, '"');
+}
+
+void
+json_write_compact(struct buf *out, struct json value)
+{
+    const char *p = value.text.p, *end = p + value.text.n, *run = p;
+    bool in_string = false;
+    buf_reserve(out, value.text.n);
+    for (; p < end; p++) {
+        if (*p == '"') {
+            in_string = !in_string;
+        } else if (in_string) {
+            p += *p == '\\';
+        } else if (*p == ' ' || *p == '\t' || *p == '\n' || *p == '\r') {
+            buf_add(out, run, (size_t)(p - run));
+            run = p + 1;
+        }
+    }
+    buf_add(out, run, (size_t)(p - run));
+}
