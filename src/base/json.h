@@ -27,7 +27,7 @@
 enum json_type { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
 
 struct json {
-    struct slice   text;   /* the value as written: strings with their quotes, objects with their braces */
+    struct slice text; /* the value as written: strings with their quotes, objects with their braces */
     enum json_type type;
 };
 
@@ -43,17 +43,17 @@ int json_parse_first(struct slice text, struct json *ret_value, struct slice *re
  * objects only) and it.value. Iterating a scalar gives nothing. */
 struct json_iter {
     struct json key, value;
-    size_t      index;       /* of value, from 0 */
-    const char *at, *end;    /* private */
-    bool        object;
+    size_t index;         /* of value, from 0 */
+    const char *at, *end; /* private */
+    bool object;
 };
 struct json_iter json_iter(struct json container);
-bool             json_next(struct json_iter *it);
-size_t           json_count(struct json container);
+bool json_next(struct json_iter *it);
+size_t json_count(struct json container);
 
-/* A walk goes over a value once, front to back, for work that must stay linear however deep the value nests (an iterator
- * runs over all of a value to find its end, and over its parts again when they are iterated). It always stands in front
- * of a value, until that value was taken or entered:
+/* A walk goes over a value once, front to back, for work that must stay linear however deep the value nests (an
+ * iterator runs over all of a value to find its end, and over its parts again when they are iterated). It always stands
+ * in front of a value, until that value was taken or entered:
  *
  *     json_walk_enter(&w);                       // type JSON_OBJECT: now inside it
  *     while (json_walk_member(&w, &key))         // for arrays: while (json_walk_element(&w))
@@ -61,15 +61,15 @@ size_t           json_count(struct json container);
  *         else json_walk_take(&w);
  *                                                // now behind the object */
 struct json_walk {
-    const char *at, *end;    /* private */
+    const char *at, *end; /* private */
 };
 struct json_walk json_walk(struct json value);
-enum json_type   json_walk_type(const struct json_walk *w);
-struct json      json_walk_take(struct json_walk *w);
-void             json_walk_enter(struct json_walk *w);                          /* objects and arrays only */
-bool             json_walk_member(struct json_walk *w, struct json *ret_key);   /* to the next one; false: behind the end */
-bool             json_walk_element(struct json_walk *w);
-void             json_walk_leave(struct json_walk *w);   /* behind the container that was entered last and not left yet */
+enum json_type json_walk_type(const struct json_walk *w);
+struct json json_walk_take(struct json_walk *w);
+void json_walk_enter(struct json_walk *w);                        /* objects and arrays only */
+bool json_walk_member(struct json_walk *w, struct json *ret_key); /* to the next one; false: behind the end */
+bool json_walk_element(struct json_walk *w);
+void json_walk_leave(struct json_walk *w); /* behind the container that was entered last and not left yet */
 
 /* The member called key (compared after decoding escapes); false when there is none or object is none. */
 bool json_get(struct json object, const char *key, struct json *ret_value);
@@ -79,14 +79,14 @@ bool json_get_path(struct json object, struct json *ret_value, ...) __attribute_
 
 /* Strings. json_decode appends the UTF-8 text; ERR_INVALID for a lone surrogate. json_raw is what is between the
  * quotes; json_is_plain says that it holds no escape, so that raw text and decoded text are the same. */
-int          json_decode(struct json string, struct buf *out, struct err *e);
+int json_decode(struct json string, struct buf *out, struct err *e);
 struct slice json_raw(struct json string);
-bool         json_is_plain(struct json string);
-bool         json_equals_string(struct json string, struct slice decoded);
+bool json_is_plain(struct json string);
+bool json_equals_string(struct json string, struct slice decoded);
 
 /* Numbers. An integer that fits and is written without fraction or exponent; false otherwise. */
 bool json_int64(struct json number, int64_t *ret);
-double json_double(struct json number);      /* nearest to what is written; 1e400 is infinity */
+double json_double(struct json number); /* nearest to what is written; 1e400 is infinity */
 bool json_bool(struct json boolean);
 
 /* Writing. A quoted string with the escapes RFC 8259 asks for; bytes that are no UTF-8 become U+FFFD. */
