@@ -19,6 +19,9 @@
 #endif
 #if defined __SANITIZE_ADDRESS__ || defined WITH_ASAN
 #include <sanitizer/asan_interface.h>
+#ifndef __clang__
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized" /* poisoning reads nothing, whatever its prototype says */
+#endif
 #define POISON(p, n)   __asan_poison_memory_region((p), (n))
 #define UNPOISON(p, n) __asan_unpoison_memory_region((p), (n))
 #else
