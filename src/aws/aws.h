@@ -39,7 +39,8 @@ bool        aws_client_is_custom(const struct aws_client *c);  /* the endpoint i
 
 /* Why a call failed. code is AWS's own ("AWS.SimpleQueueService.NonExistentQueue", "ThrottlingException"), the status
  * ("404") when the answer held none, or one of ours in lower case when there was no answer, or none that makes sense:
- * "connection", "timeout", "tls", "truncated", "limit", "protocol", "cancelled", "garbled", "credentials", "internal". */
+ * "connection", "timeout", "tls", "truncated", "limit", "protocol", "cancelled", "garbled", "credentials",
+ * "internal". */
 struct aws_error {
     struct err err;              /* err.code, retryable, a line with code, message, status and request id */
     char       code[128];

@@ -45,7 +45,7 @@ void http_engine_destroy(struct http_engine *g);
  * engine. ERR_IO when curl itself fails, which is never expected. */
 int  http_engine_run(struct http_engine *g, int64_t wait_ms, struct err *e);
 
-/* Runs until *done or timeout_ms (negative: for ever) is over: ERR_TIMEOUT. For programs without a loop of their own. */
+/* Runs until *done, or until timeout_ms (negative: for ever) is over: ERR_TIMEOUT. For programs without a loop. */
 int  http_engine_run_until(struct http_engine *g, const bool *done, int64_t timeout_ms, struct err *e);
 
 /* Ends the current or next wait. Any thread. */
@@ -59,8 +59,8 @@ struct http_header {
     const char *value;
 };
 
-/* What to send. Everything is copied by http_submit except body, which is borrowed until the call is over. A Host header
- * among headers replaces the one made from the URL. */
+/* What to send. http_submit copies everything except body, which is borrowed until the call is over. A Host header
+ * among the headers replaces the one made from the URL. */
 struct http_request {
     const char  *method;             /* "GET", "HEAD", "POST", "PUT", "DELETE" */
     const char  *url;                /* sent as it is: path and query are not normalised */

@@ -1,0 +1,188 @@
+#include "http/http.h"
+
+#include <assert.h>
+#include <limits.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "http/internal.h"
+
+#define DEFAULT_CONNECTIONS      64
+#define DEFAULT_CONNECT_MS       3000
+#define DEFAULT_CONNECTION_AGE_S 300
+
+int
+http_engine_new(const struct http_engine_options *options, struct http_engine **ret_engine, struct err *e)
+{
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+        return err_set(e, ERR_IO, "libcurl cannot be initialised");
+    struct http_engine *g = calloc(1, sizeof *g);
+    if (!g) {
+        curl_global_cleanup();
+        return err_no_memory(e);
+    }
+    TAILQ_INIT(&g->pending);
+    TAILQ_INIT(&g->active);
+    TAILQ_INIT(&g->pool);
+    timers_init(&g->timers);
+    g->max_connections = options->max_connections ? options->max_connections : DEFAULT_CONNECTIONS;
+    g->connect_timeout_ms = options->connect_timeout_ms ? options->connect_timeout_ms : DEFAULT_CONNECT_MS;
+    g->max_connection_age_s = options->max_connection_age_s ? options->max_connection_age_s : DEFAULT_CONNECTION_AGE_S;
+    g->user_agent = strdup(options->user_agent ? options->user_agent : "fanoutd/" FANOUT_VERSION);
+    g->ca_file = strdup(options->ca_file ? options->ca_file : "");
+    g->multi = curl_multi_init();
+    if (!g->user_agent || !g->ca_file || !g->multi) {
+        http_engine_destroy(g);
+        return err_no_memory(e);
+    }
+    curl_multi_setopt(g->multi, CURLMOPT_MAXCONNECTS, (long)g->max_connections);
+    curl_multi_setopt(g->multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
+    *ret_engine = g;
+    return 0;
+}
+
+static void
+free_list(struct http_engine *g, struct call_list *list)
+{
+    struct http_call *c;
+    while ((c = TAILQ_FIRST(list))) {
+        TAILQ_REMOVE(list, c, link);
+        if (list == &g->active)
+            curl_multi_remove_handle(g->multi, c->easy);
+        timers_cancel(&g->timers, &c->timer);
+        http_call_free(c);
+    }
+}
+
+void
+http_engine_destroy(struct http_engine *g)
+{
+    if (!g)
+        return;
+    assert(!g->running);
+    free_list(g, &g->active);
+    free_list(g, &g->pending);
+    free_list(g, &g->pool);
+    curl_multi_cleanup(g->multi);
+    timers_clean_up(&g->timers);
+    free(g->user_agent);
+    free(g->ca_file);
+    free(g);
+    curl_global_cleanup();
+}
+
+void
+http_engine_recycle(struct http_engine *g, struct http_call *c)
+{
+    if (g->n_pooled >= g->max_connections) {
+        http_call_free(c);
+        return;
+    }
+    c->state = CALL_POOLED;
+    TAILQ_INSERT_HEAD(&g->pool, c, link);
+    g->n_pooled++;
+}
+
+/* How long to sleep when there is nothing to hand to curl. */
+static int
+wait_for(const struct http_engine *g, int64_t wait_ms)
+{
+    int64_t timer_ms = timers_next_ms(&g->timers, clock_monotonic_ms());
+    if (timer_ms >= 0 && (wait_ms < 0 || timer_ms < wait_ms))
+        wait_ms = timer_ms;
+    if (wait_ms < 0 || wait_ms > INT_MAX)
+        wait_ms = INT_MAX;
+    return clock_cap_wait_ms(wait_ms);
+}
+
+static void
+remove_cancelled(struct http_engine *g)
+{
+    if (!g->any_cancelled)
+        return;
+    g->any_cancelled = false;
+    struct http_call *next;
+    for (struct http_call *c = TAILQ_FIRST(&g->active); c; c = next) {
+        next = TAILQ_NEXT(c, link);
+        if (c->state == CALL_CANCELLED)
+            http_cancel(c);
+    }
+}
+
+static void
+deliver(struct http_engine *g)
+{
+    CURLMsg *message;
+    int left;
+    while ((message = curl_multi_info_read(g->multi, &left))) {
+        struct http_call *c = NULL;
+        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &c);
+        http_call_finish(c, message->data.result);
+    }
+}
+
+int
+http_engine_run(struct http_engine *g, int64_t wait_ms, struct err *e)
+{
+    assert(!g->running);
+    CURLMcode result = CURLM_OK;
+    if (TAILQ_EMPTY(&g->pending))
+        result = curl_multi_poll(g->multi, NULL, 0, wait_for(g, wait_ms), NULL);
+    if (result != CURLM_OK)
+        return err_set(e, ERR_IO, "waiting for network traffic: %s", curl_multi_strerror(result));
+
+    int64_t began_ns = clock_monotonic_ns();
+    g->running = true;
+    for (struct http_call *c; (c = TAILQ_FIRST(&g->pending));)
+        http_call_start(c);
+    g->inside_curl = true;
+    int running;
+    result = curl_multi_perform(g->multi, &running);
+    g->inside_curl = false;
+    remove_cancelled(g);
+    deliver(g);
+    timers_run(&g->timers, clock_monotonic_ms());
+    g->running = false;
+    int64_t turn_ms = (clock_monotonic_ns() - began_ns) / 1000000;
+    if (turn_ms > g->stats.longest_turn_ms)
+        g->stats.longest_turn_ms = turn_ms;
+    if (result != CURLM_OK)
+        return err_set(e, ERR_IO, "moving network traffic: %s", curl_multi_strerror(result));
+    return 0;
+}
+
+int
+http_engine_run_until(struct http_engine *g, const bool *done, int64_t timeout_ms, struct err *e)
+{
+    int64_t deadline_ms = clock_monotonic_ms() + timeout_ms;
+    while (!*done) {
+        int64_t left_ms = -1;
+        if (timeout_ms >= 0) {
+            left_ms = deadline_ms - clock_monotonic_ms();
+            if (left_ms <= 0)
+                return err_set(e, ERR_TIMEOUT, "not done within %lld ms", (long long)timeout_ms);
+        }
+        int r = http_engine_run(g, left_ms, e);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+void
+http_engine_wakeup(struct http_engine *g)
+{
+    curl_multi_wakeup(g->multi);
+}
+
+struct timers *
+http_engine_timers(struct http_engine *g)
+{
+    return &g->timers;
+}
+
+void
+http_engine_stats(const struct http_engine *g, struct http_stats *ret_stats)
+{
+    *ret_stats = g->stats;
+}
