@@ -226,12 +226,11 @@ key:
     goto value;
 }
 
-/* Turns a fault into an error: line and column count from 1, columns in characters. */
-static int
-report(const struct fault *f, struct slice text, struct err *e)
+void
+json_locate(struct slice text, const char *at, size_t *ret_line, size_t *ret_column)
 {
     size_t line = 1, column = 1;
-    for (const char *p = text.p; p < f->at; p++) {
+    for (const char *p = text.p; p < at; p++) {
         if (*p == '\n') {
             line++;
             column = 1;
@@ -239,6 +238,15 @@ report(const struct fault *f, struct slice text, struct err *e)
             column++;
         }
     }
+    *ret_line = line;
+    *ret_column = column;
+}
+
+static int
+report(const struct fault *f, struct slice text, struct err *e)
+{
+    size_t line, column;
+    json_locate(text, f->at, &line, &column);
     size_t offset = (size_t)(f->at - text.p);
     char found[24] = "the end of the text";
     if (offset < text.n) {

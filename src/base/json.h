@@ -39,6 +39,9 @@ int json_parse(struct slice text, struct json *ret_value, struct err *e);
  * only white space gives ERR_NOT_FOUND. */
 int json_parse_first(struct slice text, struct json *ret_value, struct slice *ret_rest, struct err *e);
 
+/* Line and column (in characters) of a place in text, both counted from 1, as errors about it should name them. */
+void json_locate(struct slice text, const char *at, size_t *ret_line, size_t *ret_column);
+
 /* Iteration, in written order. `for (struct json_iter it = json_iter(v); json_next(&it); )` uses it.key (JSON_STRING,
  * objects only) and it.value. Iterating a scalar gives nothing. */
 struct json_iter {
@@ -83,6 +86,11 @@ int json_decode(struct json string, struct buf *out, struct err *e);
 struct slice json_raw(struct json string);
 bool json_is_plain(struct json string);
 bool json_equals_string(struct json string, struct slice decoded);
+bool json_starts_with(struct json string, struct slice decoded);
+
+/* As json_decode, without a buf: false when out is too small or the string holds a lone surrogate (out is then
+ * undefined). */
+bool json_decode_into(struct json string, char *out, size_t size, size_t *ret_n);
 
 /* Numbers. An integer that fits and is written without fraction or exponent; false otherwise. */
 bool json_int64(struct json number, int64_t *ret);

@@ -99,28 +99,68 @@ json_decode(struct json string, struct buf *out, struct err *e)
 }
 
 bool
-json_equals_string(struct json string, struct slice decoded)
+json_decode_into(struct json string, char *out, size_t size, size_t *ret_n)
 {
     struct slice raw = json_raw(string);
-    if (raw.n < decoded.n)
+    const char *p = raw.p, *end = raw.p + raw.n;
+    size_t n = 0;
+    while (p < end) {
+        char utf8[4] = {*p};
+        size_t more = 1;
+        if (*p == '\\')
+            more = decode_escape(&p, end, utf8);
+        else
+            p++;
+        if (more == 0 || more > size - n)
+            return false;
+        memcpy(out + n, utf8, more);
+        n += more;
+    }
+    *ret_n = n;
+    return true;
+}
+
+/* Compares the decoded string with text: all of it, or (prefix) as far as text goes. */
+static bool
+compare(struct json string, struct slice text, bool prefix)
+{
+    struct slice raw = json_raw(string);
+    if (raw.n < text.n)
         return false;
     const char *p = raw.p, *end = raw.p + raw.n;
-    while (p < end) {
+    while (p < end && !(prefix && text.n == 0)) {
         const char *escape = memchr(p, '\\', (size_t)(end - p));
         size_t n = (size_t)((escape ? escape : end) - p);
-        if (n > decoded.n || (n > 0 && memcmp(p, decoded.p, n) != 0))
+        if (prefix && n > text.n)
+            n = text.n;
+        if (n > text.n || (n > 0 && memcmp(p, text.p, n) != 0))
             return false;
-        decoded = slice_of(n > 0 ? decoded.p + n : decoded.p, decoded.n - n);
-        if (!escape)
+        if (n > 0)
+            text = slice_of(text.p + n, text.n - n);
+        if (!escape || (prefix && text.n == 0))
             break;
         char utf8[4];
         p = escape;
         n = decode_escape(&p, end, utf8);
-        if (n == 0 || n > decoded.n || memcmp(utf8, decoded.p, n) != 0)
+        if (prefix && n > text.n) /* text may end inside a character */
+            n = text.n;
+        if (n == 0 || n > text.n || memcmp(utf8, text.p, n) != 0)
             return false;
-        decoded = slice_of(decoded.p + n, decoded.n - n);
+        text = slice_of(text.p + n, text.n - n);
     }
-    return decoded.n == 0;
+    return text.n == 0;
+}
+
+bool
+json_equals_string(struct json string, struct slice decoded)
+{
+    return compare(string, decoded, false);
+}
+
+bool
+json_starts_with(struct json string, struct slice decoded)
+{
+    return compare(string, decoded, true);
 }
 
 /* ---- numbers ---- */
