@@ -92,11 +92,11 @@ grow(struct timers *ts)
     size_t capacity = ts->capacity ? ts->capacity * 2 : 16;
     if (capacity > PTRDIFF_MAX / sizeof(struct timer *))
         return ERR_NO_MEMORY;
-    struct timer **heap = realloc(ts->heap, capacity * sizeof *heap);
+    struct timer **heap = realloc(ts->heap, capacity * sizeof(struct timer *));
     if (!heap)
         return ERR_NO_MEMORY;
     ts->heap = heap;
-    struct timer **due = realloc(ts->due, capacity * sizeof *due);
+    struct timer **due = realloc(ts->due, capacity * sizeof(struct timer *));
     if (!due)
         return ERR_NO_MEMORY;
     ts->due = due;
