@@ -69,6 +69,7 @@ TESTPLUGINS := $(patsubst tests/%.c,$(B)/tests/%.so,$(wildcard tests/plugins/*.c
 BENCHES  := $(patsubst tests/bench/%.c,$(B)/tests/bench/%,$(wildcard tests/bench/bench_*.c))
 
 ## make                  build everything into build/release
+.SECONDARY:
 .PHONY: all
 all: $(BINS) $(PLUGINS)
 
