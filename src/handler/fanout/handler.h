@@ -23,7 +23,9 @@
  * thread_close; different threads call at the same time. What a plugin shares between threads it must guard itself.
  *
  * Delivery is at least once: the same message can come again, here or on another host, and two copies can be handled at
- * the same time. Handlers should be idempotent; message ids and the ids of the events inside are there for that. */
+ * the same time. Handlers should be idempotent; message ids and the ids of the events inside are there for that.
+ *
+ * C++. No exception may leave a function of the table. */
 #ifndef FANOUT_HANDLER_H
 #define FANOUT_HANDLER_H
 
@@ -31,7 +33,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <string.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -40,15 +41,14 @@ extern "C" {
 #define HANDLER_ABI_MAJOR 1
 
 /* True when the peer's struct *p reaches far enough to hold field f. */
-#define HANDLER_HAS(p, f) \
-    ((p)->size >= (uint32_t)((const char *)(&(p)->f + 1) - (const char *)(p)))
+#define HANDLER_HAS(p, f) ((p)->size >= (uint32_t)((const char *)(&(p)->f + 1) - (const char *)(p)))
 
 /* What becomes of a message. Zero is no verdict on purpose: a value nobody set is never taken for success. */
 enum {
-    HANDLER_UNSET  = 0,   /* from handle_batch: "what I did not settle, I forgot": a contract violation, retried */
-    HANDLER_DONE   = 1,   /* handled: delete it from the queue */
-    HANDLER_RETRY  = 2,   /* not now: deliver it again after the consumer's backoff, or the delay given to settle */
-    HANDLER_REJECT = 3    /* never: move it to the dead-letter queue with the reason given to settle */
+    HANDLER_UNSET = 0, /* from handle_batch: "what I did not settle, I forgot": a contract violation, retried */
+    HANDLER_DONE = 1,  /* handled: delete it from the queue */
+    HANDLER_RETRY = 2, /* not now: deliver it again after the consumer's backoff, or the delay given to settle */
+    HANDLER_REJECT = 3 /* never: move it to the dead-letter queue with the reason given to settle */
 };
 
 /* Log levels (syslog's numbers). */
@@ -56,11 +56,11 @@ enum { HANDLER_LOG_ERROR = 3, HANDLER_LOG_WARN = 4, HANDLER_LOG_INFO = 6, HANDLE
 
 /* Errors the host's functions return. */
 enum {
-    HANDLER_OK        = 0,
-    HANDLER_E_INDEX   = -1,   /* no message of that index in this batch */
-    HANDLER_E_SETTLED = -2,   /* it was settled before; the first verdict stands */
-    HANDLER_E_VERDICT = -3,   /* no such verdict */
-    HANDLER_E_LOST    = -4    /* the lease is over: the message is no longer ours to decide about */
+    HANDLER_OK = 0,
+    HANDLER_E_INDEX = -1,   /* no message of that index in this batch */
+    HANDLER_E_SETTLED = -2, /* it was settled before; the first verdict stands */
+    HANDLER_E_VERDICT = -3, /* no such verdict */
+    HANDLER_E_LOST = -4     /* the lease is over: the message is no longer ours to decide about */
 };
 
 /* One handler call in progress. Valid until handle or handle_batch returns; the functions that take it may be called
@@ -69,21 +69,21 @@ struct handler_call;
 
 /* One message. All pointers are borrowed and valid until the call returns. */
 struct handler_message {
-    uint32_t    size;
-    uint32_t    receive_count;    /* SQS's ApproximateReceiveCount, of every host; 1 at the first delivery */
-    const char *id;               /* SQS message id, NUL-terminated */
-    const char *queue;            /* the queue's name */
-    const char *group;            /* MessageGroupId, or NULL */
-    const char *body;             /* body_len bytes and a NUL behind them */
-    size_t      body_len;
-    int64_t     sent_at_ms;       /* when it was sent to the queue, ms since 1970 */
-    int64_t     received_at_ms;   /* when this worker received it, ms since 1970 */
+    uint32_t size;
+    uint32_t receive_count; /* SQS's ApproximateReceiveCount, of every host; 1 at the first delivery */
+    const char *id;         /* SQS message id, NUL-terminated */
+    const char *queue;      /* the queue's name */
+    const char *group;      /* MessageGroupId, or NULL */
+    const char *body;       /* body_len bytes and a NUL behind them */
+    size_t body_len;
+    int64_t sent_at_ms;     /* when it was sent to the queue, ms since 1970 */
+    int64_t received_at_ms; /* when this worker received it, ms since 1970 */
 };
 
 /* The messages of one handle_batch call; messages[i] is the message of index i. */
 struct handler_batch {
     uint32_t size;
-    uint32_t count;               /* 1 .. the consumer's batch.size */
+    uint32_t count; /* 1 .. the consumer's batch.size */
     const struct handler_message *const *messages;
 };
 
@@ -121,23 +121,23 @@ struct handler_host {
 };
 
 /* One option. The host checks configured values against `type` before open is called and refuses names that no option
- * has. */
+ * has. An entry of an array, it has no size and never grows. */
 struct handler_option {
-    const char *name;
-    const char *type;   /* "string", "int", "number" or "bool" ("true"/"false") */
-    const char *def;    /* the default as text; NULL: the option must be configured */
-    const char *help;   /* one sentence */
+    const char *name; /* letters, digits, '-' and '_', a letter first; unlike those before it */
+    const char *type; /* "string", "int", "number" or "bool" ("true"/"false") */
+    const char *def;  /* the default as text; NULL: the option must be configured */
+    const char *help; /* one sentence */
 };
 
 /* Plugin -> host: a static const table. Exactly one of handle and handle_batch must be set; everything else except
  * name and version may be NULL. */
 struct handler {
-    uint32_t    size;
-    uint32_t    abi_major;   /* HANDLER_ABI_MAJOR */
-    const char *name;        /* lower-case letters, digits, '-' and '_' */
+    uint32_t size;
+    uint32_t abi_major; /* HANDLER_ABI_MAJOR */
+    const char *name;   /* lower-case letters, digits, '-' and '_' */
     const char *version;
-    const char *help;        /* one line on what it does */
-    const struct handler_option *options;   /* ends with an entry whose name is NULL */
+    const char *help;                     /* one line on what it does */
+    const struct handler_option *options; /* ends with an entry whose name is NULL */
 
     /* One message. Returns HANDLER_DONE, _RETRY or _REJECT, the verdict unless settle was called before; any other
      * value is a contract violation and the message is retried. */
@@ -149,11 +149,11 @@ struct handler {
 
     /* Returns 0 and may set *plugin; non-zero refuses to start (log the reason first). */
     int32_t (*open)(const struct handler_host *host, void **plugin);
-    void    (*close)(void *plugin);
+    void (*close)(void *plugin);
 
     /* Once per handler thread; *thread is handed to its calls. Non-zero refuses to start. */
     int32_t (*thread_open)(void *plugin, void **thread);
-    void    (*thread_close)(void *plugin, void *thread);
+    void (*thread_close)(void *plugin, void *thread);
 };
 
 /* The entry point: a function of this name and type. HANDLER_DEFINE writes it. */
@@ -166,15 +166,27 @@ typedef const struct handler *handler_entry_fn(void);
 #define HANDLER_EXPORT __attribute__((visibility("default")))
 #endif
 
+/* g++ warns of fields a designated initialiser leaves out, as the table's are meant to be. */
+#if defined(__cplusplus) && defined(__GNUC__) && !defined(__clang__)
+#define HANDLER_QUIET_BEGIN                                                                                            \
+    _Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Wmissing-field-initializers\"")
+#define HANDLER_QUIET_END _Pragma("GCC diagnostic pop")
+#else
+#define HANDLER_QUIET_BEGIN
+#define HANDLER_QUIET_END
+#endif
+
 /* HANDLER_DEFINE(.name = "...", .version = "...", .handle = ...); in C99 and C++20, fields in the struct's order. */
 #define HANDLER_DEFINE(...)                                                                                            \
     HANDLER_EXPORT const struct handler *handler_v1(void);                                                             \
+    HANDLER_QUIET_BEGIN                                                                                                \
     HANDLER_EXPORT const struct handler *handler_v1(void)                                                              \
     {                                                                                                                  \
         static const struct handler handler_table = {                                                                  \
             .size = sizeof(struct handler), .abi_major = HANDLER_ABI_MAJOR, __VA_ARGS__};                              \
         return &handler_table;                                                                                         \
     }                                                                                                                  \
+    HANDLER_QUIET_END                                                                                                  \
     extern int handler_needs_a_semicolon
 
 /* host->log with printf formatting, cut at 1,023 bytes. */
@@ -185,7 +197,7 @@ static inline
     void
     handler_logf(const struct handler_host *host, struct handler_call *call, int32_t level, const char *format, ...)
 {
-    char    text[1024];
+    char text[1024];
     va_list ap;
     va_start(ap, format);
     vsnprintf(text, sizeof text, format, ap);
