@@ -159,12 +159,15 @@ open_listener(const struct addrinfo *at, const char *text, int *ret_fd, struct e
 static int
 name_port(struct httpd *h, int fd, const char *host, struct err *e)
 {
-    struct sockaddr_storage bound = {0};
+    union {
+        struct sockaddr any;
+        struct sockaddr_in in;
+        struct sockaddr_in6 in6;
+    } bound = {.in6 = {.sin6_family = AF_UNSPEC}};
     socklen_t n = sizeof bound;
-    if (getsockname(fd, (struct sockaddr *)&bound, &n) != 0)
+    if (getsockname(fd, &bound.any, &n) != 0)
         return err_set_errno(e, errno, "cannot learn the port of the listening socket");
-    h->port = ntohs(bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)(void *)&bound)->sin6_port
-                                                : ((struct sockaddr_in *)(void *)&bound)->sin_port);
+    h->port = ntohs(bound.any.sa_family == AF_INET6 ? bound.in6.sin6_port : bound.in.sin_port);
     bool v6 = strchr(host, ':') != NULL;
     if (asprintf(&h->url, "http://%s%s%s:%u", v6 ? "[" : "", host, v6 ? "]" : "", h->port) < 0) {
         h->url = NULL;

@@ -84,7 +84,7 @@ httpd_request_begin(void *h, const char *uri, struct MHD_Connection *connection)
     r->httpd = h;
     r->connection = connection;
     buf_init(&r->body);
-    memcpy(r->target, uri, uri_n);
+    memcpy(r->target, uri, uri_n + 1);
     split_target(r);
     httpd_connection_waits(h, connection, true);
     return r;

@@ -1,0 +1,62 @@
+/* store_impl: what the store's files share: store.c (the file and its schema), store_tx.c (statements), store_writer.c
+ * (the thread and its turns). */
+#ifndef FANOUT_LOCAL_STORE_IMPL_H
+#define FANOUT_LOCAL_STORE_IMPL_H
+
+#include <pthread.h>
+
+#include "local/store.h"
+
+struct store_statement {
+    const char *sql; /* its address is the key */
+    sqlite3_stmt *q;
+};
+
+struct store_tx {
+    struct store *store;
+    sqlite3 *db;
+    struct store_statement *statements; /* open addressing; a power of two */
+    size_t n_statements, n_places;
+    int64_t now_ms, wall_shift_ms;
+    struct err error; /* the first of this transaction */
+    struct store_job *done, **done_end;
+};
+
+struct store {
+    struct store_tx tx;
+    struct store_service *services;
+    size_t n_services;
+    char *path; /* of the database; NULL: in memory */
+    int lock_fd;
+
+    /* store_now_ms: boot time plus an offset chosen at the start, mended when boot time itself goes back (it does under
+     * a test clock). */
+    int64_t offset_ms, last_boot_ms;
+
+    /* The writer's. */
+    pthread_t thread;
+    bool started;
+    int wal_pages;         /* after the last commit */
+    int64_t turns_from_ms; /* no turn of the services before this time: the last one failed */
+
+    /* Guards what follows. */
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    struct store_job *submitted, **submitted_end;
+    bool stopping;
+    struct store_stats stats;
+};
+
+/* store_tx.c. The results of the functions below are those of store_step. */
+int store_tx_fail_sqlite(struct store_tx *tx, const char *doing); /* notes SQLite's last error */
+int store_tx_begin(struct store_tx *tx);
+int store_tx_commit(struct store_tx *tx);
+void store_tx_rollback(struct store_tx *tx);
+void store_tx_clean_up(struct store_tx *tx);
+
+/* store_writer.c. */
+void *store_writer_main(void *store);
+int64_t store_writer_now_ms(struct store *s); /* writer thread, or before there is one */
+int store_writer_load(struct store *s);
+
+#endif
