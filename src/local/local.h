@@ -1,0 +1,95 @@
+/* local: what fanout-local's parts know of each other.
+ *
+ * A request's way: httpd → server (whose service is it? is it signed? is a fault set on it?) → the service → the
+ * store's writer → local_answer. A service is a table of functions (struct local_service); sqs, s3 and events are
+ * three. The server names no service's insides and no service names another's, but for deliveries (events puts messages
+ * into queues and objects into buckets, in its own transaction, through sqs.h and s3.h). */
+#ifndef FANOUT_LOCAL_H
+#define FANOUT_LOCAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/slice.h"
+#include "base/uuid.h"
+#include "httpd/httpd.h"
+
+struct local;
+struct local_call;
+struct store;
+
+/* One request in the hands of a service. The server makes it, local_answer and its like end it. Its owner (first the
+ * HTTP thread inside serve, then whoever it was handed to) alone may touch it. */
+struct local_call {
+    struct local *local;
+    const struct local_service *service;
+    struct httpd_request *http;
+    struct arena arena;     /* gone when the call ends */
+    struct slice operation; /* "SendMessage"; what the fault rules name after "sqs:" */
+    char request_id[UUID_TEXT_BYTES];
+    struct slice payload_hash; /* x-amz-content-sha256 as it was signed: a digest that was found right,
+                                  UNSIGNED-PAYLOAD or STREAMING-...; empty when there was none */
+    bool drop_answer;          /* a fault: execute, then close the connection */
+    bool duplicate;            /* a fault: what this call sends or receives is delivered a second time */
+};
+
+struct local_service {
+    const char *name; /* in credential scopes and fault rules: "sqs" */
+    void *context;    /* of the service itself: call->service->context */
+
+    /* Is this request this service's? Asked in the order of local_add_service. HTTP thread. */
+    bool (*claims)(void *context, const struct httpd_request *r);
+
+    /* What the request asks for ("SendMessage", "PutObject"), a slice of static text or of the request; empty when it
+     * makes no sense (serve then says so in the service's words). HTTP thread. */
+    struct slice (*operation)(void *context, const struct httpd_request *r);
+
+    /* Answers the call, now or later, on any thread. Authenticated already. HTTP thread. */
+    void (*serve)(void *context, struct local_call *call);
+
+    /* Answers with an error in the service's protocol (and ends the call). code is the service's own: the server asks
+     * local_auth for the one that fits. Any thread. */
+    void (*refuse)(struct local_call *call, int status, const char *code, const char *message);
+};
+
+/* Ends the call with an answer; x-amzn-RequestId is added. Any thread. */
+void local_answer(struct local_call *call, const struct httpd_answer *answer);
+
+/* Ends the call because the store could not do its work: 503 ServiceUnavailable (a full disk, shutting down) or 500
+ * InternalFailure, in the service's protocol. */
+void local_answer_failure(struct local_call *call, const struct err *error);
+
+/* ---- the server -------------------------------------------------------------------------------------------------- */
+
+struct local_options {
+    const char *listen; /* "127.0.0.1:4566" */
+    const char *data;   /* folder; NULL: in memory */
+    const char *access_key_id, *secret_access_key;
+    const char *account, *region;
+};
+
+/* Opens the store. Then the services are made, which add themselves; then it is started. */
+int local_new(const struct local_options *options, struct local **ret_local, struct err *e);
+
+/* Before local_start. The struct is copied, what it points to is borrowed until local_stop. */
+int local_add_service(struct local *l, const struct local_service *service, struct err *e);
+
+/* Starts the store's writer and listens; every request is answered 503 until local_serve, so that the URL is known
+ * while the server is provisioned. */
+int local_start(struct local *l, struct err *e);
+void local_serve(struct local *l);
+
+/* Refuses new requests, finishes what is running, answers what is parked, closes the store and the port. After it the
+ * services may be destroyed, then the server. */
+void local_stop(struct local *l);
+void local_destroy(struct local *l); /* NULL is fine */
+
+const char *local_url(const struct local *l);     /* "http://127.0.0.1:4566" */
+const char *local_account(const struct local *l); /* "000000000000" */
+const char *local_region(const struct local *l);  /* "us-east-1" */
+struct store *local_store(const struct local *l);
+
+#endif
