@@ -249,34 +249,50 @@ json_double(struct json number)
 
 /* ---- writing ---- */
 
+/* Writes what stands for the first character of p..end, and says how many bytes of it that was; at has room for 6. */
+static size_t
+write_character(const char *p, const char *end, char **at)
+{
+    static const char letters[0x20] = {['\b'] = 'b', ['\f'] = 'f', ['\n'] = 'n', ['\r'] = 'r', ['\t'] = 't'};
+    static const char digits[] = "0123456789abcdef";
+    unsigned char c = (unsigned char)*p;
+    size_t n = c < 0x80 ? 1 : utf8_length(p, end), written;
+    if (n == 0) {
+        memcpy(*at, "\xef\xbf\xbd", written = 3);
+    } else if (c >= 0x20 && c != '"' && c != '\\') {
+        memcpy(*at, p, written = n);
+    } else if (c >= 0x20 || letters[c]) {
+        memcpy(*at, (char[]){'\\', c >= 0x20 ? (char)c : letters[c]}, written = 2);
+    } else {
+        memcpy(*at, (char[]){'\\', 'u', '0', '0', digits[c >> 4], digits[c & 15]}, written = 6);
+    }
+    *at += written;
+    return n > 0 ? n : 1;
+}
+
+/* Every message body passes here, so it is gathered in pieces: appending each character to a buf costs five times
+ * more. */
 void
 json_write_string(struct buf *out, struct slice text)
 {
-    static const char SHORT[0x20] = {['\b'] = 'b', ['\f'] = 'f', ['\n'] = 'n', ['\r'] = 'r', ['\t'] = 't'};
+    char piece[1024], *at = piece;
     if (text.n == 0)
         text = SLICE(""); /* its p may be NULL */
-    const char *p = text.p, *end = p + text.n, *run = p;
-    buf_add_char(out, '"');
+    const char *p = text.p, *end = p + text.n;
+    *at++ = '"';
     while (p < end) {
-        unsigned char c = (unsigned char)*p;
-        size_t n = utf8_length(p, end);
-        if (n > 0 && c >= 0x20 && c != '"' && c != '\\') {
-            p += n;
-            continue;
+        if (at > piece + sizeof piece - 7) {
+            buf_add(out, piece, (size_t)(at - piece));
+            at = piece;
         }
-        buf_add(out, run, (size_t)(p - run));
-        if (n == 0)
-            buf_add_string(out, "\xef\xbf\xbd");
-        else if (c >= 0x20)
-            buf_add_format(out, "\\%c", c);
-        else if (SHORT[c])
-            buf_add_format(out, "\\%c", SHORT[c]);
+        unsigned char c = (unsigned char)*p;
+        if (c >= 0x20 && c < 0x80 && c != '"' && c != '\\')
+            *at++ = *p++;
         else
-            buf_add_format(out, "\\u%04x", c);
-        run = ++p;
+            p += write_character(p, end, &at);
     }
-    buf_add(out, run, (size_t)(p - run));
-    buf_add_char(out, '"');
+    *at++ = '"';
+    buf_add(out, piece, (size_t)(at - piece));
 }
 
 void
