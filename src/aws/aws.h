@@ -67,6 +67,7 @@ struct aws_request {
     struct slice body;           /* taken over as a copy unless body_borrowed */
     bool         body_borrowed;  /* body stays valid until the call is over: not copied */
     int64_t      timeout_ms;     /* of one attempt; 0: 10,000 */
+    int64_t      stall_timeout_ms; /* as http_request's, of one attempt; 0: timeout_ms alone */
     unsigned     max_attempts;   /* 0: the client's; 1: never retried here */
     bool         long_poll;      /* an empty retry bucket sleeps the backoff before failing (FACTS.md, 6) */
     size_t       max_response_bytes;
