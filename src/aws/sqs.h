@@ -13,38 +13,38 @@
 #include "aws/aws.h"
 #include "base/slice.h"
 
-#define SQS_BATCH_MAX       10
+#define SQS_BATCH_MAX        10
 #define SQS_VISIBILITY_MAX_S 43200
 
-struct sqs_attribute {                    /* a message attribute, or a system attribute with type "" */
-    struct slice name, type, value;       /* value: raw bytes of Binary, text otherwise */
+struct sqs_attribute {              /* a message attribute, or a system attribute with type "" */
+    struct slice name, type, value; /* value: raw bytes of Binary, text otherwise */
 };
 
 struct sqs_message {
     struct slice id, receipt_handle, body;
-    struct slice md5_of_body;             /* hex */
-    unsigned     receive_count;           /* ApproximateReceiveCount; 1 when absent */
-    int64_t      sent_at_ms;              /* SentTimestamp; 0 when absent */
-    struct slice group, dedup_id, sequence_number;   /* empty when absent */
-    struct slice dead_letter_source_arn;  /* empty when absent */
-    struct slice trace_header;            /* AWSTraceHeader */
-    const struct sqs_attribute *attributes;   /* message attributes */
-    size_t       n_attributes;
+    struct slice md5_of_body;                      /* hex */
+    unsigned receive_count;                        /* ApproximateReceiveCount; 1 when absent */
+    int64_t sent_at_ms;                            /* SentTimestamp; 0 when absent */
+    struct slice group, dedup_id, sequence_number; /* empty when absent */
+    struct slice dead_letter_source_arn;           /* empty when absent */
+    struct slice trace_header;                     /* AWSTraceHeader */
+    const struct sqs_attribute *attributes;        /* message attributes */
+    size_t n_attributes;
 };
 
 struct sqs_receive_options {
     const char *queue_url;
-    unsigned    max_messages;             /* 1..10 */
-    unsigned    wait_time_s;              /* 0..20 */
-    int         visibility_timeout_s;     /* negative: the queue's own */
-    const char *attempt_id;               /* ReceiveRequestAttemptId; NULL: none */
-    int64_t     timeout_ms;               /* 0: wait_time_s + 10 s */
+    unsigned max_messages;    /* 1..10 */
+    unsigned wait_time_s;     /* 0..20 */
+    int visibility_timeout_s; /* negative: the queue's own */
+    const char *attempt_id;   /* ReceiveRequestAttemptId; NULL: none */
+    int64_t timeout_ms;       /* 0: wait_time_s + 10 s */
 };
 struct sqs_received {
-    const struct aws_error *error;        /* NULL: success */
+    const struct aws_error *error; /* NULL: success */
     const struct sqs_message *messages;
-    size_t   n_messages;
-    size_t   corrupt;                     /* messages left out because of their MD5 */
+    size_t n_messages;
+    size_t corrupt; /* messages left out because of their MD5 */
 };
 typedef void sqs_receive_fn(void *context, const struct sqs_received *r);
 int sqs_receive(struct aws_client *c, const struct sqs_receive_options *options, sqs_receive_fn *done, void *context,
@@ -54,14 +54,14 @@ int sqs_receive(struct aws_client *c, const struct sqs_receive_options *options,
 struct sqs_result {
     bool ok;
     bool sender_fault;
-    char code[96];                        /* "" when ok; "missing" when the answer did not mention the entry */
+    char code[96]; /* "" when ok; "missing" when the answer did not mention the entry */
     char message[160];
-    char message_id[128];                 /* sends only */
+    char message_id[128]; /* sends only */
 };
 struct sqs_batch_result {
-    const struct aws_error *error;        /* the whole call failed; results is NULL */
+    const struct aws_error *error; /* the whole call failed; results is NULL */
     const struct sqs_result *results;
-    size_t   n;
+    size_t n;
 };
 typedef void sqs_batch_fn(void *context, const struct sqs_batch_result *r);
 
@@ -69,16 +69,19 @@ typedef void sqs_batch_fn(void *context, const struct sqs_batch_result *r);
 int sqs_delete_batch(struct aws_client *c, const char *queue_url, const struct slice *receipt_handles, size_t n,
                      sqs_batch_fn *done, void *context, struct aws_call **ret_call, struct err *e);
 
-struct sqs_visibility { struct slice receipt_handle; unsigned timeout_s; };
+struct sqs_visibility {
+    struct slice receipt_handle;
+    unsigned timeout_s;
+};
 int sqs_change_visibility_batch(struct aws_client *c, const char *queue_url, const struct sqs_visibility *entries,
                                 size_t n, sqs_batch_fn *done, void *context, struct aws_call **ret_call, struct err *e);
 
 struct sqs_send {
     struct slice body;
     const struct sqs_attribute *attributes;
-    size_t       n_attributes;
-    struct slice group, dedup_id;         /* empty: none */
-    int          delay_s;                 /* negative: the queue's own */
+    size_t n_attributes;
+    struct slice group, dedup_id; /* empty: none */
+    int delay_s;                  /* negative: the queue's own */
 };
 int sqs_send_batch(struct aws_client *c, const char *queue_url, const struct sqs_send *entries, size_t n,
                    sqs_batch_fn *done, void *context, struct aws_call **ret_call, struct err *e);
@@ -88,12 +91,12 @@ int sqs_send(struct aws_client *c, const char *queue_url, const struct sqs_send 
 
 struct sqs_queue {
     const struct aws_error *error;
-    struct slice url;                     /* sqs_get_queue_url */
-    int      visibility_timeout_s;        /* the rest: sqs_get_queue_attributes; -1 when absent */
-    int      max_receive_count;           /* of the RedrivePolicy; -1: none */
-    struct slice dead_letter_arn;         /* empty: none */
-    int64_t  messages, in_flight, delayed;
-    bool     fifo;
+    struct slice url;             /* sqs_get_queue_url */
+    int visibility_timeout_s;     /* the rest: sqs_get_queue_attributes; -1 when absent */
+    int max_receive_count;        /* of the RedrivePolicy; -1: none */
+    struct slice dead_letter_arn; /* empty: none */
+    int64_t messages, in_flight, delayed;
+    bool fifo;
     struct slice arn;
 };
 typedef void sqs_queue_fn(void *context, const struct sqs_queue *q);
