@@ -81,17 +81,17 @@ enum conf_type { CONF_STRING, CONF_INT, CONF_BOOL, CONF_ENUM, CONF_PAIRS };
 /* One line of the table. Paths with one "." are members of a group, those under "consumers." of each consumer. */
 struct conf_option {
     const char *path;               /* "log.level", "consumers.batch.size" */
-    enum conf_type type;            /* of the field: const char *, int, bool, an enum; CONF_PAIRS: options, n_options */
     const char *def;                /* as text; NULL: must be given (CONF_STRING) */
     const char *example;            /* for conf/fanoutd.conf where there is no default */
-    int64_t min, max;               /* CONF_INT; CONF_STRING: max is the most bytes */
+    int64_t min, max;               /* CONF_INT; CONF_STRING and CONF_PAIRS: max is the most bytes */
     const char *choices;            /* CONF_ENUM: "error|warn|info|debug", in the order of the enum's values */
     bool (*fits)(const char *text); /* CONF_STRING: further rules, put into words by `allowed`; NULL: none */
     const char *allowed;            /* CONF_STRING: what may be written */
     const char *unit;               /* "s", "ms" or "" */
     const char *help;               /* sentences */
-    bool reloadable;                /* HUP applies it (consumers' options: by replacing their workers) */
     size_t offset;                  /* of the field in struct conf or struct conf_consumer */
+    enum conf_type type;            /* of the field: const char *, int, bool, an enum; CONF_PAIRS: options, n_options */
+    bool reloadable;                /* HUP applies it (consumers' options: by replacing their workers) */
 };
 extern const struct conf_option conf_options[]; /* ends with path NULL */
 

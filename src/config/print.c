@@ -6,17 +6,11 @@
 
 #define COMMENT_COLUMNS 100
 
-/* What is printed: the values of a configuration, or the defaults with their comments. */
-struct printer {
-    struct buf *out;
-    bool example;
-};
-
 static void
-add_indent(struct printer *p, int depth)
+add_indent(struct buf *out, int depth)
 {
     for (int i = 0; i < depth; i++)
-        buf_add_string(p->out, "    ");
+        buf_add_string(out, "    ");
 }
 
 /* A string as libconfig reads it back, its dollar signs doubled for our own expansion. */
@@ -113,32 +107,33 @@ add_help(struct buf *out, const struct conf_option *o)
 }
 
 static void
-add_comment(struct printer *p, int depth, const struct conf_option *o)
+add_comment(struct buf *out, int depth, const struct conf_option *o)
 {
     struct buf text = BUF_INIT;
     add_help(&text, o);
     const char *word = text.data ? text.data : "";
-    bool first = p->out->len >= 2 && memcmp(p->out->data + p->out->len - 2, "{\n", 2) == 0;
+    bool first = out->len >= 2 && memcmp(out->data + out->len - 2, "{\n", 2) == 0;
     for (size_t column = 0; *word;) {
         size_t n = strcspn(word, " ");
         if (column == 0 || column + 1 + n > COMMENT_COLUMNS) {
-            buf_add_string(p->out, column == 0 && first ? "" : "\n");
-            add_indent(p, depth);
-            buf_add_char(p->out, '#');
+            buf_add_string(out, column == 0 && first ? "" : "\n");
+            add_indent(out, depth);
+            buf_add_char(out, '#');
             column = (size_t)depth * 4 + 1;
         }
-        buf_add_format(p->out, " %.*s", (int)n, word);
+        buf_add_format(out, " %.*s", (int)n, word);
         column += 1 + n;
         word += n + (word[n] == ' ');
     }
-    buf_add_char(p->out, '\n');
-    p->out->failed |= buf_failed(&text);
+    buf_add_char(out, '\n');
+    out->failed |= buf_failed(&text);
     buf_clean_up(&text);
 }
 
-/* The options of struct conf, or those of one consumer, groups opened and closed as the table passes them. */
+/* The options of struct conf, or those of one consumer, groups opened and closed as the table passes them. base NULL:
+ * the defaults, with comments. */
 static void
-print_options(struct printer *p, bool consumers, const void *base, int depth)
+print_options(struct buf *out, bool consumers, const void *base, int depth)
 {
     const char *group = "";
     size_t n_group = 0;
@@ -149,51 +144,50 @@ print_options(struct printer *p, bool consumers, const void *base, int depth)
         size_t n = strchr(name, '.') ? strcspn(name, ".") : 0;
         if (n != n_group || memcmp(name, group, n) != 0) {
             if (n_group) {
-                add_indent(p, depth);
-                buf_add_string(p->out, "};\n");
+                add_indent(out, depth);
+                buf_add_string(out, "};\n");
             }
             if (n) {
-                buf_add_string(p->out, p->example ? "\n" : "");
-                add_indent(p, depth);
-                buf_add_format(p->out, "%.*s = {\n", (int)n, name);
+                buf_add_string(out, base ? "" : "\n");
+                add_indent(out, depth);
+                buf_add_format(out, "%.*s = {\n", (int)n, name);
             }
             group = name;
             n_group = n;
         }
         int inner = depth + (n ? 1 : 0);
-        if (p->example)
-            add_comment(p, inner, o);
-        add_indent(p, inner);
-        buf_add_format(p->out, "%s = ", n ? name + n + 1 : name);
-        if (p->example)
-            add_default(p->out, o);
+        if (!base)
+            add_comment(out, inner, o);
+        add_indent(out, inner);
+        buf_add_format(out, "%s = ", n ? name + n + 1 : name);
+        if (base)
+            add_value(out, o, base);
         else
-            add_value(p->out, o, base);
-        buf_add_string(p->out, ";\n");
+            add_default(out, o);
+        buf_add_string(out, ";\n");
     }
     if (n_group) {
-        add_indent(p, depth);
-        buf_add_string(p->out, "};\n");
+        add_indent(out, depth);
+        buf_add_string(out, "};\n");
     }
 }
 
 static void
-print_consumer(struct printer *p, const struct conf_consumer *c)
+print_consumer(struct buf *out, const struct conf_consumer *c)
 {
-    buf_add_string(p->out, "    {\n");
-    print_options(p, true, c, 2);
-    buf_add_string(p->out, "    }");
+    buf_add_string(out, "    {\n");
+    print_options(out, true, c, 2);
+    buf_add_string(out, "    }");
 }
 
 void
 conf_print(const struct conf *c, const struct conf_consumer *only, struct buf *out)
 {
-    struct printer p = {.out = out};
-    print_options(&p, false, c, 0);
+    print_options(out, false, c, 0);
     buf_add_string(out, "consumers = (\n");
     for (size_t i = 0; i < (only ? 1 : c->n_consumers); i++) {
         buf_add_string(out, i ? ",\n" : "");
-        print_consumer(&p, only ? only : &c->consumers[i]);
+        print_consumer(out, only ? only : &c->consumers[i]);
     }
     buf_add_string(out, "\n);\n");
 }
@@ -201,7 +195,6 @@ conf_print(const struct conf *c, const struct conf_consumer *only, struct buf *o
 void
 conf_print_example(struct buf *out)
 {
-    struct printer p = {.out = out, .example = true};
     buf_add_string(
         out, "# fanoutd's configuration, with every option there is. Made by `make docs` from the option table\n"
              "# (src/config/options.c).\n"
@@ -210,9 +203,9 @@ conf_print_example(struct buf *out)
              "# string may hold ${NAME} or ${NAME:-default} from the environment ($$ is a dollar sign), where a\n"
              "# number or a boolean belongs too: threads = \"${THREADS:-4}\". @include \"FILE\" takes in another\n"
              "# file. `fanoutd -c FILE --check` says what is wrong with a configuration.\n");
-    print_options(&p, false, NULL, 0);
+    print_options(out, false, NULL, 0);
     buf_add_string(out, "\n# One group for each queue that is consumed.\nconsumers = (\n");
-    print_consumer(&p, NULL);
+    print_consumer(out, NULL);
     buf_add_string(out, "\n);\n");
 }
 

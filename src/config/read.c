@@ -212,7 +212,7 @@ static int
 read_conf(const char *name, const struct slice *text, struct conf **ret_conf, struct conf_problems *problems,
           struct err *e)
 {
-    struct err first;
+    struct err first = {0};
     struct conf_problems own = {.text = BUF_INIT};
     struct conf_reader r = {.problems = problems ? problems : &own, .e = e ? e : &first};
     *r.problems = own;

@@ -169,7 +169,7 @@ static int
 read_bounded(int fd, size_t limit, struct buf *out)
 {
     for (;;) {
-        if (!buf_reserve(out, 4096))
+        if (!buf_reserve(out, 4096) || !out->data)
             return ENOMEM;
         ssize_t n = read(fd, out->data + out->len, 4096);
         if (n < 0 && errno == EINTR)

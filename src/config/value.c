@@ -41,7 +41,7 @@ static void
 show_text(const char *text, struct buf *out)
 {
     buf_add_char(out, '"');
-    for (size_t i = 0; text[i] && i < SHOWN_MAX_BYTES; i++)
+    for (size_t i = 0; i < SHOWN_MAX_BYTES && text[i]; i++)
         buf_add_char(out, (unsigned char)text[i] < ' ' || text[i] == 0x7f ? '?' : text[i]);
     buf_add_string(out, strlen(text) > SHOWN_MAX_BYTES ? "...\"" : "\"");
 }

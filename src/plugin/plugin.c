@@ -69,21 +69,24 @@ explain_dlerror(const char *path, const char *text, struct err *e)
     return err_set(e, ERR_INVALID, "%s: cannot be loaded as a shared object: %s", path, text);
 }
 
-static int
-find_entry(const char *path, void *object, handler_entry_fn **ret_entry, struct err *e)
+/* NULL: there is none, and e says so. */
+static handler_entry_fn *
+find_entry(const char *path, void *object, struct err *e)
 {
+    handler_entry_fn *entry = NULL;
     void *symbol = dlsym(object, HANDLER_ENTRY);
     for (int major = 2; !symbol && major <= NEWEST_MAJOR; major++) {
         char name[sizeof "handler_v" + 11];
         snprintf(name, sizeof name, "handler_v%d", major);
-        if (dlsym(object, name))
-            return err_set(e, ERR_INVALID, "%s: has %s and no " HANDLER_ENTRY ": it was made for another fanoutd", path,
-                           name);
+        if (dlsym(object, name)) {
+            err_set(e, ERR_INVALID, "%s: has %s and no " HANDLER_ENTRY ": it was made for another fanoutd", path, name);
+            return NULL;
+        }
     }
     if (!symbol)
-        return err_set(e, ERR_INVALID, "%s: has no " HANDLER_ENTRY ": not a handler; HANDLER_DEFINE writes it", path);
-    memcpy(ret_entry, &symbol, sizeof symbol); /* ISO C has no cast from an object's to a function's pointer */
-    return 0;
+        err_set(e, ERR_INVALID, "%s: has no " HANDLER_ENTRY ": not a handler; HANDLER_DEFINE writes it", path);
+    memcpy(&entry, &symbol, sizeof symbol); /* ISO C has no cast from an object's to a function's pointer */
+    return entry;
 }
 
 static int
@@ -118,7 +121,6 @@ copy_table(const char *path, const struct handler *table, struct handler *copy, 
     if (size < TABLE_MIN_BYTES)
         return err_set(e, ERR_INVALID, "%s: its table has %u bytes; at least %zu are needed", path, (unsigned)size,
                        TABLE_MIN_BYTES);
-    memset(copy, 0, sizeof *copy);
     memcpy(copy, table, size < sizeof *copy ? size : sizeof *copy);
     return 0;
 }
@@ -156,11 +158,11 @@ plugin_load(const char *path, struct plugin **ret_plugin, struct err *e)
     if (!object)
         return explain_dlerror(path, dlerror(), e);
 
-    handler_entry_fn *entry = NULL;
-    struct handler table;
-    int rc = find_entry(path, object, &entry, e);
-    if (rc == 0)
-        rc = copy_table(path, entry(), &table, e);
+    handler_entry_fn *entry = find_entry(path, object, e);
+    if (!entry)
+        return ERR_INVALID;
+    struct handler table = {0};
+    int rc = copy_table(path, entry(), &table, e);
     if (rc == 0)
         rc = check_table(path, &table, e);
     if (rc)
@@ -245,7 +247,9 @@ plugin_set_options(struct plugin *p, const struct plugin_option *options, size_t
 {
     size_t count = count_options(p);
     char **values = calloc(count + 1, sizeof *values);
-    int rc = values ? 0 : err_no_memory(e);
+    int rc = 0;
+    if (!values)
+        return err_no_memory(e);
     for (size_t i = 0; rc == 0 && i < n; i++)
         rc = take_configured(p, &options[i], values, e);
     for (size_t i = 0; rc == 0 && i < count; i++)

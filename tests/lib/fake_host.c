@@ -149,7 +149,7 @@ fake_plugin_handle(struct fake_plugin *f, const struct fake_message *messages, u
 {
     const struct handler *t = &f->plugin->table;
     struct handler_message *full = calloc(n, sizeof *full);
-    const struct handler_message **pointers = calloc(n, sizeof *pointers);
+    const struct handler_message **pointers = calloc(n, sizeof(void *));
     if (!full || !pointers)
         abort();
     for (uint32_t i = 0; i < n; i++) {

@@ -15,25 +15,19 @@
 #include "base/clock.h"
 #include "lib/fake_host.h"
 
-/* Opens flaky with options (NULL-terminated names and values). */
 static struct fake_plugin
-open_flaky(const char *name, ...)
+open_flaky(const struct plugin_option *options, size_t n)
 {
-    struct plugin_option options[8];
     struct err e;
     struct fake_plugin f;
-    size_t n = 0;
-    va_list ap;
-    va_start(ap, name);
-    for (; name; name = va_arg(ap, const char *)) {
-        options[n].name = name;
-        options[n++].value = va_arg(ap, const char *);
-    }
-    va_end(ap);
     if (fake_plugin_open("flaky", options, n, &f, &e) != 0)
         fail_msg("%s", e.text);
     return f;
 }
+
+#define FLAKY(...)                                                                                                     \
+    open_flaky((const struct plugin_option[]){__VA_ARGS__},                                                            \
+               sizeof((const struct plugin_option[]){__VA_ARGS__}) / sizeof(struct plugin_option))
 
 static struct fake_verdict
 handle(struct fake_plugin *f, const char *id, const char *body, uint32_t receive_count)
@@ -62,7 +56,7 @@ everything_is_done_unless_told_otherwise(void **state)
 {
     (void)state;
     char failed[10000];
-    struct fake_plugin f = open_flaky(NULL);
+    struct fake_plugin f = open_flaky(NULL, 0);
     assert_int_equal(failures(&f, 1, failed), 0);
     fake_plugin_close(&f);
 }
@@ -72,17 +66,17 @@ fail_percent_chooses_by_id_and_seed(void **state)
 {
     (void)state;
     char first[10000], again[10000];
-    struct fake_plugin f = open_flaky("fail_percent", "4", NULL);
+    struct fake_plugin f = FLAKY({"fail_percent", "4"});
     assert_in_range(failures(&f, 1, first), 340, 460);
     fake_plugin_close(&f);
-    f = open_flaky("fail_percent", "4", NULL);
+    f = FLAKY({"fail_percent", "4"});
     failures(&f, 7, again);
     fake_plugin_close(&f);
     assert_memory_equal(first, again, sizeof first);
-    f = open_flaky("fail_percent", "4", "seed", "1", NULL);
+    f = FLAKY({"fail_percent", "4"}, {"seed", "1"});
     assert_in_range(failures(&f, 1, again), 340, 460);
     assert_memory_not_equal(first, again, sizeof first);
-    struct fake_plugin all = open_flaky("fail_percent", "100", NULL);
+    struct fake_plugin all = FLAKY({"fail_percent", "100"});
     assert_int_equal(failures(&all, 1, again), 10000);
     assert_string_equal(handle(&all, "x", "{}", 1).reason, "chosen by fail_percent");
     assert_true(handle(&all, "x", "{}", 1).delay_ms < 0);
@@ -94,7 +88,7 @@ static void
 fail_first_receives_ends_the_failures_of_a_message(void **state)
 {
     (void)state;
-    struct fake_plugin f = open_flaky("fail_percent", "100", "fail_first_receives", "2", NULL);
+    struct fake_plugin f = FLAKY({"fail_percent", "100"}, {"fail_first_receives", "2"});
     assert_int_equal(handle(&f, "x", "{}", 1).verdict, HANDLER_RETRY);
     assert_int_equal(handle(&f, "x", "{}", 2).verdict, HANDLER_RETRY);
     assert_int_equal(handle(&f, "x", "{}", 3).verdict, HANDLER_DONE);
@@ -105,7 +99,7 @@ static void
 patterns_decide_by_the_body(void **state)
 {
     (void)state;
-    struct fake_plugin f = open_flaky("pattern", "\"bad\"", "reject_pattern", "poison", NULL);
+    struct fake_plugin f = FLAKY({"pattern", "\"bad\""}, {"reject_pattern", "poison"});
     assert_int_equal(handle(&f, "x", "{\"a\":\"good\"}", 1).verdict, HANDLER_DONE);
     struct fake_verdict v = handle(&f, "x", "{\"a\":\"bad\"}", 9);
     assert_int_equal(v.verdict, HANDLER_RETRY);
@@ -120,7 +114,7 @@ static void
 crash_pattern_kills_the_process(void **state)
 {
     (void)state;
-    struct fake_plugin f = open_flaky("crash_pattern", "boom", NULL);
+    struct fake_plugin f = FLAKY({"crash_pattern", "boom"});
     assert_int_equal(handle(&f, "x", "{}", 1).verdict, HANDLER_DONE);
     pid_t child = fork();
     assert_true(child >= 0);
@@ -140,7 +134,7 @@ static void
 delay_ms_is_the_time_a_message_takes(void **state)
 {
     (void)state;
-    struct fake_plugin f = open_flaky("delay_ms", "25", NULL);
+    struct fake_plugin f = FLAKY({"delay_ms", "25"});
     int64_t began = clock_monotonic_ns();
     assert_int_equal(handle(&f, "x", "{}", 1).verdict, HANDLER_DONE);
     assert_true(clock_monotonic_ns() - began >= 25 * 1000000);
@@ -158,7 +152,7 @@ static void
 a_worker_that_stops_does_not_wait_for_a_delay(void **state)
 {
     (void)state;
-    struct fake_plugin f = open_flaky("delay_ms", "40000000", NULL);
+    struct fake_plugin f = FLAKY({"delay_ms", "40000000"});
     struct fake_verdict v;
     atomic_bool stopping = false;
     pthread_t thread;
@@ -178,7 +172,7 @@ record_gets_a_line_for_each_verdict(void **state)
     assert_non_null(mkdtemp(folder));
     snprintf(path, sizeof path, "%s/record", folder);
     for (int round = 0; round < 2; round++) {
-        struct fake_plugin f = open_flaky("record", path, "pattern", "bad", "reject_pattern", "worse", NULL);
+        struct fake_plugin f = FLAKY({"record", path}, {"pattern", "bad"}, {"reject_pattern", "worse"});
         handle(&f, "id-1", "good", 1);
         handle(&f, "id-2", "bad", 7);
         handle(&f, "id-3", "worse", 1);
@@ -201,7 +195,7 @@ static void
 a_verdict_that_cannot_be_recorded_is_a_retry(void **state)
 {
     (void)state;
-    struct fake_plugin f = open_flaky("record", "/dev/full", NULL);
+    struct fake_plugin f = FLAKY({"record", "/dev/full"});
     struct fake_verdict v = handle(&f, "x", "{}", 1);
     assert_int_equal(v.verdict, HANDLER_RETRY);
     assert_string_equal(v.reason, "cannot write to the file of option record");
