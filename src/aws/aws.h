@@ -31,7 +31,10 @@ struct aws_client_options {
 };
 
 int  aws_client_new(const struct aws_client_options *options, struct aws_client **ret_client, struct err *e);
-void aws_client_destroy(struct aws_client *c);   /* calls in progress end without their callbacks */
+
+/* Calls in progress end without their callbacks. Before the engine and the credentials are destroyed; not from a
+ * callback of one of its calls. */
+void aws_client_destroy(struct aws_client *c);
 
 const char *aws_client_region(const struct aws_client *c);
 const char *aws_client_endpoint(const struct aws_client *c);   /* "http://127.0.0.1:4566", no slash at the end */
@@ -74,8 +77,8 @@ struct aws_request {
     int        (*on_data)(void *context, struct slice piece);   /* as http_request's; with the context of aws_submit.
                                                                    Once it was called, nothing is retried */
     void       (*drop)(void *context);   /* frees the context of aws_submit when the call ends without done: aws_cancel
-                                            and aws_client_destroy. NULL: nothing to free. Not called when aws_submit
-                                            fails */
+                                            (before it returns, also inside on_data) and aws_client_destroy. NULL:
+                                            nothing to free. Not called when aws_submit fails */
 };
 
 struct aws_response {

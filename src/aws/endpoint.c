@@ -1,0 +1,155 @@
+#include "aws/endpoint.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "aws/profile.h"
+
+struct service {
+    const char *signing_name;
+    const char *host;     /* first label of AWS's own host */
+    const char *variable; /* of the environment */
+    const char *section;  /* in a profile's services */
+};
+
+static const struct service SERVICES[] = {
+    [AWS_SQS] = {"sqs", "sqs", "AWS_ENDPOINT_URL_SQS", "sqs"},
+    [AWS_S3] = {"s3", "s3", "AWS_ENDPOINT_URL_S3", "s3"},
+    [AWS_EVENTBRIDGE] = {"events", "events", "AWS_ENDPOINT_URL_EVENTBRIDGE", "eventbridge"},
+    [AWS_STS] = {"sts", "sts", "AWS_ENDPOINT_URL_STS", "sts"},
+};
+
+/* By the beginning of the region's name; all others are aws. (botocore's partitions.json) */
+static const struct partition {
+    const char *prefix, *suffix;
+} PARTITIONS[] = {
+    {"cn-", "amazonaws.com.cn"}, {"us-isob-", "sc2s.sgov.gov"},  {"us-isof-", "csp.hci.ic.gov"},
+    {"us-iso-", "c2s.ic.gov"},   {"eu-isoe-", "cloud.adc-e.uk"}, {"eusc-", "amazonaws.eu"},
+    {"", "amazonaws.com"},
+};
+
+static const char *
+set_variable(const char *name)
+{
+    const char *value = getenv(name);
+    return value && *value ? value : NULL;
+}
+
+static const char *
+region_of(const char *argument, const struct profile_files *files, const char *profile)
+{
+    if (argument && *argument)
+        return argument;
+    const char *region = set_variable("AWS_REGION");
+    region = region ? region : set_variable("AWS_DEFAULT_REGION");
+    return region ? region : profile_get(files, profile, "region");
+}
+
+static int
+check_region(const char *region, struct err *e)
+{
+    if (!region)
+        return err_set(e, ERR_INVALID,
+                       "no region: set it in the configuration, in AWS_REGION, or as region in the profile");
+    size_t n = strspn(region, "abcdefghijklmnopqrstuvwxyz0123456789-");
+    if (region[n] != '\0' || n == 0 || n > 63 || region[0] == '-' || region[n - 1] == '-')
+        return err_set(e, ERR_INVALID, "\"%s\" is no name of a region, such as us-east-1", region);
+    return 0;
+}
+
+static const char *
+configured_url(const struct service *service, const struct profile_files *files, const char *profile)
+{
+    const char *ignored = set_variable("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS");
+    ignored = ignored ? ignored : profile_get(files, profile, "ignore_configured_endpoint_urls");
+    if (ignored && strcasecmp(ignored, "true") == 0)
+        return NULL;
+    const char *url = set_variable(service->variable);
+    url = url ? url : set_variable("AWS_ENDPOINT_URL");
+    url = url ? url : profile_get_service(files, profile, service->section, "endpoint_url");
+    return url ? url : profile_get(files, profile, "endpoint_url");
+}
+
+/* scheme://host[:port][/path], in characters that need no escaping; no user, no query, no fragment. */
+static int
+check_url(const char *url, struct err *e)
+{
+    const char *authority = strncmp(url, "http://", 7) == 0    ? url + 7
+                            : strncmp(url, "https://", 8) == 0 ? url + 8
+                                                               : NULL;
+    if (!authority)
+        return err_set(e, ERR_INVALID, "endpoint \"%s\" does not begin with http:// or https://", url);
+    size_t n = strcspn(authority, "/");
+    const char *path = authority + n;
+    if (memchr(authority, '@', n))
+        return err_set(e, ERR_INVALID, "an endpoint URL may not hold a user and a password");
+    if (strpbrk(authority, "?#"))
+        return err_set(e, ERR_INVALID, "endpoint \"%s\" may not hold ? or #", url);
+    size_t host = *authority == '[' ? strcspn(authority, "]/") + 1 : strcspn(authority, ":/");
+    bool bracketed = *authority == '[';
+    if (host == 0 || host > n || host > 255 ||
+        (bracketed && (host < 4 || strspn(authority + 1, "0123456789abcdefABCDEF:.") != host - 2)) ||
+        (!bracketed && strspn(authority, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._") != host))
+        return err_set(e, ERR_INVALID, "endpoint \"%s\" has no proper host name", url);
+    const char *port = authority + host;
+    size_t digits = *port == ':' ? strspn(port + 1, "0123456789") : 0;
+    if ((*port == ':' && (digits == 0 || digits > 5 || atoi(port + 1) < 1 || atoi(port + 1) > 65535)) ||
+        (*port == ':' ? port + 1 + digits : port) != path)
+        return err_set(e, ERR_INVALID, "endpoint \"%s\" has no proper port (1 to 65535)", url);
+    for (const char *p = path; *p; p++)
+        if (*p <= ' ' || *p >= 0x7f || strchr("\"<>\\^`{|}", *p))
+            return err_set(e, ERR_INVALID, "endpoint \"%s\" holds a character that must be escaped", url);
+    return 0;
+}
+
+static int
+fill(enum aws_service which, const char *region, const char *custom_url, struct endpoint *ret_endpoint, struct err *e)
+{
+    const struct service *service = &SERVICES[which];
+    struct endpoint p = {.custom = custom_url != NULL};
+    int r = check_region(region, e);
+    if (r < 0)
+        return r;
+    snprintf(p.region, sizeof p.region, "%s", region);
+    snprintf(p.signing_name, sizeof p.signing_name, "%s", service->signing_name);
+    if (custom_url) {
+        if ((r = check_url(custom_url, e)) < 0)
+            return r;
+        size_t n = strlen(custom_url);
+        while (n > 0 && custom_url[n - 1] == '/')
+            n--;
+        if (n >= sizeof p.url)
+            return err_set(e, ERR_INVALID, "the endpoint URL is longer than %zu bytes", sizeof p.url - 1);
+        snprintf(p.url, sizeof p.url, "%.*s", (int)n, custom_url);
+    } else {
+        const struct partition *partition = PARTITIONS;
+        while (strncmp(region, partition->prefix, strlen(partition->prefix)) != 0)
+            partition++;
+        snprintf(p.url, sizeof p.url, "https://%s.%s.%s", service->host, region, partition->suffix);
+    }
+    *ret_endpoint = p;
+    return 0;
+}
+
+int
+endpoint_resolve(enum aws_service service, const char *region, const char *profile, const char *endpoint_url,
+                 struct endpoint *ret_endpoint, struct err *e)
+{
+    struct profile_paths paths;
+    struct profile_files *files = NULL;
+    const char *name = profile_name(profile);
+    int r = profile_paths_init(&paths, e);
+    if (r < 0)
+        return r;
+    r = profile_files_read(&paths, &files, e);
+    if (r == 0) {
+        const char *url =
+            endpoint_url && *endpoint_url ? endpoint_url : configured_url(&SERVICES[service], files, name);
+        r = fill(service, region_of(region, files, name), url, ret_endpoint, e);
+    }
+    profile_files_destroy(files);
+    profile_paths_clean_up(&paths);
+    return r;
+}
