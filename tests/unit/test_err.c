@@ -42,7 +42,7 @@ errno_survives(void **state)
     struct err e;
     errno = EPIPE;
     err_set(&e, ERR_IO, "%s", "x");
-    err_set_errno(&e, ENOENT, "x");
+    err_set_errno(&e, 99999, "x");
     err_prefix(&e, ERR_IO, "x");
     assert_int_equal(errno, EPIPE);
 }

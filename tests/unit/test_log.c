@@ -445,21 +445,27 @@ open_log_to_fifo(bool asynchronous)
     return reader;
 }
 
-/* Reads until wanted says it has seen enough, or nothing comes for 10 s. */
+/* Reads on until wanted says that *b is enough, or nothing comes for 10 s. */
+static void
+read_on_until(struct buf *b, int fd, bool (*wanted)(const char *text, uint64_t n), uint64_t n)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    buf_add_string(b, "");
+    while (!wanted(b->data, n) && poll(&p, 1, 10000) > 0) {
+        char piece[65536];
+        ssize_t got = read(fd, piece, sizeof piece);
+        if (got > 0)
+            buf_add(b, piece, (size_t)got);
+        else if (got == 0 || errno != EAGAIN)
+            break;
+    }
+}
+
 static char *
 read_until(int fd, bool (*wanted)(const char *text, uint64_t n), uint64_t n)
 {
     struct buf b = BUF_INIT;
-    struct pollfd p = {.fd = fd, .events = POLLIN};
-    buf_add_string(&b, "");
-    while (!wanted(b.data, n) && poll(&p, 1, 10000) > 0) {
-        char piece[65536];
-        ssize_t got = read(fd, piece, sizeof piece);
-        if (got > 0)
-            buf_add(&b, piece, (size_t)got);
-        else if (got == 0 || errno != EAGAIN)
-            break;
-    }
+    read_on_until(&b, fd, wanted, n);
     return buf_take(&b);
 }
 
@@ -467,6 +473,12 @@ static bool
 has_announced(const char *text, uint64_t n)
 {
     return announced_in(text) >= n;
+}
+
+static bool
+accounts_for(const char *text, uint64_t n)
+{
+    return (uint64_t)count_of(text, "msg=line ") + announced_in(text) >= n;
 }
 
 static bool
@@ -516,6 +528,47 @@ an_asynchronous_log_never_waits_and_tells_what_it_dropped(void **state)
     assert_non_null(strstr(text, "msg=after\n"));
     assert_int_equal(log_dropped(), dropped);
     free(text);
+    close(reader);
+}
+
+/* Lines numbered i=0, 1, ... may be missing only where notices in between say how many. */
+static void
+assert_gaps_are_announced(const char *text, int count)
+{
+    int next = 0;
+    for (const char *end; (end = strchr(text, '\n')); text = end + 1) {
+        int i, dropped;
+        const char *message = memmem(text, (size_t)(end - text), " msg=", 5);
+        assert_non_null(message);
+        if (sscanf(message, " msg=\"log lines dropped\" count=%d", &dropped) == 1)
+            next += dropped;
+        else if (sscanf(message, " msg=line i=%d", &i) == 1)
+            assert_int_equal(i, next++);
+        else
+            fail_msg("what is this: %.*s", (int)(end - text), text);
+    }
+    assert_int_equal(next, count);
+}
+
+static void
+every_gap_is_announced_where_it_is(void **state)
+{
+    (void)state;
+    int reader = open_log_to_fifo(true), count = 0;
+    struct buf text = BUF_INIT;
+    while (log_dropped() == 0)
+        log_write(LOG_INFO, "line", LOG_INT("i", count++));
+    for (int i = 0; i < 3000; i++) { /* a reader that is too slow, then faster than the lines come */
+        char piece[1000];
+        ssize_t n = read(reader, piece, i < 1500 ? 100 : sizeof piece);
+        if (n > 0)
+            buf_add(&text, piece, (size_t)n);
+        log_write(LOG_INFO, "line", LOG_INT("i", count++));
+    }
+    read_on_until(&text, reader, accounts_for, (uint64_t)count);
+    log_close(1000);
+    assert_gaps_are_announced(text.data, count);
+    buf_clean_up(&text);
     close(reader);
 }
 
@@ -605,8 +658,10 @@ a_sink_whose_reader_is_gone_neither_kills_nor_spins(void **state)
         close(reader);
         struct rusage before, after;
         getrusage(RUSAGE_SELF, &before);
+        errno = 0;
         for (int i = 0; i < 100; i++)
             log_write(LOG_INFO, "into the void");
+        assert_int_equal(errno, 0);
         log_close(500);
         getrusage(RUSAGE_SELF, &after);
         assert_int_equal(log_dropped(), 100);
@@ -788,6 +843,7 @@ main(void)
         cmocka_unit_test(levels_have_names),
         cmocka_unit_test(a_repeated_line_comes_once_an_interval_with_the_number_left_out),
         cmocka_unit_test(an_asynchronous_log_never_waits_and_tells_what_it_dropped),
+        cmocka_unit_test(every_gap_is_announced_where_it_is),
         cmocka_unit_test(closing_waits_for_a_stuck_sink_no_longer_than_asked),
         cmocka_unit_test(a_blocking_stderr_that_nobody_reads_holds_nobody_up),
         cmocka_unit_test(a_synchronous_log_tells_what_it_dropped_when_there_is_room_again),
