@@ -88,6 +88,10 @@ bool json_is_plain(struct json string);
 bool json_equals_string(struct json string, struct slice decoded);
 bool json_starts_with(struct json string, struct slice decoded);
 
+/* Below, equal to or above 0 as the decoded string sorts before, with or behind `decoded`, byte by byte (which for
+ * UTF-8 is the order of the characters). */
+int json_compare_string(struct json string, struct slice decoded);
+
 /* As json_decode, without a buf: false when out is too small or the string holds a lone surrogate (out is then
  * undefined). */
 bool json_decode_into(struct json string, char *out, size_t size, size_t *ret_n);

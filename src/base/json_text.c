@@ -163,6 +163,30 @@ json_starts_with(struct json string, struct slice decoded)
     return compare(string, decoded, true);
 }
 
+int
+json_compare_string(struct json string, struct slice decoded)
+{
+    struct slice raw = json_raw(string);
+    const char *p = raw.p, *end = raw.p + raw.n;
+    while (p < end) {
+        const char *escape = memchr(p, '\\', (size_t)(end - p)), *run = p;
+        size_t n = (size_t)((escape ? escape : end) - p);
+        char utf8[4];
+        p += n;
+        if (n == 0) {
+            run = utf8;
+            n = decode_escape(&p, end, utf8);
+            if (n == 0) /* half of a pair: sorts where its number would, equal to no text */
+                n = utf8_encode(hex4(escape + 2), utf8);
+        }
+        int order = memcmp(run, decoded.p, n < decoded.n ? n : decoded.n);
+        if (order != 0 || n > decoded.n)
+            return order != 0 ? order : 1;
+        decoded = slice_of(decoded.p + n, decoded.n - n);
+    }
+    return decoded.n == 0 ? 0 : -1;
+}
+
 /* ---- numbers ---- */
 
 bool

@@ -556,6 +556,25 @@ a_string_starts_with_each_of_its_beginnings_and_nothing_else(void **state)
 }
 
 static void
+strings_sort_by_their_characters(void **state)
+{
+    (void)state;
+    static const char *const SORTED[] = {
+        "", "\n", "A", "Z", "a", "aa", "ab", "\x7f", "\xc3\xa9", "\xe2\x82\xac", "\xef\xbf\xbf", "\xf0\x9d\x84\x9e"};
+    static const char *const WRITTEN[] = {"\"\"",        "\"\\n\"",          "\"\\u0041\"",  "\"Z\"",
+                                          "\"\\u0061\"", "\"a\\u0061\"",     "\"\\u0061b\"", "\"\x7f\"",
+                                          "\"\\u00e9\"", "\"\xe2\x82\xac\"", "\"\\uffff\"",  "\"\\ud834\\udd1e\""};
+    for (int i = 0; i < (int)N_ELEMENTS(WRITTEN); i++) {
+        for (int k = 0; k < (int)N_ELEMENTS(SORTED); k++) {
+            int order = json_compare_string(parsed(WRITTEN[i]), slice_of_string(SORTED[k]));
+            assert_int_equal((order > 0) - (order < 0), (i > k) - (i < k));
+        }
+    }
+    assert_true(json_compare_string(parsed("\"\\ud834\""), SLICE("\xed\x9f\xbf")) > 0);
+    assert_true(json_compare_string(parsed("\"\\ud834\""), SLICE("\xee\x80\x80")) < 0);
+}
+
+static void
 half_a_surrogate_pair_is_no_text(void **state)
 {
     (void)state;
@@ -1055,6 +1074,7 @@ main(void)
         cmocka_unit_test(members_are_found_by_their_decoded_name),
         cmocka_unit_test(strings_decode_to_utf8),
         cmocka_unit_test(a_string_starts_with_each_of_its_beginnings_and_nothing_else),
+        cmocka_unit_test(strings_sort_by_their_characters),
         cmocka_unit_test(half_a_surrogate_pair_is_no_text),
         cmocka_unit_test(integers_are_exact_or_refused),
         cmocka_unit_test(doubles_are_the_nearest_ones),

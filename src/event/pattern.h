@@ -1,0 +1,56 @@
+/* pattern: EventBridge event patterns, compiled once and matched without allocating.
+ *
+ *     struct event_pattern *p;
+ *     if (event_pattern_compile(SLICE("{\"source\":[\"orders\"],\"detail\":{\"state\":[{\"prefix\":\"pa\"}]}}"), &p,
+ * &e) != 0)
+ *         ...                                // e.text says what is wrong and where, in AWS's words
+ *     if (json_parse(text, &event, &e) == 0 && event_pattern_match(p, event))
+ *         ...
+ *     event_pattern_destroy(p);
+ *
+ * A pattern is an object that has the shape of the events it selects; its leaves are arrays of what the field may be.
+ * Every field of the pattern must match (and), by any entry of its array (or). Fields the pattern does not name do not
+ * matter. An entry is
+ *
+ *     "text"               the same string, compared after decoding escapes, case-sensitive
+ *     300                  the same number (as a double: 300.0 and 3e2 too; one too large for a double by its text)
+ *     true, false, null    itself; null is a field that is there and null, not one that is missing
+ *     {"prefix": "text"}   a string that starts so
+ *
+ * Names are joined by dots before they are compared, so that {"a":{"b":[1]}} and {"a.b":[1]} mean the same, in patterns
+ * as in events. Of a field given twice the pattern's last one counts; in an event any of them may match.
+ *
+ * Arrays of events stand for their elements: a field matches when one of its elements does, however deep arrays nest.
+ * An empty array has no element to match. Two fields never match by different elements of the same array:
+ * {"item":{"id":[1],"n":[2]}} does not match {"item":[{"id":1,"n":0},{"id":0,"n":2}]}.
+ *
+ * AWS's other entries (suffix, equals-ignore-case, wildcard, numeric, cidr, exists, anything-but) and $or are
+ * recognised and refused as not supported yet. */
+#ifndef FANOUT_EVENT_PATTERN_H
+#define FANOUT_EVENT_PATTERN_H
+
+#include <stdbool.h>
+
+#include "base/err.h"
+#include "base/json.h"
+#include "base/slice.h"
+
+/* AWS's own limit on the text of a pattern. */
+#define EVENT_PATTERN_MAX_BYTES 4096
+
+struct event_pattern;
+
+/* Compiles a pattern; text is not needed afterwards. ERR_INVALID with AWS's text ("Event pattern is not valid. Reason:
+ * ...", which AWS answers as InvalidEventPatternException) and the line and column; ERR_LIMIT when it is longer than
+ * EVENT_PATTERN_MAX_BYTES; ERR_NO_MEMORY. */
+int event_pattern_compile(struct slice text, struct event_pattern **ret_pattern, struct err *e);
+
+/* NULL is allowed. */
+void event_pattern_destroy(struct event_pattern *p);
+
+/* Whether the event matches; event is what json_parse gave (the whole envelope, or whatever the pattern was written
+ * for). What is no object matches nothing. The cost grows with the event's size alone, however it nests; the deepest
+ * event takes some 200 KB of stack. Any number of threads may match with one pattern. */
+bool event_pattern_match(const struct event_pattern *p, struct json event);
+
+#endif
