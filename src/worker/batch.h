@@ -1,0 +1,74 @@
+/* batch: the messages of one handler call, gathered by size or by time.
+ *
+ * Messages come in as they are received; a batch goes out when it holds `size` messages, when window_ms have passed
+ * since its first, or, with window_ms 0, at the end of each receive. Batches are recycled: in a steady state nothing is
+ * allocated here. Engine thread only; a batch that was submitted belongs to the handler thread that took it until it
+ * comes back through the inbox. */
+#ifndef FANOUT_WORKER_BATCH_H
+#define FANOUT_WORKER_BATCH_H
+
+#include <fanout/handler.h>
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/timers.h"
+#include "worker/inbox.h"
+#include "worker/message.h"
+
+struct batch {
+    struct message **messages; /* a reference of each is the batch's */
+    size_t count, capacity;
+
+    /* the handler thread's */
+    struct message **live;               /* what it hands to the plugin: those that were not lost meanwhile */
+    const struct handler_message **views;
+    size_t n_live;
+
+    struct inbox_node returned, extend;
+    _Atomic bool extend_queued;
+    struct batch *next; /* of the spare ones */
+};
+
+struct batcher {
+    struct timers *timers;
+    size_t size;
+    int64_t window_ms;
+    struct batch *open, *spare;
+    size_t out; /* submitted and not yet recycled */
+    struct timer window;
+    void (*submit)(void *context, struct batch *b, int64_t now_ms); /* takes b */
+    void *context;
+};
+
+void batcher_init(struct batcher *g, struct timers *timers, size_t size, int64_t window_ms,
+                  void (*submit)(void *context, struct batch *b, int64_t now_ms), void *context);
+void batcher_clean_up(struct batcher *g); /* the open batch's messages are released; batches that are out are lost */
+
+/* Takes one reference of m. ERR_NO_MEMORY: not taken. */
+int batcher_add(struct batcher *g, struct message *m, int64_t now_ms);
+
+/* A receive's messages are all in. */
+void batcher_end_receive(struct batcher *g, int64_t now_ms);
+
+/* Takes the open batch out, unsubmitted, or NULL when it is empty. */
+struct batch *batcher_take_open(struct batcher *g);
+
+/* Releases the messages and keeps the memory for another one. Every batch that was submitted or taken ends here. */
+void batcher_recycle(struct batcher *g, struct batch *b);
+
+static inline struct batch *
+batch_of_returned(struct inbox_node *node)
+{
+    return (struct batch *)((char *)node - offsetof(struct batch, returned));
+}
+
+static inline struct batch *
+batch_of_extend(struct inbox_node *node)
+{
+    return (struct batch *)((char *)node - offsetof(struct batch, extend));
+}
+
+#endif

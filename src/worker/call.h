@@ -1,0 +1,62 @@
+/* call: one handler call in progress, as the host functions see it (pool.c runs it, host.c answers it). */
+#ifndef FANOUT_WORKER_CALL_H
+#define FANOUT_WORKER_CALL_H
+
+#include <fanout/handler.h>
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ipc/ledger.h"
+#include "worker/batch.h"
+#include "worker/inbox.h"
+#include "worker/message.h"
+
+/* Breaches of the handler contract. */
+enum breach {
+    BREACH_INDEX,     /* settle: no such message in this call */
+    BREACH_TWICE,     /* settle: settled before */
+    BREACH_VERDICT,   /* settle: no such verdict */
+    BREACH_CALL,      /* a host function with a call that is not this thread's current one */
+    BREACH_RETURN,    /* a return value that is no verdict */
+    BREACH_FORGOTTEN, /* returned UNSET with messages unsettled */
+    BREACH_KINDS
+};
+
+/* What all handler threads share. */
+struct call_shared {
+    struct inbox inbox;
+    struct ledger_counters *counters;
+    const char *plugin; /* its name, for logs */
+    _Atomic bool stopping;
+    _Atomic bool breached[BREACH_KINDS]; /* logged already */
+    void (*wake)(void *context);
+    void *context;
+};
+
+/* One for each handler thread, reused for all its calls: a stale pointer in a plugin's hand stays valid memory. */
+struct handler_call {
+    struct call_shared *shared;
+    pthread_t thread;
+    _Atomic bool running;
+    struct batch *batch;
+    struct message *const *messages; /* messages[i] is index i of the call */
+    uint32_t count;
+};
+
+extern const struct handler_host host_table;
+
+/* host->option answers from this plugin while open runs on the calling thread; NULL ends that. */
+struct plugin;
+void host_set_opening(const struct plugin *plugin);
+
+/* Counts the breach and logs the first of its kind. m may be NULL. */
+void host_breach(struct call_shared *shared, enum breach kind, const struct message *m, int64_t value);
+
+/* Puts a node into the engine's inbox and wakes the engine when that is needed. */
+void host_post(struct call_shared *shared, struct inbox_node *node);
+
+#endif

@@ -1,0 +1,201 @@
+#include "worker/discover.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+
+#define VISIBILITY_S 30 /* SQS's default, where the queue's own cannot be read or is 0 */
+#define LOG_EVERY_MS 10000
+
+static const struct backoff_policy BACKOFF = {.base_ms = 500, .cap_ms = 15000, .floor_ms = 100};
+
+static void begin(struct discover *d, enum discover_step step);
+
+static void
+try_again(struct timer *t, int64_t now_ms)
+{
+    struct discover *d = (struct discover *)((char *)t - offsetof(struct discover, again));
+    (void)now_ms;
+    begin(d, d->step);
+}
+
+static void
+wait(struct discover *d)
+{
+    int64_t now_ms = d->world->clock_ms();
+    timers_set(d->world->timers, &d->again, now_ms + backoff_fail(&d->backoff, now_ms));
+}
+
+static void
+failed(struct discover *d, const struct aws_error *error)
+{
+    log_write_limited(LOG_WARN, LOG_EVERY_MS, "the queue cannot be reached yet", LOG_STR("queue", d->options.queue),
+                      LOG_ERR(&error->err));
+    d->options.failed(d->options.context, error);
+    wait(d);
+}
+
+static bool
+replace_text(char **text, struct slice s)
+{
+    char *copy = strndup(s.p ? s.p : "", s.n);
+    if (!copy)
+        return false;
+    free(*text);
+    *text = copy;
+    return true;
+}
+
+static void
+finish(struct discover *d)
+{
+    d->step = DISCOVER_IDLE;
+    backoff_succeed(&d->backoff);
+    d->options.found(d->options.context, d->visibility_s, d->world->clock_ms());
+}
+
+/* ---- the queue's URL ---- */
+
+static void
+url_found(void *context, const struct sqs_queue *q)
+{
+    struct discover *d = context;
+    if (d->stopped)
+        return;
+    if (q->error)
+        failed(d, q->error);
+    else if (!replace_text(&d->world->queue->url, q->url))
+        wait(d);
+    else
+        begin(d, DISCOVER_ATTRIBUTES);
+}
+
+/* ---- its attributes ---- */
+
+static bool
+may_not_read(const struct aws_error *e)
+{
+    return strcmp(e->code, "AccessDenied") == 0 || strcmp(e->code, "AccessDeniedException") == 0;
+}
+
+static void
+attributes_found(void *context, const struct sqs_queue *q)
+{
+    struct discover *d = context;
+    if (d->stopped)
+        return;
+    if (q->error && !may_not_read(q->error)) {
+        failed(d, q->error);
+        return;
+    }
+    int own_s = q->error ? VISIBILITY_S : q->visibility_timeout_s;
+    d->visibility_s = d->options.visibility_timeout_s > 0 ? d->options.visibility_timeout_s : own_s;
+    if (d->visibility_s < 1)
+        d->visibility_s = VISIBILITY_S;
+    if (q->error)
+        log_write(LOG_WARN, "may not read the queue's attributes: its dead-letter queue is not known",
+                  LOG_INT("visibility_timeout_s", d->visibility_s), LOG_ERR(&q->error->err));
+
+    struct slice arn = q->error ? (struct slice){0} : q->dead_letter_arn;
+    size_t name = arn.n;
+    while (name > 0 && arn.p[name - 1] != ':')
+        name--;
+    if (name == arn.n) {
+        free(d->world->queue->dead_letter_url);
+        d->world->queue->dead_letter_url = NULL;
+        finish(d);
+    } else if (!replace_text(&d->dead_letter_name, slice_of(arn.p + name, arn.n - name))) {
+        wait(d);
+    } else {
+        begin(d, DISCOVER_DEAD_LETTER);
+    }
+}
+
+/* ---- its dead-letter queue ---- */
+
+static void
+dead_letter_found(void *context, const struct sqs_queue *q)
+{
+    struct discover *d = context;
+    if (d->stopped)
+        return;
+    if (q->error && q->error->err.retryable) {
+        failed(d, q->error);
+        return;
+    }
+    free(d->world->queue->dead_letter_url);
+    d->world->queue->dead_letter_url = NULL;
+    if (q->error)
+        log_write(LOG_WARN, "the queue's dead-letter queue cannot be used: what the handler rejects is retried",
+                  LOG_STR("dead_letter_queue", d->dead_letter_name), LOG_ERR(&q->error->err));
+    else if (!replace_text(&d->world->queue->dead_letter_url, q->url)) {
+        wait(d);
+        return;
+    }
+    finish(d);
+}
+
+/* ---- steps ---- */
+
+static void
+begin(struct discover *d, enum discover_step step)
+{
+    struct queue *q = d->world->queue;
+    struct err e;
+    int rc = 0;
+    d->step = step;
+    switch (step) {
+    case DISCOVER_URL:
+        if (!strstr(d->options.queue, "://"))
+            rc = q->ops->find(q, d->options.queue, url_found, d, &e);
+        else if (replace_text(&q->url, slice_of_string(d->options.queue)))
+            begin(d, DISCOVER_ATTRIBUTES);
+        else
+            rc = err_no_memory(&e);
+        break;
+    case DISCOVER_ATTRIBUTES:
+        rc = q->ops->describe(q, q->url, attributes_found, d, &e);
+        break;
+    case DISCOVER_DEAD_LETTER:
+        rc = q->ops->find(q, d->dead_letter_name, dead_letter_found, d, &e);
+        break;
+    case DISCOVER_IDLE:
+        break;
+    }
+    if (rc != 0) {
+        log_write_limited(LOG_ERROR, LOG_EVERY_MS, "cannot ask for the queue", LOG_STR("queue", d->options.queue),
+                          LOG_ERR(&e));
+        wait(d);
+    }
+}
+
+void
+discover_init(struct discover *d, struct world *w, const struct discover_options *options)
+{
+    *d = (struct discover){.world = w, .options = *options};
+    d->again.fire = try_again;
+    backoff_init(&d->backoff, &BACKOFF, w->random);
+}
+
+void
+discover_clean_up(struct discover *d)
+{
+    discover_stop(d);
+    free(d->dead_letter_name);
+    d->dead_letter_name = NULL;
+}
+
+void
+discover_start(struct discover *d)
+{
+    if (d->step == DISCOVER_IDLE && !d->stopped)
+        begin(d, DISCOVER_URL);
+}
+
+void
+discover_stop(struct discover *d)
+{
+    d->stopped = true;
+    timers_cancel(d->world->timers, &d->again);
+}

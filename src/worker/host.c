@@ -1,0 +1,204 @@
+/* The functions a plugin can call (fanout/handler.h, struct handler_host): handler threads, and any thread for log. */
+#include "worker/call.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "plugin/plugin.h"
+
+#define DELAY_MAX_MS    INT64_C(43200000)
+#define LOG_TEXT_BYTES  4000
+#define LOG_IDS         10
+#define LOG_PROGRAM     "handler"
+
+/* ---- what is wrong with a plugin ---- */
+
+static const char *const BREACHES[BREACH_KINDS] = {
+    [BREACH_INDEX] = "settle with an index that the call does not have",
+    [BREACH_TWICE] = "settle for a message that was settled before; the first verdict stands",
+    [BREACH_VERDICT] = "settle with a verdict that does not exist",
+    [BREACH_CALL] = "a host function was called with a call that is over, or from another thread",
+    [BREACH_RETURN] = "the handler returned a value that is no verdict; what it did not settle is retried",
+    [BREACH_FORGOTTEN] = "the handler returned without a verdict for some messages; they are retried",
+};
+
+void
+host_breach(struct call_shared *shared, enum breach kind, const struct message *m, int64_t value)
+{
+    atomic_fetch_add_explicit(&shared->counters->violations, 1, memory_order_relaxed);
+    if (!atomic_exchange_explicit(&shared->breached[kind], true, memory_order_relaxed))
+        log_write(LOG_ERROR, "the plugin breaks the handler contract (logged once a kind)",
+                  LOG_STR("plugin", shared->plugin), LOG_STR("breach", BREACHES[kind]), LOG_INT("value", value),
+                  LOG_SLICE("id", m ? m->id : slice_of(NULL, 0)));
+}
+
+void
+host_post(struct call_shared *shared, struct inbox_node *node)
+{
+    if (inbox_push(&shared->inbox, node))
+        shared->wake(shared->context);
+}
+
+/* The call is the calling thread's current one. */
+static bool
+is_current(struct handler_call *call)
+{
+    if (atomic_load_explicit(&call->running, memory_order_relaxed) && pthread_equal(call->thread, pthread_self()))
+        return true;
+    host_breach(call->shared, BREACH_CALL, NULL, 0);
+    return false;
+}
+
+/* ---- log ---- */
+
+static enum log_level
+level_of(int32_t level)
+{
+    return level <= HANDLER_LOG_ERROR  ? LOG_ERROR
+           : level <= HANDLER_LOG_WARN ? LOG_WARN
+           : level <= HANDLER_LOG_INFO ? LOG_INFO
+                                       : LOG_DEBUG;
+}
+
+/* "id,id,... and 90 more" */
+static void
+list_ids(const struct handler_call *call, char *out, size_t capacity)
+{
+    size_t n = 0;
+    for (uint32_t i = 0; i < call->count && i < LOG_IDS && n < capacity; i++)
+        n += (size_t)snprintf(out + n, capacity - n, "%s%s", i > 0 ? "," : "", call->messages[i]->view.id);
+    if (call->count > LOG_IDS && n < capacity)
+        snprintf(out + n, capacity - n, " and %u more", call->count - LOG_IDS);
+}
+
+static void
+host_log(struct handler_call *call, int32_t level, const char *text)
+{
+    enum log_level l = level_of(level);
+    if (!text || l > log_level())
+        return;
+    char line[LOG_TEXT_BYTES + 1];
+    size_t n = strnlen(text, LOG_TEXT_BYTES);
+    memcpy(line, text, n);
+    line[n] = '\0';
+    if (!call || !is_current(call)) {
+        log_write(l, line, LOG_STR("by", LOG_PROGRAM));
+        return;
+    }
+    char ids[LOG_IDS * (LEDGER_ID_BYTES + 1) + 32] = "";
+    list_ids(call, ids, sizeof ids);
+    log_write(l, line, LOG_STR("by", LOG_PROGRAM), LOG_STR("id", ids));
+}
+
+/* ---- verdicts ---- */
+
+static int32_t
+host_settle(struct handler_call *call, uint32_t index, int32_t verdict, int64_t delay_ms, const char *reason)
+{
+    if (!is_current(call) || index >= call->count) {
+        host_breach(call->shared, BREACH_INDEX, NULL, index);
+        return HANDLER_E_INDEX;
+    }
+    struct message *m = call->messages[index];
+    if (m->verdict.kind == VERDICT_LOST)
+        return HANDLER_E_LOST;
+    if (m->verdict.kind != VERDICT_NONE) {
+        host_breach(call->shared, BREACH_TWICE, m, verdict);
+        return HANDLER_E_SETTLED;
+    }
+    if (verdict != HANDLER_DONE && verdict != HANDLER_RETRY && verdict != HANDLER_REJECT) {
+        host_breach(call->shared, BREACH_VERDICT, m, verdict);
+        return HANDLER_E_VERDICT;
+    }
+    if (message_lease_left_ms(m, clock_monotonic_ms()) == 0) {
+        m->verdict.kind = VERDICT_LOST;
+        return HANDLER_E_LOST;
+    }
+    m->verdict.kind = verdict;
+    m->verdict.delay_ms = delay_ms > DELAY_MAX_MS ? DELAY_MAX_MS : delay_ms;
+    m->verdict.reason = verdict == HANDLER_DONE ? NULL : message_copy_reason(reason);
+    host_post(call->shared, &m->settled);
+    return HANDLER_OK;
+}
+
+/* ---- leases ---- */
+
+static int64_t
+host_remaining_ms(struct handler_call *call)
+{
+    if (!is_current(call))
+        return 0;
+    int64_t now_ms = clock_monotonic_ms();
+    int64_t least_ms = DELAY_MAX_MS;
+    for (uint32_t i = 0; i < call->count; i++) {
+        const struct message *m = call->messages[i];
+        if (m->verdict.kind != VERDICT_NONE && m->verdict.kind != VERDICT_LOST)
+            continue;
+        int64_t left_ms = message_lease_left_ms(m, now_ms);
+        least_ms = left_ms < least_ms ? left_ms : least_ms;
+    }
+    return least_ms;
+}
+
+static int32_t
+host_extend(struct handler_call *call, int64_t more_ms)
+{
+    if (!is_current(call))
+        return HANDLER_E_LOST;
+    int64_t now_ms = clock_monotonic_ms();
+    more_ms = more_ms < 0 ? 0 : more_ms > DELAY_MAX_MS ? DELAY_MAX_MS : more_ms;
+    bool lost = false, asked = false;
+    for (uint32_t i = 0; i < call->count; i++) {
+        struct message *m = call->messages[i];
+        if (m->verdict.kind == VERDICT_LOST || message_lease_left_ms(m, now_ms) == 0) {
+            lost |= m->verdict.kind == VERDICT_NONE || m->verdict.kind == VERDICT_LOST;
+        } else if (m->verdict.kind == VERDICT_NONE) {
+            atomic_store_explicit(&m->asked_until_ms, now_ms + more_ms, memory_order_relaxed);
+            asked = true;
+        }
+    }
+    if (asked && !atomic_exchange_explicit(&call->batch->extend_queued, true, memory_order_relaxed))
+        host_post(call->shared, &call->batch->extend);
+    return lost ? HANDLER_E_LOST : HANDLER_OK;
+}
+
+static int32_t
+host_stopping(struct handler_call *call)
+{
+    return atomic_load_explicit(&call->shared->stopping, memory_order_relaxed) ? 1 : 0;
+}
+
+/* ---- the rest ---- */
+
+/* Set while open runs, on the thread it runs on: the ABI's option() has no other way to know whose. */
+static _Thread_local const struct plugin *opening;
+
+void
+host_set_opening(const struct plugin *plugin)
+{
+    opening = plugin;
+}
+
+static const char *
+host_option(const char *name)
+{
+    return opening && name ? plugin_option(opening, name) : NULL;
+}
+
+static const void *
+host_extension(const char *id)
+{
+    (void)id;
+    return NULL;
+}
+
+const struct handler_host host_table = {.size = sizeof(struct handler_host),
+                                        .log = host_log,
+                                        .settle = host_settle,
+                                        .remaining_ms = host_remaining_ms,
+                                        .extend = host_extend,
+                                        .stopping = host_stopping,
+                                        .option = host_option,
+                                        .extension = host_extension};

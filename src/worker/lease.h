@@ -1,0 +1,66 @@
+/* lease: the right to a message until its visibility timeout, kept alive while we need it.
+ *
+ * Every message in hand is watched from its receive. When half of the visibility timeout is left it is extended, ten a
+ * call, over and over, until lease_stop (its retry is about to be sent) or lease_remove (it is over), but never past
+ * SQS's 12 hours from the receive. What the queue answers is inspected entry by entry: what it refuses as the sender's
+ * fault, and what it did not confirm before the lease ended, is lost.
+ *
+ * Times are cautious: a lease counts from when an extension was sent, not from when it was answered; after a receive,
+ * whose waiting time says nothing, a margin is taken off. Engine thread only. */
+#ifndef FANOUT_WORKER_LEASE_H
+#define FANOUT_WORKER_LEASE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/timers.h"
+#include "worker/message.h"
+#include "worker/outbox.h"
+#include "worker/world.h"
+
+#define LEASE_LONGEST_MS INT64_C(43200000) /* 12 h, from the receive (SQS, visibility timeout) */
+
+struct lease_watcher {
+    /* The lease is over, or no longer ours: m->lost is set. It is watched no more. */
+    void (*lost)(void *context, struct message *m, int64_t now_ms);
+    /* An extension was confirmed. */
+    void (*extended)(void *context, struct message *m, int64_t now_ms);
+    /* After lease_stop said that an extension was under way: it has ended, whatever came of it. */
+    void (*quiet)(void *context, struct message *m, int64_t now_ms);
+    void *context;
+};
+
+struct lease {
+    struct world *world;
+    struct lease_watcher watcher;
+    int64_t visibility_ms;
+    struct timers due;    /* of all watched messages */
+    struct timer next;    /* of the loop, for the earliest of them */
+    struct outbox box;    /* extensions */
+    int64_t now_ms;       /* during a run */
+};
+
+void lease_init(struct lease *l, struct world *w, const struct lease_watcher *watcher);
+void lease_clean_up(struct lease *l);
+
+/* The visibility timeout that receives ask for; before the first lease_begin. >= 1. */
+void lease_set_visibility(struct lease *l, int visibility_s);
+
+/* m was just received, for the first time or again: its lease starts now, and it is not lost. ERR_NO_MEMORY: it is not
+ * watched (the first time only). */
+int lease_begin(struct lease *l, struct message *m, int64_t now_ms);
+
+/* No extension will be sent for m any more; its end is still watched. True: one is under way, so that nothing may be
+ * sent about m's visibility until watcher.quiet was called. */
+bool lease_stop(struct lease *l, struct message *m);
+
+/* m is over: not watched any more. */
+void lease_remove(struct lease *l, struct message *m);
+
+/* The lease of m should reach at least until_ms: extended at once if it does not. */
+void lease_reach(struct lease *l, struct message *m, int64_t until_ms, int64_t now_ms);
+
+/* The longest visibility timeout that can be set for m now under the 12 h rule, in seconds, >= 0. */
+int64_t lease_longest_s(const struct message *m, int64_t now_ms);
+
+#endif

@@ -1,0 +1,121 @@
+/* message: one SQS message in hand, from its receive until what becomes of it is confirmed.
+ *
+ * One block of memory a message, not one a batch: messages of one batch end at different times, and a message can
+ * change its batch. Counted references (the registry's, the batch's, those of calls in flight) keep it alive; they are
+ * the engine's alone. A handler thread reads what is fixed at creation and the atomics, and owns `verdict` from the
+ * moment it takes the batch until it has pushed the message, or the batch, into the inbox. */
+#ifndef FANOUT_WORKER_MESSAGE_H
+#define FANOUT_WORKER_MESSAGE_H
+
+#include <fanout/handler.h>
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "aws/sqs.h"
+#include "base/slice.h"
+#include "base/timers.h"
+#include "worker/inbox.h"
+#include "worker/outbox.h"
+
+enum message_state {
+    MESSAGE_QUEUED, /* waits for a handler, or is inside one */
+    MESSAGE_DONE,   /* is to be deleted */
+    MESSAGE_RETRY,  /* its visibility is to be changed: a retry or a give-back */
+    MESSAGE_REJECT, /* is to be moved to the dead-letter queue */
+    MESSAGE_OVER,   /* nothing more is to be done; a batch or a call may still hold it */
+};
+
+/* Verdicts besides the handler's own. */
+enum {
+    VERDICT_NONE = HANDLER_UNSET,
+    VERDICT_GIVE_BACK = 100, /* not started because the worker drains */
+    VERDICT_LOST = 101,      /* not started, or its handler was told so: it decides nothing any more */
+};
+
+struct lease;
+
+struct message_verdict {
+    int32_t kind;
+    int64_t delay_ms; /* of a retry; negative: the consumer's backoff */
+    char *reason;     /* malloced, or NULL */
+};
+
+#define MESSAGE_NO_RECORD UINT32_MAX
+
+struct message {
+    /* fixed at creation */
+    struct handler_message view; /* what the plugin sees */
+    struct slice id, group, body;
+    struct slice attributes; /* the message attributes, encoded: message_read_attributes */
+    struct slice md5_of_body;
+    uint64_t hash;
+    uint32_t record; /* in the ledger, or MESSAGE_NO_RECORD */
+
+    /* engine */
+    enum message_state state;
+    unsigned references;
+    struct slice receipt_handle;
+    char *newer_handle; /* where receipt_handle lies after a redelivery; malloced */
+    uint32_t handle_version;
+    uint32_t receive_count;
+    int64_t received_ms;              /* monotonic; SQS's 12 h count from here */
+    bool dead_lettered;               /* moved: what is left is the delete */
+    bool given_back;                  /* of MESSAGE_RETRY: unhandled, because of the drain */
+    uint32_t release_s;               /* of MESSAGE_RETRY: the visibility timeout to set */
+    struct outbox_entry settling;     /* the box that carries out the verdict */
+    struct outbox_entry extending;    /* the box of lease extensions */
+    struct lease *lease;              /* that watches it */
+    struct timer lease_timer;         /* when the lease needs something */
+    uint32_t extension_s;             /* asked for in the extension under way */
+    bool lease_stopped;               /* to be extended no more */
+    int64_t wanted_until_ms;          /* the lease should reach at least so far */
+    struct message *chain;            /* of the registry's bucket */
+    struct message *previous, *next;  /* of the registry, oldest receive first */
+
+    /* read by handler threads */
+    _Atomic int64_t lease_ms; /* monotonic time when the lease ends */
+    _Atomic bool lost;        /* it ended, or the queue said so */
+
+    /* the handler thread's, then the engine's */
+    struct message_verdict verdict;
+    _Atomic int64_t asked_until_ms; /* host->extend */
+    struct inbox_node settled;
+};
+
+/* Copies r into a message with one reference (the caller's). queue_name is borrowed. NULL: no memory. */
+struct message *message_new(const struct sqs_message *r, const char *queue_name, int64_t wall_ms, int64_t now_ms);
+
+void message_hold(struct message *m);
+void message_release(struct message *m); /* the last one frees it; it must be in no box and have no timer set */
+
+/* The message was received again: the newest handle is the one that counts. ERR_NO_MEMORY: nothing changed. */
+int message_receive_again(struct message *m, const struct sqs_message *r, int64_t now_ms);
+
+/* Decodes the message attributes: how many there are (at most max are filled in); slices point into m. */
+size_t message_read_attributes(const struct message *m, struct sqs_attribute *ret_attributes, size_t max);
+
+uint64_t message_hash(struct slice id);
+
+/* A handler's reason as logs and SQS take it: one line of valid UTF-8 in XML 1.0's characters, cut at a whole character
+ * so that it fits MESSAGE_REASON_BYTES with its NUL. malloced; NULL: reason is NULL, or no memory. */
+#define MESSAGE_REASON_BYTES 1024
+char *message_copy_reason(const char *reason);
+
+static inline struct message *
+message_of_settled(struct inbox_node *node)
+{
+    return (struct message *)((char *)node - offsetof(struct message, settled));
+}
+
+/* Milliseconds of lease left, as far as a handler can rely on it; 0: lost. Any thread. */
+static inline int64_t
+message_lease_left_ms(const struct message *m, int64_t now_ms)
+{
+    int64_t left = atomic_load_explicit(&m->lease_ms, memory_order_relaxed) - now_ms;
+    return left > 0 && !atomic_load_explicit(&m->lost, memory_order_relaxed) ? left : 0;
+}
+
+#endif

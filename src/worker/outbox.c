@@ -1,0 +1,363 @@
+#include "worker/outbox.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "worker/message.h"
+#include "worker/world.h"
+
+#define LOG_EVERY_MS 10000
+
+struct outbox_call {
+    struct outbox *box;
+    struct outbox_call *previous, *next;
+    int64_t sent_ms;
+    size_t n;
+    struct message *messages[SQS_BATCH_MAX];
+    uint32_t versions[SQS_BATCH_MAX];
+};
+
+static void pump(struct outbox *b, int64_t now_ms);
+
+static struct outbox_entry *
+entry_of(const struct outbox *b, const struct message *m)
+{
+    return (struct outbox_entry *)((char *)m + b->ops->entry_offset);
+}
+
+/* ---- the list of what is ready ---- */
+
+static void
+link_last(struct outbox *b, struct outbox_entry *x)
+{
+    x->previous = b->last;
+    x->next = NULL;
+    *(b->last ? &b->last->next : &b->first) = x;
+    b->last = x;
+    b->ready++;
+}
+
+static void
+link_first(struct outbox *b, struct outbox_entry *x)
+{
+    x->previous = NULL;
+    x->next = b->first;
+    *(b->first ? &b->first->previous : &b->last) = x;
+    b->first = x;
+    b->ready++;
+}
+
+static void
+unlink_ready(struct outbox *b, struct outbox_entry *x)
+{
+    *(x->previous ? &x->previous->next : &b->first) = x->next;
+    *(x->next ? &x->next->previous : &b->last) = x->previous;
+    x->previous = x->next = NULL;
+    b->ready--;
+}
+
+static void
+make_ready(struct outbox *b, struct outbox_entry *x, int64_t now_ms)
+{
+    x->box = b;
+    if (b->ready == 0)
+        b->linger_until_ms = now_ms + b->linger_ms;
+    link_last(b, x);
+}
+
+static void
+wait_is_over(struct timer *t, int64_t now_ms)
+{
+    struct outbox_entry *x = (struct outbox_entry *)((char *)t - offsetof(struct outbox_entry, again));
+    struct outbox *b = x->box;
+    b->waiting--;
+    make_ready(b, x, now_ms);
+    pump(b, now_ms);
+}
+
+static void
+wait_again(struct outbox *b, struct outbox_entry *x, int64_t now_ms)
+{
+    x->box = b;
+    x->failures++;
+    x->again.fire = wait_is_over;
+    int64_t wait_ms = backoff_wait_ms(b->ops->pause, x->failures, &b->world->random);
+    if (timers_set(b->world->timers, &x->again, now_ms + wait_ms) == 0)
+        b->waiting++;
+    else
+        make_ready(b, x, now_ms); /* no memory for a timer: the linger has to do */
+}
+
+/* ---- calls ---- */
+
+static struct outbox_call *
+begin_call(struct outbox *b, int64_t now_ms)
+{
+    struct outbox_call *c = b->spare;
+    if (c)
+        b->spare = c->next;
+    else if (!(c = malloc(sizeof *c)))
+        return NULL;
+    c->box = b;
+    c->sent_ms = now_ms;
+    c->n = 0;
+    c->previous = NULL;
+    c->next = b->in_flight;
+    if (b->in_flight)
+        b->in_flight->previous = c;
+    b->in_flight = c;
+    b->calls++;
+    return c;
+}
+
+static void
+end_call(struct outbox_call *c)
+{
+    struct outbox *b = c->box;
+    *(c->previous ? &c->previous->next : &b->in_flight) = c->next;
+    if (c->next)
+        c->next->previous = c->previous;
+    c->next = b->spare;
+    b->spare = c;
+    b->calls--;
+}
+
+/* Puts the call's i-th message back in front: it was not sent after all, or the whole call failed. */
+static void
+put_back(struct outbox *b, struct outbox_entry *x)
+{
+    x->box = b;
+    link_first(b, x);
+}
+
+static void
+finish_entry(struct outbox_call *c, size_t i, const struct sqs_batch_result *r, int64_t now_ms)
+{
+    struct outbox *b = c->box;
+    struct message *m = c->messages[i];
+    struct outbox_entry *x = entry_of(b, m);
+    if (x->call != c)
+        return; /* removed meanwhile */
+    struct outbox_outcome outcome = {.error = r->error,
+                                     .result = r->error ? NULL : &r->results[i],
+                                     .sent_ms = c->sent_ms,
+                                     .stale = c->versions[i] != m->handle_version};
+    x->call = NULL;
+    x->box = NULL;
+    b->sent--;
+    if (!b->ops->finished(b, m, &outcome, now_ms))
+        return;
+    assert(!x->box);
+    if (r->error)
+        put_back(b, x);
+    else if (outcome.stale)
+        make_ready(b, x, now_ms);
+    else
+        wait_again(b, x, now_ms);
+}
+
+static void
+pause_box(struct outbox *b, const struct err *err, int64_t now_ms)
+{
+    b->failing = true;
+    if (now_ms < b->paused_until_ms)
+        return; /* other calls of the same moment: one pause for all of them */
+    int64_t wait_ms = backoff_fail(&b->backoff, now_ms);
+    b->paused_until_ms = now_ms + wait_ms;
+    log_write_limited(LOG_WARN, LOG_EVERY_MS, "call failed", LOG_STR("what", b->ops->name), LOG_INT("wait_ms", wait_ms),
+                      LOG_INT("waiting", b->ready + b->waiting), LOG_ERR(err));
+}
+
+static void
+call_done(void *context, const struct sqs_batch_result *r)
+{
+    struct outbox_call *c = context;
+    struct outbox *b = c->box;
+    int64_t now_ms = b->world->clock_ms();
+    if (r->error) {
+        pause_box(b, &r->error->err, now_ms);
+    } else {
+        b->failing = false;
+        backoff_succeed(&b->backoff);
+    }
+    for (size_t i = c->n; i-- > 0;) /* from the end, so that what is put back in front keeps its order */
+        finish_entry(c, i, r, now_ms);
+    for (size_t i = 0; i < c->n; i++)
+        message_release(c->messages[i]);
+    end_call(c);
+    pump(b, now_ms);
+}
+
+/* Moves what goes into the next call from the list to the call; the call may stay empty. */
+static void
+fill_call(struct outbox *b, struct outbox_call *c, int64_t now_ms)
+{
+    size_t bytes = 0;
+    while (b->first && c->n < SQS_BATCH_MAX) {
+        struct outbox_entry *x = b->first;
+        struct message *m = x->message;
+        size_t weight = b->ops->weight ? b->ops->weight(m) : 0;
+        if (c->n > 0 && b->ops->weight && bytes + weight > b->ops->max_bytes)
+            break;
+        unlink_ready(b, x);
+        x->box = NULL;
+        if (b->ops->wanted && !b->ops->wanted(b, m, now_ms))
+            continue;
+        bytes += weight;
+        x->box = b;
+        x->call = c;
+        b->sent++;
+        message_hold(m);
+        c->messages[c->n] = m;
+        c->versions[c->n++] = m->handle_version;
+    }
+}
+
+/* One call. False: it could not be started, and the box is paused. */
+static bool
+send_some(struct outbox *b, int64_t now_ms)
+{
+    struct err e;
+    struct outbox_call *c = begin_call(b, now_ms);
+    if (!c) {
+        err_no_memory(&e);
+        pause_box(b, &e, now_ms);
+        return false;
+    }
+    fill_call(b, c, now_ms);
+    b->linger_until_ms = now_ms + b->linger_ms;
+    if (c->n == 0) {
+        end_call(c);
+        return true;
+    }
+    if (b->ops->send(b, c->messages, c->n, call_done, c, &e) == 0)
+        return true;
+    for (size_t i = c->n; i-- > 0;) {
+        struct outbox_entry *x = entry_of(b, c->messages[i]);
+        x->call = NULL;
+        b->sent--;
+        put_back(b, x);
+        message_release(c->messages[i]);
+    }
+    end_call(c);
+    pause_box(b, &e, now_ms);
+    return false;
+}
+
+static void
+pump(struct outbox *b, int64_t now_ms)
+{
+    size_t limit = b->failing ? 1 : b->max_calls;
+    while (b->ready > 0 && b->calls < limit && now_ms >= b->paused_until_ms &&
+           (b->ready >= SQS_BATCH_MAX || b->eager || now_ms >= b->linger_until_ms))
+        if (!send_some(b, now_ms))
+            break;
+
+    if (b->ready == 0 || b->calls >= limit) { /* nothing to do until something is added or a call ends */
+        timers_cancel(b->world->timers, &b->flush);
+        return;
+    }
+    int64_t due_ms = b->eager ? now_ms : b->linger_until_ms;
+    if (due_ms < b->paused_until_ms)
+        due_ms = b->paused_until_ms;
+    if (!timer_is_set(&b->flush) || b->flush.due_ms != due_ms)
+        timers_set(b->world->timers, &b->flush, due_ms);
+}
+
+static void
+flush(struct timer *t, int64_t now_ms)
+{
+    pump((struct outbox *)((char *)t - offsetof(struct outbox, flush)), now_ms);
+}
+
+/* ---- the owner's side ---- */
+
+void
+outbox_init(struct outbox *b, const struct outbox_ops *ops, struct world *w, int64_t linger_ms, size_t max_calls)
+{
+    *b = (struct outbox){.ops = ops, .world = w, .linger_ms = linger_ms, .max_calls = max_calls};
+    b->flush.fire = flush;
+    backoff_init(&b->backoff, ops->pause, w->random);
+}
+
+void
+outbox_clean_up(struct outbox *b)
+{
+    timers_cancel(b->world->timers, &b->flush);
+    while (b->in_flight) {
+        struct outbox_call *c = b->in_flight;
+        for (size_t i = 0; i < c->n; i++) {
+            struct outbox_entry *x = entry_of(b, c->messages[i]);
+            if (x->call == c)
+                outbox_remove(b, c->messages[i]);
+            message_release(c->messages[i]);
+        }
+        end_call(c);
+    }
+    while (b->first)
+        outbox_remove(b, b->first->message);
+    while (b->spare) {
+        struct outbox_call *c = b->spare;
+        b->spare = c->next;
+        free(c);
+    }
+}
+
+void
+outbox_add(struct outbox *b, struct message *m, int64_t now_ms)
+{
+    struct outbox_entry *x = entry_of(b, m);
+    assert(!x->box);
+    x->failures = 0;
+    make_ready(b, x, now_ms);
+    pump(b, now_ms);
+}
+
+void
+outbox_remove(struct outbox *b, struct message *m)
+{
+    struct outbox_entry *x = entry_of(b, m);
+    if (x->box != b)
+        return;
+    if (x->call) {
+        x->call = NULL;
+        b->sent--;
+    } else if (timer_is_set(&x->again)) {
+        timers_cancel(b->world->timers, &x->again);
+        b->waiting--;
+    } else {
+        unlink_ready(b, x);
+    }
+    x->box = NULL;
+}
+
+void
+outbox_hurry(struct outbox *b, struct message *m, int64_t now_ms)
+{
+    struct outbox_entry *x = entry_of(b, m);
+    if (x->box != b || !timer_is_set(&x->again))
+        return;
+    timers_cancel(b->world->timers, &x->again);
+    wait_is_over(&x->again, now_ms);
+}
+
+void
+outbox_drain(struct outbox *b, int64_t now_ms)
+{
+    b->eager = true;
+    pump(b, now_ms);
+}
+
+bool
+outbox_holds(const struct outbox *b, const struct message *m)
+{
+    return entry_of(b, m)->box == b;
+}
+
+bool
+outbox_is_sending(const struct outbox *b, const struct message *m)
+{
+    struct outbox_entry *x = entry_of(b, m);
+    return x->box == b && x->call != NULL;
+}

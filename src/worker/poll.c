@@ -1,0 +1,232 @@
+#include "worker/poll.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+
+#define MOST_POLLS     64
+#define LITTLE_ROOM_MS 50 /* how long room for a small receive waits for more */
+#define LOG_EVERY_MS   10000
+
+static const struct backoff_policy FAILURES = {.base_ms = 1000, .cap_ms = 30000, .floor_ms = 200};
+static const struct backoff_policy EMPTIES = {.base_ms = 250, .cap_ms = 5000, .floor_ms = 50};
+
+struct poll_call {
+    struct poll *poll;
+    struct poll_call *previous, *next;
+    struct aws_call *call;
+    unsigned asked;
+    int64_t sent_ms;
+};
+
+static void
+again(struct timer *t, int64_t now_ms)
+{
+    poll_step((struct poll *)((char *)t - offsetof(struct poll, again)), now_ms);
+}
+
+void
+poll_init(struct poll *p, struct world *w, const struct poll_options *options)
+{
+    size_t most = (options->cap + SQS_BATCH_MAX - 1) / SQS_BATCH_MAX;
+    *p = (struct poll){.world = w, .options = *options, .target = 1};
+    p->most = most < MOST_POLLS ? (unsigned)most : MOST_POLLS;
+    p->again.fire = again;
+    backoff_init(&p->failures, &FAILURES, w->random);
+    backoff_init(&p->empties, &EMPTIES, w->random ^ UINT64_C(0x5851f42d4c957f2d));
+}
+
+static void
+end_call(struct poll_call *c)
+{
+    struct poll *p = c->poll;
+    *(c->previous ? &c->previous->next : &p->calls) = c->next;
+    if (c->next)
+        c->next->previous = c->previous;
+    p->outstanding--;
+    p->reserved -= c->asked;
+    free(c);
+}
+
+void
+poll_cancel(struct poll *p)
+{
+    while (p->calls) {
+        p->world->queue->ops->cancel(p->world->queue, p->calls->call);
+        end_call(p->calls);
+    }
+}
+
+void
+poll_clean_up(struct poll *p)
+{
+    poll_cancel(p);
+    timers_cancel(p->world->timers, &p->again);
+}
+
+void
+poll_open(struct poll *p, int visibility_s)
+{
+    p->open = true;
+    p->visibility_s = visibility_s;
+}
+
+void
+poll_close(struct poll *p)
+{
+    p->open = false;
+    timers_cancel(p->world->timers, &p->again);
+}
+
+/* ---- answers ---- */
+
+static void
+pause_for(struct poll *p, struct backoff *b, int64_t now_ms)
+{
+    p->target = 1;
+    if (now_ms >= p->paused_until_ms) /* else: polls that failed together are one failure */
+        p->paused_until_ms = now_ms + backoff_fail(b, now_ms);
+}
+
+static void
+failed(struct poll *p, const struct aws_error *error, int64_t now_ms)
+{
+    WORLD_COUNT(p->world, poll_errors, 1);
+    pause_for(p, &p->failures, now_ms);
+    log_write_limited(LOG_WARN, LOG_EVERY_MS, "receive failed", LOG_INT("wait_ms", p->paused_until_ms - now_ms),
+                      LOG_ERR(&error->err));
+}
+
+static void
+adapt(struct poll *p, const struct sqs_received *r, unsigned asked, int64_t waited_ms, int64_t now_ms)
+{
+    backoff_succeed(&p->failures);
+    if (r->n_messages > 0) {
+        backoff_succeed(&p->empties);
+        if (r->n_messages >= asked)
+            p->target = p->target * 2 < p->most ? p->target * 2 : p->most;
+        return;
+    }
+    p->target = p->target > 1 ? p->target / 2 : 1;
+    WORLD_COUNT(p->world, empty_polls, r->corrupt == 0);
+    if (waited_ms < p->options.wait_time_s * INT64_C(1000) / 2 || p->options.wait_time_s == 0)
+        pause_for(p, &p->empties, now_ms);
+    else
+        backoff_succeed(&p->empties);
+}
+
+static void
+count_received(struct poll *p, const struct sqs_received *r)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < r->n_messages; i++)
+        bytes += r->messages[i].body.n;
+    WORLD_COUNT(p->world, polls, 1);
+    WORLD_COUNT(p->world, received, r->n_messages);
+    WORLD_COUNT(p->world, received_bytes, bytes);
+    if (r->corrupt == 0)
+        return;
+    WORLD_COUNT(p->world, corrupt, r->corrupt);
+    log_write_limited(LOG_WARN, LOG_EVERY_MS, "messages arrived damaged: their MD5 does not match; left to SQS",
+                      LOG_INT("messages", r->corrupt));
+}
+
+static void
+received(void *context, const struct sqs_received *r)
+{
+    struct poll_call *c = context;
+    struct poll *p = c->poll;
+    int64_t now_ms = p->world->clock_ms();
+    unsigned asked = c->asked;
+    int64_t waited_ms = now_ms - c->sent_ms;
+    end_call(c);
+    if (r->error) {
+        failed(p, r->error, now_ms);
+    } else {
+        count_received(p, r);
+        adapt(p, r, asked, waited_ms, now_ms);
+        /* More than was asked for has no room here; SQS takes back what nobody settles. */
+        size_t n = r->n_messages < asked ? r->n_messages : asked;
+        if (n > 0)
+            p->options.received(p->options.context, r->messages, n, now_ms);
+        assert(p->options.in_hand->count + p->reserved <= p->options.cap);
+    }
+    p->options.answered(p->options.context, r->error);
+}
+
+/* ---- calls ---- */
+
+static bool
+start(struct poll *p, unsigned max_messages, int64_t now_ms)
+{
+    struct err e;
+    struct poll_call *c = calloc(1, sizeof *c);
+    int rc = c ? 0 : err_no_memory(&e);
+    if (rc == 0) {
+        const struct sqs_receive_options o = {.max_messages = max_messages,
+                                              .wait_time_s = p->options.wait_time_s,
+                                              .visibility_timeout_s = p->visibility_s};
+        *c = (struct poll_call){.poll = p, .asked = max_messages, .sent_ms = now_ms};
+        rc = p->world->queue->ops->receive(p->world->queue, &o, received, c, &c->call, &e);
+    }
+    if (rc != 0) {
+        free(c);
+        pause_for(p, &p->failures, now_ms);
+        log_write_limited(LOG_ERROR, LOG_EVERY_MS, "cannot start a receive", LOG_ERR(&e));
+        return false;
+    }
+    c->next = p->calls;
+    if (p->calls)
+        p->calls->previous = c;
+    p->calls = c;
+    p->outstanding++;
+    p->reserved += max_messages;
+    assert(p->options.in_hand->count + p->reserved <= p->options.cap);
+    return true;
+}
+
+/* How much room makes a receive worth its request: a batch, or ten, or a quarter of a small cap. */
+static size_t
+worth(const struct poll *p)
+{
+    size_t n = p->options.batch_size > p->options.cap / 4 ? p->options.batch_size : p->options.cap / 4;
+    return n > SQS_BATCH_MAX ? SQS_BATCH_MAX : n > 0 ? n : 1;
+}
+
+static void
+wait_until(struct poll *p, int64_t due_ms)
+{
+    if (!timer_is_set(&p->again) || p->again.due_ms != due_ms)
+        timers_set(p->world->timers, &p->again, due_ms);
+}
+
+void
+poll_step(struct poll *p, int64_t now_ms)
+{
+    if (!p->open)
+        return;
+    while (p->outstanding < p->target) {
+        if (now_ms < p->paused_until_ms) {
+            wait_until(p, p->paused_until_ms);
+            return;
+        }
+        size_t used = p->options.in_hand->count + p->reserved;
+        size_t room = used < p->options.cap ? p->options.cap - used : 0;
+        if (room == 0) {
+            p->little_room_until_ms = 0;
+            return;
+        }
+        if (room < worth(p) && p->little_room_until_ms == 0)
+            p->little_room_until_ms = now_ms + LITTLE_ROOM_MS;
+        if (room < worth(p) && now_ms < p->little_room_until_ms) {
+            wait_until(p, p->little_room_until_ms);
+            return;
+        }
+        p->little_room_until_ms = 0;
+        if (!start(p, room < SQS_BATCH_MAX ? (unsigned)room : SQS_BATCH_MAX, now_ms)) {
+            wait_until(p, p->paused_until_ms);
+            return;
+        }
+    }
+}

@@ -1,0 +1,68 @@
+/* poll: how many receives are in flight, and when the next one starts.
+ *
+ * Idle, one long poll waits at the queue: three requests a minute. While answers come back full the number of polls
+ * doubles; each empty answer halves it. A poll reserves its MaxNumberOfMessages from the in-flight cap before it is
+ * sent, so that messages in hand and messages on their way never exceed what can be started:
+ *
+ *     in hand + reserved <= cap = threads x batch.size x (1 + prefetch)
+ *
+ * A failure ends in a pause with backoff and jitter, and in one poll at a time until one succeeds. An empty answer that
+ * comes without having waited (a short wait_time_s, or a server that does not wait) is spaced out in the same way, so
+ * that nothing the queue answers makes a hot loop. Engine thread only. */
+#ifndef FANOUT_WORKER_POLL_H
+#define FANOUT_WORKER_POLL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "aws/sqs.h"
+#include "base/backoff.h"
+#include "base/timers.h"
+#include "worker/inflight.h"
+#include "worker/world.h"
+
+struct poll_call;
+
+struct poll_options {
+    const struct inflight *in_hand; /* borrowed: its count */
+    size_t cap;
+    size_t batch_size;
+    unsigned wait_time_s;
+    void (*received)(void *context, const struct sqs_message *messages, size_t n, int64_t now_ms);
+    void (*answered)(void *context, const struct aws_error *error); /* NULL: the queue answered */
+    void *context;
+};
+
+struct poll {
+    struct world *world;
+    struct poll_options options;
+    int visibility_s;
+    bool open;                  /* receives may be started */
+    unsigned target, most;      /* polls wanted now, at most */
+    unsigned outstanding;
+    size_t reserved;
+    struct poll_call *calls;    /* in flight */
+    int64_t paused_until_ms;    /* after a failure, or an empty answer that came too soon */
+    int64_t little_room_until_ms; /* a poll for less than `worth` messages waits until then */
+    struct backoff failures, empties;
+    struct timer again;
+};
+
+void poll_init(struct poll *p, struct world *w, const struct poll_options *options);
+void poll_clean_up(struct poll *p); /* cancels what is in flight */
+
+/* Receives may start, each asking for this visibility timeout. */
+void poll_open(struct poll *p, int visibility_s);
+
+/* Starts no more; what is in flight may still bring messages. */
+void poll_close(struct poll *p);
+
+/* Cancels what is in flight. Messages that the queue had already picked for it stay invisible until their visibility
+ * timeout: see engine_drain. */
+void poll_cancel(struct poll *p);
+
+/* Starts as many receives as are wanted and fit. Called at the end of each turn, when room may have become free. */
+void poll_step(struct poll *p, int64_t now_ms);
+
+#endif

@@ -1,0 +1,360 @@
+#include "worker/pool.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/ring.h"
+#include "worker/call.h"
+
+struct handler_thread {
+    struct pool *pool;
+    uint32_t number;
+    pthread_t thread;
+    void *state; /* thread_open's */
+    struct handler_call call;
+};
+
+struct pool {
+    struct pool_options options;
+    struct call_shared shared;
+    struct ring *ring;
+    struct handler_thread *threads;
+    size_t started;
+
+    pthread_mutex_t lock; /* of the three below */
+    pthread_cond_t changed;
+    size_t opened, refused, ended;
+    int32_t refused_with;
+};
+
+/* ---- one batch ---- */
+
+static void
+enter(struct handler_thread *t, struct message *const *messages, uint32_t count, struct batch *b)
+{
+    struct ledger *l = t->pool->options.ledger;
+    for (uint32_t i = 0; i < count; i++)
+        if (messages[i]->record != MESSAGE_NO_RECORD)
+            ledger_set_state(l, messages[i]->record, LEDGER_HANDLING, (int32_t)t->number);
+    ledger_thread_enter(l, t->number, messages[0]->record, count, clock_monotonic_ms());
+    t->call.batch = b;
+    t->call.messages = messages;
+    t->call.count = count;
+    atomic_store_explicit(&t->call.running, true, memory_order_relaxed);
+}
+
+static void
+leave(struct handler_thread *t)
+{
+    atomic_store_explicit(&t->call.running, false, memory_order_relaxed);
+    ledger_thread_leave(t->pool->options.ledger, t->number);
+}
+
+static bool
+is_verdict(int32_t value)
+{
+    return value == HANDLER_DONE || value == HANDLER_RETRY || value == HANDLER_REJECT;
+}
+
+/* The verdict the return value gives to a message that has none. */
+static void
+apply_return(struct message *m, int32_t value)
+{
+    m->verdict.kind = is_verdict(value) ? value : HANDLER_RETRY;
+    m->verdict.delay_ms = -1;
+}
+
+/* One message of `handle`: its verdict goes to the engine at once, not when the batch is through. */
+static void
+handle_one(struct handler_thread *t, struct batch *b, size_t i)
+{
+    struct message *m = b->live[i];
+    const struct plugin *plugin = t->pool->options.plugin;
+    struct call_shared *shared = &t->pool->shared;
+    enter(t, &b->live[i], 1, b);
+    int32_t value = plugin->table.handle(t->pool->options.plugin_state, t->state, &t->call, &m->view);
+    leave(t);
+    bool settled = m->verdict.kind != VERDICT_NONE;
+    if (!is_verdict(value) && !(settled && value == HANDLER_UNSET))
+        host_breach(shared, value == HANDLER_UNSET ? BREACH_FORGOTTEN : BREACH_RETURN, m, value);
+    if (settled)
+        return; /* by settle, which told the engine; or lost */
+    apply_return(m, value);
+    host_post(shared, &m->settled);
+}
+
+static void
+handle_each(struct handler_thread *t, struct batch *b)
+{
+    struct call_shared *shared = &t->pool->shared;
+    size_t handled = 0;
+    for (size_t i = 0; i < b->n_live; i++) {
+        struct message *m = b->live[i];
+        if (atomic_load_explicit(&shared->stopping, memory_order_relaxed)) {
+            m->verdict.kind = VERDICT_GIVE_BACK;
+        } else if (message_lease_left_ms(m, clock_monotonic_ms()) == 0) {
+            m->verdict.kind = VERDICT_LOST;
+        } else {
+            handle_one(t, b, i);
+            handled++;
+        }
+    }
+    atomic_fetch_add_explicit(&shared->counters->batches, handled, memory_order_relaxed);
+    atomic_fetch_add_explicit(&shared->counters->handled, handled, memory_order_relaxed);
+}
+
+static void
+handle_together(struct handler_thread *t, struct batch *b)
+{
+    const struct plugin *plugin = t->pool->options.plugin;
+    struct call_shared *shared = &t->pool->shared;
+    uint32_t count = (uint32_t)b->n_live;
+    for (uint32_t i = 0; i < count; i++)
+        b->views[i] = &b->live[i]->view;
+    const struct handler_batch view = {.size = sizeof view, .count = count, .messages = b->views};
+    enter(t, b->live, count, b);
+    int32_t value = plugin->table.handle_batch(t->pool->options.plugin_state, t->state, &t->call, &view);
+    leave(t);
+    if (!is_verdict(value) && value != HANDLER_UNSET)
+        host_breach(shared, BREACH_RETURN, NULL, value);
+    for (uint32_t i = 0; i < count; i++) {
+        struct message *m = b->live[i];
+        if (m->verdict.kind != VERDICT_NONE)
+            continue;
+        if (value == HANDLER_UNSET)
+            host_breach(shared, BREACH_FORGOTTEN, m, value);
+        apply_return(m, value);
+    }
+    atomic_fetch_add_explicit(&shared->counters->batches, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&shared->counters->handled, count, memory_order_relaxed);
+}
+
+/* Picks what is still ours: a message whose lease ended while it waited is somebody else's by now. */
+static void
+pick_live(struct batch *b)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    b->n_live = 0;
+    for (size_t i = 0; i < b->count; i++) {
+        if (message_lease_left_ms(b->messages[i], now_ms) > 0)
+            b->live[b->n_live++] = b->messages[i];
+        else
+            b->messages[i]->verdict.kind = VERDICT_LOST;
+    }
+}
+
+static void
+run_batch(struct handler_thread *t, struct batch *b)
+{
+    struct call_shared *shared = &t->pool->shared;
+    pick_live(b);
+    if (t->pool->options.plugin->table.handle) {
+        handle_each(t, b);
+    } else if (b->n_live > 0) {
+        if (atomic_load_explicit(&shared->stopping, memory_order_relaxed))
+            for (size_t i = 0; i < b->n_live; i++)
+                b->live[i]->verdict.kind = VERDICT_GIVE_BACK;
+        else
+            handle_together(t, b);
+    }
+    host_post(shared, &b->returned);
+}
+
+/* ---- one thread ---- */
+
+static void
+announce(struct pool *p, size_t *counter)
+{
+    pthread_mutex_lock(&p->lock);
+    ++*counter;
+    pthread_cond_broadcast(&p->changed);
+    pthread_mutex_unlock(&p->lock);
+}
+
+static void *
+run(void *argument)
+{
+    struct handler_thread *t = argument;
+    struct pool *p = t->pool;
+    const struct handler *table = &p->options.plugin->table;
+    char name[16];
+    snprintf(name, sizeof name, "handler-%u", t->number);
+    pthread_setname_np(pthread_self(), name);
+    t->call.thread = pthread_self();
+
+    int32_t rc = table->thread_open ? table->thread_open(p->options.plugin_state, &t->state) : 0;
+    if (rc != 0) {
+        pthread_mutex_lock(&p->lock);
+        p->refused_with = rc;
+        pthread_mutex_unlock(&p->lock);
+        announce(p, &p->refused);
+    } else {
+        announce(p, &p->opened);
+        for (struct batch *b = ring_pop(p->ring, -1); b; b = ring_pop(p->ring, -1))
+            run_batch(t, b);
+        if (table->thread_close)
+            table->thread_close(p->options.plugin_state, t->state);
+    }
+    announce(p, &p->ended);
+    return NULL;
+}
+
+/* ---- all threads ---- */
+
+int
+pool_open_plugin(struct plugin *plugin, void **ret_state, struct err *e)
+{
+    void *state = NULL;
+    int32_t rc = 0;
+    host_set_opening(plugin);
+    if (plugin->table.open)
+        rc = plugin->table.open(&host_table, &state);
+    host_set_opening(NULL);
+    if (rc != 0)
+        return err_set(e, ERR_DENIED, "plugin %s: open refused to start (it returned %d)", plugin->table.name, rc);
+    *ret_state = state;
+    return 0;
+}
+
+static int
+start_threads(struct pool *p, struct err *e)
+{
+    pthread_attr_t attributes;
+    if (pthread_attr_init(&attributes) != 0)
+        return err_no_memory(e);
+    int rc = 0;
+    for (size_t i = 0; i < p->options.threads && rc == 0; i++) {
+        struct handler_thread *t = &p->threads[i];
+        t->pool = p;
+        t->number = (uint32_t)i;
+        t->call.shared = &p->shared;
+        int error = pthread_create(&t->thread, &attributes, run, t);
+        if (error != 0)
+            rc = err_set_errno(e, error, "handler thread %zu", i);
+        else
+            p->started++;
+    }
+    pthread_attr_destroy(&attributes);
+    if (rc != 0)
+        return rc;
+    pthread_mutex_lock(&p->lock);
+    while (p->opened + p->refused < p->started)
+        pthread_cond_wait(&p->changed, &p->lock);
+    if (p->refused > 0)
+        rc = err_set(e, ERR_DENIED, "plugin %s: thread_open refused to start (it returned %d)",
+                     p->options.plugin->table.name, p->refused_with);
+    pthread_mutex_unlock(&p->lock);
+    return rc;
+}
+
+static void
+destroy(struct pool *p)
+{
+    ring_destroy(p->ring);
+    pthread_cond_destroy(&p->changed);
+    pthread_mutex_destroy(&p->lock);
+    free(p->threads);
+    free(p);
+}
+
+int
+pool_new(const struct pool_options *options, struct pool **ret_pool, struct err *e)
+{
+    struct pool *p = calloc(1, sizeof *p);
+    if (!p)
+        return err_no_memory(e);
+    p->options = *options;
+    p->shared.counters = ledger_counters(options->ledger);
+    p->shared.plugin = options->plugin->table.name;
+    p->shared.wake = options->wake;
+    p->shared.context = options->context;
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&p->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    pthread_mutex_init(&p->lock, NULL);
+
+    p->threads = calloc(options->threads, sizeof *p->threads);
+    int rc = p->threads ? ring_new(options->queue_batches, &p->ring, e) : err_no_memory(e);
+    if (rc != 0) {
+        destroy(p);
+        return rc;
+    }
+    rc = start_threads(p, e);
+    if (rc != 0) {
+        pool_stop(p, -1);
+        return rc;
+    }
+    *ret_pool = p;
+    return 0;
+}
+
+void
+pool_submit(struct pool *p, struct batch *b)
+{
+    bool pushed = ring_push(p->ring, b);
+    assert(pushed);
+    (void)pushed;
+}
+
+struct batch *
+pool_take_back(struct pool *p)
+{
+    return ring_pop(p->ring, 0);
+}
+
+struct inbox *
+pool_inbox(struct pool *p)
+{
+    return &p->shared.inbox;
+}
+
+void
+pool_set_stopping(struct pool *p)
+{
+    atomic_store_explicit(&p->shared.stopping, true, memory_order_relaxed);
+}
+
+static struct timespec
+monotonic_in(int64_t wait_ms)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    t.tv_sec += wait_ms / 1000;
+    t.tv_nsec += wait_ms % 1000 * 1000000;
+    if (t.tv_nsec >= 1000000000) {
+        t.tv_sec++;
+        t.tv_nsec -= 1000000000;
+    }
+    return t;
+}
+
+bool
+pool_stop(struct pool *p, int64_t wait_ms)
+{
+    pool_set_stopping(p);
+    if (p->ring)
+        ring_close(p->ring);
+    struct timespec until = monotonic_in(wait_ms < 0 ? 0 : wait_ms);
+    pthread_mutex_lock(&p->lock);
+    int rc = 0;
+    while (p->ended < p->started && rc != ETIMEDOUT)
+        rc = wait_ms < 0 ? pthread_cond_wait(&p->changed, &p->lock)
+                         : pthread_cond_timedwait(&p->changed, &p->lock, &until);
+    bool all = p->ended == p->started;
+    pthread_mutex_unlock(&p->lock);
+    if (!all)
+        return false;
+    for (size_t i = 0; i < p->started; i++)
+        pthread_join(p->threads[i].thread, NULL);
+    destroy(p);
+    return true;
+}

@@ -1,0 +1,51 @@
+/* pool: the handler threads. They take batches from a bounded queue, call the plugin, and put what it decided into the
+ * engine's inbox.
+ *
+ * Everything a plugin can do wrong ends here: verdicts that are none, indices out of range, messages settled twice or
+ * after the call, return values that mean nothing. Such a breach of the contract never makes a message done: it is
+ * counted, logged once a kind, and the message is retried. */
+#ifndef FANOUT_WORKER_POOL_H
+#define FANOUT_WORKER_POOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "ipc/ledger.h"
+#include "plugin/plugin.h"
+#include "worker/batch.h"
+
+struct pool;
+
+struct pool_options {
+    struct plugin *plugin; /* borrowed, opened with pool_open_plugin */
+    void *plugin_state;    /* what open made */
+    size_t threads;
+    size_t queue_batches;  /* that may wait for a thread */
+    struct ledger *ledger; /* borrowed */
+
+    /* Handler threads: something is in the inbox, which was empty. */
+    void (*wake)(void *context);
+    void *context;
+};
+
+/* The plugin's open, on the calling thread: 0, or what is to be logged. *ret_state is for pool_options. */
+int pool_open_plugin(struct plugin *plugin, void **ret_state, struct err *e);
+
+/* Starts the threads and waits until every one has run thread_open. ERR_DENIED: thread_open refused. */
+int pool_new(const struct pool_options *options, struct pool **ret_pool, struct err *e);
+
+/* The engine thread's side. pool_submit has room for queue_batches; pool_take_back gives NULL when none waits. */
+void pool_submit(struct pool *p, struct batch *b);
+struct batch *pool_take_back(struct pool *p);
+struct inbox *pool_inbox(struct pool *p);
+
+/* host->stopping says so from now on, and no message that was not begun is begun. Any thread. */
+void pool_set_stopping(struct pool *p);
+
+/* Ends the threads (each runs thread_close) and frees the pool. Returns false, and frees nothing, when one of them is
+ * still inside the plugin after wait_ms. The engine must have stopped. */
+bool pool_stop(struct pool *p, int64_t wait_ms);
+
+#endif

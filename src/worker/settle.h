@@ -1,0 +1,67 @@
+/* settle: what becomes of a message once its handler has spoken.
+ *
+ *     done   -> deleted (deletes.h)
+ *     retry  -> given back with a delay (releases.h): the handler's own, or the consumer's exponential backoff with
+ *               full jitter on the receive count. Its extensions are stopped first and one under way is waited for, so
+ *               that no heartbeat overwrites the delay.
+ *     reject -> moved to the dead-letter queue with the reason, then deleted (deadletters.h). Where the queue has none
+ *               it is retried, which is logged: nothing is deleted that nobody handled.
+ *     lost   -> nothing; but a message whose handler declared it done after the lease had ended is deleted once,
+ *               late, and its id is noted in case it comes back.
+ *
+ * Each message is settled once, and `over` is called once for it when that is confirmed or given up. Engine thread
+ * only. */
+#ifndef FANOUT_WORKER_SETTLE_H
+#define FANOUT_WORKER_SETTLE_H
+
+#include <stdint.h>
+
+#include "base/backoff.h"
+#include "worker/deadletters.h"
+#include "worker/deletes.h"
+#include "worker/done.h"
+#include "worker/lease.h"
+#include "worker/message.h"
+#include "worker/releases.h"
+#include "worker/world.h"
+
+struct settle_options {
+    struct backoff_policy retry; /* of the consumer */
+    const char *consumer;        /* borrowed */
+    const char *handler;         /* borrowed: "name version" */
+    void (*over)(void *context, struct message *m, int64_t now_ms);
+    void *context;
+};
+
+struct settle {
+    struct world *world;
+    struct lease *lease;
+    struct settle_options options;
+    struct done done;
+    struct deletes deletes;
+    struct releases releases;
+    struct deadletters deadletters;
+};
+
+int settle_init(struct settle *s, struct world *w, struct lease *lease, const struct settle_options *options,
+                struct err *e);
+void settle_clean_up(struct settle *s);
+
+/* Carries out m->verdict; m is MESSAGE_QUEUED. */
+void settle_verdict(struct settle *s, struct message *m, int64_t now_ms);
+
+/* m was just received and had been declared done before: deleted without being handled. */
+void settle_delete_again(struct settle *s, struct message *m, int64_t now_ms);
+
+/* m was just received again while its verdict is being carried out: that goes on with the newer receipt handle. */
+void settle_receipt(struct settle *s, struct message *m, int64_t now_ms);
+
+/* From the lease's watcher, for messages that are settled. */
+void settle_lost(struct settle *s, struct message *m, int64_t now_ms);
+void settle_extended(struct settle *s, struct message *m, int64_t now_ms);
+void settle_quiet(struct settle *s, struct message *m, int64_t now_ms);
+
+/* From now on nothing waits for company. */
+void settle_drain(struct settle *s, int64_t now_ms);
+
+#endif
