@@ -23,7 +23,7 @@ struct batch {
     size_t count, capacity;
 
     /* the handler thread's */
-    struct message **live;               /* what it hands to the plugin: those that were not lost meanwhile */
+    struct message **live; /* what it hands to the plugin: those that were not lost meanwhile */
     const struct handler_message **views;
     size_t n_live;
 

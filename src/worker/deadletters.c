@@ -182,8 +182,7 @@ static const struct outbox_ops OPS = {.name = "send to the dead-letter queue",
 /* ---- the owner's side ---- */
 
 void
-deadletters_init(struct deadletters *d, struct world *w, struct lease *lease,
-                 const struct deadletters_options *options)
+deadletters_init(struct deadletters *d, struct world *w, struct lease *lease, const struct deadletters_options *options)
 {
     *d = (struct deadletters){.world = w, .lease = lease, .options = *options};
     outbox_init(&d->box, &OPS, w, LINGER_MS, MAX_CALLS);

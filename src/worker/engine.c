@@ -370,16 +370,15 @@ engine_dump(const struct engine *g, int64_t now_ms)
               LOG_INT("cap", g->cap), LOG_INT("in_hand", g->in_hand.count), LOG_INT("reserved", g->poll.reserved),
               LOG_INT("receives", g->poll.outstanding), LOG_INT("receives_wanted", g->poll.target),
               LOG_INT("batches", g->batcher.out), LOG_BOOL("draining", g->draining));
-    log_write(LOG_INFO, "state of settlements", LOG_INT("deletes_ready", g->settle.deletes.box.ready),
-              LOG_INT("deletes_sent", g->settle.deletes.box.sent),
-              LOG_INT("deletes_waiting", g->settle.deletes.box.waiting),
-              LOG_INT("releases_ready", g->settle.releases.box.ready),
-              LOG_INT("releases_sent", g->settle.releases.box.sent),
-              LOG_INT("releases_waiting", g->settle.releases.box.waiting),
-              LOG_INT("dead_letters_ready", g->settle.deadletters.box.ready),
-              LOG_INT("dead_letters_sent", g->settle.deadletters.box.sent),
-              LOG_INT("dead_letters_waiting", g->settle.deadletters.box.waiting),
-              LOG_INT("extensions_sent", g->lease.box.sent), LOG_INT("done_ids", g->settle.done.count));
+    log_write(
+        LOG_INFO, "state of settlements", LOG_INT("deletes_ready", g->settle.deletes.box.ready),
+        LOG_INT("deletes_sent", g->settle.deletes.box.sent), LOG_INT("deletes_waiting", g->settle.deletes.box.waiting),
+        LOG_INT("releases_ready", g->settle.releases.box.ready), LOG_INT("releases_sent", g->settle.releases.box.sent),
+        LOG_INT("releases_waiting", g->settle.releases.box.waiting),
+        LOG_INT("dead_letters_ready", g->settle.deadletters.box.ready),
+        LOG_INT("dead_letters_sent", g->settle.deadletters.box.sent),
+        LOG_INT("dead_letters_waiting", g->settle.deadletters.box.waiting),
+        LOG_INT("extensions_sent", g->lease.box.sent), LOG_INT("done_ids", g->settle.done.count));
     size_t n = 0;
     for (const struct message *m = g->in_hand.oldest; m && n < 10; m = m->next, n++)
         log_write(LOG_INFO, "state of a message", LOG_SLICE("id", m->id), LOG_INT("state", m->state),

@@ -22,7 +22,7 @@
 struct engine;
 
 struct engine_options {
-    struct world world; /* its queue, timers and ledger are borrowed */
+    struct world world;                     /* its queue, timers and ledger are borrowed */
     const char *consumer, *queue, *handler; /* borrowed; handler: "name version" */
     size_t threads, batch_size, prefetch;
     int64_t batch_window_ms;
@@ -41,11 +41,12 @@ struct engine_options {
 
 int engine_new(const struct engine_options *options, struct engine **ret_engine, struct err *e);
 
-/* Calls in flight must have ended (the queue destroyed or idle). Batches that are still out are lost with it. */
+/* Before the queue's own end, and the loop must not run again: the callbacks of calls in flight would point nowhere.
+ * Batches that are still out are lost with it. */
 void engine_destroy(struct engine *g);
 
-/* Messages in hand, those on their way included, are never more: threads x batch_size x (1 + prefetch), and no more than
- * the ledger has records. */
+/* Messages in hand, those on their way included, are never more: threads x batch_size x (1 + prefetch), and no more
+ * than the ledger has records. */
 size_t engine_cap(const struct engine *g);
 
 /* Finds the queue, then receives. */

@@ -8,10 +8,9 @@
 #include "base/log.h"
 #include "plugin/plugin.h"
 
-#define DELAY_MAX_MS    INT64_C(43200000)
-#define LOG_TEXT_BYTES  4000
-#define LOG_IDS         10
-#define LOG_PROGRAM     "handler"
+#define DELAY_MAX_MS   INT64_C(43200000)
+#define LOG_TEXT_BYTES 4000
+#define LOG_IDS        10
 
 /* ---- what is wrong with a plugin ---- */
 
@@ -84,12 +83,12 @@ host_log(struct handler_call *call, int32_t level, const char *text)
     memcpy(line, text, n);
     line[n] = '\0';
     if (!call || !is_current(call)) {
-        log_write(l, line, LOG_STR("by", LOG_PROGRAM));
+        log_write(l, line, LOG_STR("by", "handler"));
         return;
     }
     char ids[LOG_IDS * (LEDGER_ID_BYTES + 1) + 32] = "";
     list_ids(call, ids, sizeof ids);
-    log_write(l, line, LOG_STR("by", LOG_PROGRAM), LOG_STR("id", ids));
+    log_write(l, line, LOG_STR("by", "handler"), LOG_STR("id", ids));
 }
 
 /* ---- verdicts ---- */
@@ -97,7 +96,9 @@ host_log(struct handler_call *call, int32_t level, const char *text)
 static int32_t
 host_settle(struct handler_call *call, uint32_t index, int32_t verdict, int64_t delay_ms, const char *reason)
 {
-    if (!is_current(call) || index >= call->count) {
+    if (!is_current(call))
+        return HANDLER_E_INDEX;
+    if (index >= call->count) {
         host_breach(call->shared, BREACH_INDEX, NULL, index);
         return HANDLER_E_INDEX;
     }

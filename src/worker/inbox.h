@@ -1,8 +1,8 @@
 /* inbox: what handler threads hand back to the engine.
  *
  * A queue of embedded nodes with any number of producers and one consumer, without a lock: pushing and taking are one
- * atomic exchange each, so a handler thread never waits for the engine nor the engine for a handler thread. Nodes of one
- * producer come out in the order in which it pushed them. */
+ * atomic exchange each, so a handler thread never waits for the engine nor the engine for a handler thread. Nodes of
+ * one producer come out in the order in which it pushed them. */
 #ifndef FANOUT_WORKER_INBOX_H
 #define FANOUT_WORKER_INBOX_H
 
@@ -32,8 +32,8 @@ inbox_push(struct inbox *b, struct inbox_node *node)
     struct inbox_node *newest = atomic_load_explicit(&b->newest, memory_order_relaxed);
     do
         node->next = newest;
-    while (!atomic_compare_exchange_weak_explicit(&b->newest, &newest, node, memory_order_release,
-                                                  memory_order_relaxed));
+    while (
+        !atomic_compare_exchange_weak_explicit(&b->newest, &newest, node, memory_order_release, memory_order_relaxed));
     return newest == NULL;
 }
 

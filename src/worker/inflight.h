@@ -1,7 +1,7 @@
 /* inflight: the messages in hand, by message id, oldest receive first.
  *
- * A message is in hand from its receive until what was decided about it is confirmed or its lease is over. The number of
- * them, with what outstanding polls may bring, is what the in-flight cap bounds. Engine thread only. */
+ * A message is in hand from its receive until what was decided about it is confirmed or its lease is over. The number
+ * of them, with what outstanding polls may bring, is what the in-flight cap bounds. Engine thread only. */
 #ifndef FANOUT_WORKER_INFLIGHT_H
 #define FANOUT_WORKER_INFLIGHT_H
 

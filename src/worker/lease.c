@@ -4,7 +4,7 @@
 
 #include "base/log.h"
 
-#define LINGER_MS     20  /* extensions that fall due together go out together */
+#define LINGER_MS     20 /* extensions that fall due together go out together */
 #define MAX_CALLS     16
 #define MARGIN_MS     1000 /* taken off a lease that began with a receive; at most a tenth of it */
 #define CAP_MARGIN_MS 5000 /* SQS refuses what would pass 12 h by its own clock */
@@ -87,8 +87,8 @@ lose(struct lease *l, struct message *m, int64_t now_ms, const char *why)
     set_next(l);
     atomic_store_explicit(&m->lost, true, memory_order_relaxed);
     log_write_limited(LOG_WARN, LOG_EVERY_MS, "lease lost", LOG_SLICE("id", m->id),
-                      LOG_INT("receive_count", m->receive_count),
-                      LOG_INT("held_ms", now_ms - m->received_ms), LOG_STR("reason", why));
+                      LOG_INT("receive_count", m->receive_count), LOG_INT("held_ms", now_ms - m->received_ms),
+                      LOG_STR("reason", why));
     l->watcher.lost(l->watcher.context, m, now_ms);
 }
 
@@ -263,8 +263,8 @@ lease_reach(struct lease *l, struct message *m, int64_t until_ms, int64_t now_ms
 {
     if (until_ms > m->wanted_until_ms)
         m->wanted_until_ms = until_ms;
-    if (m->lease_stopped || !timer_is_set(&m->lease_timer) || until_ms <= lease_end(m) ||
-        outbox_holds(&l->box, m) || extension_s(l, m, now_ms) == 0)
+    if (m->lease_stopped || !timer_is_set(&m->lease_timer) || until_ms <= lease_end(m) || outbox_holds(&l->box, m) ||
+        extension_s(l, m, now_ms) == 0)
         return;
     outbox_add(&l->box, m, now_ms);
     timers_set(&l->due, &m->lease_timer, lease_end(m));

@@ -34,10 +34,10 @@ struct lease {
     struct world *world;
     struct lease_watcher watcher;
     int64_t visibility_ms;
-    struct timers due;    /* of all watched messages */
-    struct timer next;    /* of the loop, for the earliest of them */
-    struct outbox box;    /* extensions */
-    int64_t now_ms;       /* during a run */
+    struct timers due; /* of all watched messages */
+    struct timer next; /* of the loop, for the earliest of them */
+    struct outbox box; /* extensions */
+    int64_t now_ms;    /* during a run */
 };
 
 void lease_init(struct lease *l, struct world *w, const struct lease_watcher *watcher);

@@ -61,19 +61,19 @@ struct message {
     char *newer_handle; /* where receipt_handle lies after a redelivery; malloced */
     uint32_t handle_version;
     uint32_t receive_count;
-    int64_t received_ms;              /* monotonic; SQS's 12 h count from here */
-    bool dead_lettered;               /* moved: what is left is the delete */
-    bool given_back;                  /* of MESSAGE_RETRY: unhandled, because of the drain */
-    uint32_t release_s;               /* of MESSAGE_RETRY: the visibility timeout to set */
-    struct outbox_entry settling;     /* the box that carries out the verdict */
-    struct outbox_entry extending;    /* the box of lease extensions */
-    struct lease *lease;              /* that watches it */
-    struct timer lease_timer;         /* when the lease needs something */
-    uint32_t extension_s;             /* asked for in the extension under way */
-    bool lease_stopped;               /* to be extended no more */
-    int64_t wanted_until_ms;          /* the lease should reach at least so far */
-    struct message *chain;            /* of the registry's bucket */
-    struct message *previous, *next;  /* of the registry, oldest receive first */
+    int64_t received_ms;             /* monotonic; SQS's 12 h count from here */
+    bool dead_lettered;              /* moved: what is left is the delete */
+    bool given_back;                 /* of MESSAGE_RETRY: unhandled, because of the drain */
+    uint32_t release_s;              /* of MESSAGE_RETRY: the visibility timeout to set */
+    struct outbox_entry settling;    /* the box that carries out the verdict */
+    struct outbox_entry extending;   /* the box of lease extensions */
+    struct lease *lease;             /* that watches it */
+    struct timer lease_timer;        /* when the lease needs something */
+    uint32_t extension_s;            /* asked for in the extension under way */
+    bool lease_stopped;              /* to be extended no more */
+    int64_t wanted_until_ms;         /* the lease should reach at least so far */
+    struct message *chain;           /* of the registry's bucket */
+    struct message *previous, *next; /* of the registry, oldest receive first */
 
     /* read by handler threads */
     _Atomic int64_t lease_ms; /* monotonic time when the lease ends */

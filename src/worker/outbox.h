@@ -71,7 +71,7 @@ struct outbox {
     size_t calls, max_calls;           /* in flight */
     struct outbox_call *in_flight, *spare;
     struct timer flush;
-    int64_t linger_ms;      /* how long an entry may wait for company */
+    int64_t linger_ms; /* how long an entry may wait for company */
     int64_t linger_until_ms;
     int64_t paused_until_ms;
     struct backoff backoff;
@@ -81,14 +81,14 @@ struct outbox {
 
 void outbox_init(struct outbox *b, const struct outbox_ops *ops, struct world *w, int64_t linger_ms, size_t max_calls);
 
-/* Forgets everything, calls in flight included; their callbacks must not come any more (the queue is destroyed). */
+/* Forgets everything, calls in flight included, whose callbacks must not come any more: the loop must not run again. */
 void outbox_clean_up(struct outbox *b);
 
 /* m waits to be sent; it must not be in this box. */
 void outbox_add(struct outbox *b, struct message *m, int64_t now_ms);
 
-/* Takes m out. Its part of a call in flight is left to its fate, and finished will not be called for it. Nothing happens
- * when m is not in this box. */
+/* Takes m out. Its part of a call in flight is left to its fate, and finished will not be called for it. Nothing
+ * happens when m is not in this box. */
 void outbox_remove(struct outbox *b, struct message *m);
 
 /* m has a newer receipt handle: a wait for its backoff ends. */

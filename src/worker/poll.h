@@ -38,12 +38,12 @@ struct poll {
     struct world *world;
     struct poll_options options;
     int visibility_s;
-    bool open;                  /* receives may be started */
-    unsigned target, most;      /* polls wanted now, at most */
+    bool open;             /* receives may be started */
+    unsigned target, most; /* polls wanted now, at most */
     unsigned outstanding;
     size_t reserved;
-    struct poll_call *calls;    /* in flight */
-    int64_t paused_until_ms;    /* after a failure, or an empty answer that came too soon */
+    struct poll_call *calls;      /* in flight */
+    int64_t paused_until_ms;      /* after a failure, or an empty answer that came too soon */
     int64_t little_room_until_ms; /* a poll for less than `worth` messages waits until then */
     struct backoff failures, empties;
     struct timer again;

@@ -18,8 +18,8 @@ send(struct outbox *b, struct message *const *messages, size_t n, sqs_batch_fn *
     struct queue *q = b->world->queue;
     struct sqs_visibility entries[SQS_BATCH_MAX];
     for (size_t i = 0; i < n; i++)
-        entries[i] = (struct sqs_visibility){.receipt_handle = messages[i]->receipt_handle,
-                                             .timeout_s = messages[i]->release_s};
+        entries[i] =
+            (struct sqs_visibility){.receipt_handle = messages[i]->receipt_handle, .timeout_s = messages[i]->release_s};
     return q->ops->change_visibility(q, entries, n, done, context, e);
 }
 

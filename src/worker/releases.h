@@ -19,8 +19,8 @@ struct releases {
     void *context;
 };
 
-void releases_init(struct releases *r, struct world *w,
-                   void (*over)(void *context, struct message *m, int64_t now_ms), void *context);
+void releases_init(struct releases *r, struct world *w, void (*over)(void *context, struct message *m, int64_t now_ms),
+                   void *context);
 void releases_clean_up(struct releases *r);
 
 /* Sets the visibility timeout of m to m->release_s. Its lease must be stopped, and no extension under way. */

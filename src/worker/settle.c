@@ -107,10 +107,11 @@ reject(struct settle *s, struct message *m, int64_t now_ms)
         deadletters_add(&s->deadletters, m, now_ms);
         return;
     }
-    log_write_limited(LOG_ERROR, LOG_EVERY_MS,
-                      "message rejected, but the queue has no dead-letter queue: retried; give the queue a RedrivePolicy",
-                      LOG_SLICE("id", m->id), LOG_INT("receive_count", m->receive_count),
-                      LOG_STR("reason", m->verdict.reason ? m->verdict.reason : ""));
+    log_write_limited(
+        LOG_ERROR, LOG_EVERY_MS,
+        "message rejected, but the queue has no dead-letter queue: retried; give the queue a RedrivePolicy",
+        LOG_SLICE("id", m->id), LOG_INT("receive_count", m->receive_count),
+        LOG_STR("reason", m->verdict.reason ? m->verdict.reason : ""));
     release(s, m, retry_delay_ms(s, m), now_ms);
 }
 
@@ -192,8 +193,7 @@ settle_extended(struct settle *s, struct message *m, int64_t now_ms)
 }
 
 int
-settle_init(struct settle *s, struct world *w, struct lease *lease, const struct settle_options *options,
-            struct err *e)
+settle_init(struct settle *s, struct world *w, struct lease *lease, const struct settle_options *options, struct err *e)
 {
     *s = (struct settle){.world = w, .lease = lease, .options = *options};
     int rc = done_init(&s->done, DONE_IDS, e);

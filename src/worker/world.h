@@ -23,7 +23,7 @@ struct world {
     uint64_t random; /* xorshift64* state of all jitter, never 0 */
 };
 
-#define WORLD_COUNT(w, counter, n) \
+#define WORLD_COUNT(w, counter, n)                                                                                     \
     ((void)atomic_fetch_add_explicit(&(w)->counters->counter, (uint64_t)(n), memory_order_relaxed))
 
 #endif

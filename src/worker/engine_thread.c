@@ -1,0 +1,275 @@
+#include "worker/engine_thread.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "aws/aws.h"
+#include "aws/creds.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/uuid.h"
+#include "http/http.h"
+#include "ipc/channel.h"
+#include "worker/engine.h"
+#include "worker/queue.h"
+
+#define WAIT_MS        1000 /* the beat of an idle loop */
+#define STATS_EVERY_MS 1000
+#define NO_DRAIN       INT64_MAX
+
+struct engine_thread {
+    struct engine_thread_options options;
+    struct http_engine *http;
+    struct creds_provider *credentials;
+    struct aws_client *client; /* belongs to queue */
+    struct queue *queue;
+    struct engine *engine;
+    struct pool *pool;
+    pthread_t thread;
+    bool started;
+    int done_fd;
+    size_t left;
+    int64_t stats_due_ms;
+    uint64_t log_dropped;
+
+    /* from other threads */
+    _Atomic int64_t drain_deadline_ms;
+    _Atomic bool dump;
+};
+
+/* ---- the engine's surroundings ---- */
+
+static void
+submit(void *context, struct batch *b)
+{
+    pool_submit(((struct engine_thread *)context)->pool, b);
+}
+
+static struct batch *
+take_back(void *context)
+{
+    return pool_take_back(((struct engine_thread *)context)->pool);
+}
+
+static void
+health(void *context, enum ipc_health state, const char *why)
+{
+    struct engine_thread *t = context;
+    struct err e;
+    if (ipc_send(t->options.channel_fd, IPC_HEALTH, state, why, &e) != 0)
+        log_write_limited(LOG_WARN, 10000, "cannot tell the supervisor about health", LOG_ERR(&e));
+}
+
+/* ---- figures ---- */
+
+static void
+update_stats(struct engine_thread *t, int64_t now_ms)
+{
+    if (now_ms < t->stats_due_ms)
+        return;
+    t->stats_due_ms = now_ms + STATS_EVERY_MS;
+    struct ledger_counters *c = ledger_counters(t->options.ledger);
+    struct aws_stats aws;
+    aws_client_stats(t->client, &aws);
+    atomic_store_explicit(&c->aws_calls, aws.calls, memory_order_relaxed);
+    atomic_store_explicit(&c->aws_retries, aws.retries, memory_order_relaxed);
+    atomic_store_explicit(&c->aws_throttled, aws.throttled, memory_order_relaxed);
+    struct http_stats http;
+    http_engine_stats(t->http, &http);
+    atomic_store_explicit(&c->longest_turn_ms, http.longest_turn_ms, memory_order_relaxed);
+    uint64_t dropped = log_dropped();
+    atomic_fetch_add_explicit(&c->log_dropped, dropped - t->log_dropped, memory_order_relaxed);
+    t->log_dropped = dropped;
+}
+
+/* ---- the loop ---- */
+
+static void
+obey(struct engine_thread *t, int64_t now_ms)
+{
+    int64_t deadline_ms = atomic_load_explicit(&t->drain_deadline_ms, memory_order_relaxed);
+    if (deadline_ms != NO_DRAIN) {
+        pool_set_stopping(t->pool);
+        engine_drain(t->engine, deadline_ms, now_ms);
+    }
+    if (atomic_exchange_explicit(&t->dump, false, memory_order_relaxed))
+        engine_dump(t->engine, now_ms);
+}
+
+static void *
+run(void *argument)
+{
+    struct engine_thread *t = argument;
+    struct ledger_counters *counters = ledger_counters(t->options.ledger);
+    struct err e;
+    pthread_setname_np(pthread_self(), "engine");
+    engine_start(t->engine);
+    for (;;) {
+        int64_t now_ms = clock_monotonic_ms();
+        atomic_store_explicit(&counters->engine_beat_ms, now_ms, memory_order_relaxed);
+        engine_take(t->engine, inbox_take(pool_inbox(t->pool)), now_ms);
+        obey(t, now_ms);
+        engine_turn(t->engine, now_ms);
+        update_stats(t, now_ms);
+        if (engine_is_over(t->engine, &t->left))
+            break;
+        if (http_engine_run(t->http, WAIT_MS, &e) != 0)
+            log_write_limited(LOG_ERROR, 10000, "the HTTP engine fails", LOG_ERR(&e));
+    }
+    t->stats_due_ms = 0;
+    update_stats(t, clock_monotonic_ms());
+    uint64_t one = 1;
+    ssize_t n = write(t->done_fd, &one, sizeof one);
+    (void)n; /* an eventfd takes it */
+    return NULL;
+}
+
+/* ---- life ---- */
+
+static int
+make_queue(struct engine_thread *t, struct err *e)
+{
+    const struct conf *c = t->options.conf;
+    const struct http_engine_options http = {.ca_file = c->aws.ca_file, .max_connections = 128};
+    int rc = http_engine_new(&http, &t->http, e);
+    if (rc == 0)
+        rc = creds_default_new(c->aws.profile, &t->credentials, e);
+    if (rc != 0)
+        return rc;
+    const struct aws_client_options client = {.engine = t->http,
+                                              .credentials = t->credentials,
+                                              .service = AWS_SQS,
+                                              .region = c->aws.region,
+                                              .profile = c->aws.profile,
+                                              .endpoint_url = c->aws.endpoint_url};
+    rc = aws_client_new(&client, &t->client, e);
+    if (rc == 0)
+        rc = queue_aws_new(t->client, &t->queue, e);
+    return rc;
+}
+
+static int
+make_engine(struct engine_thread *t, struct err *e)
+{
+    const struct conf_consumer *c = t->options.consumer;
+    int64_t base_ms = c->retry.base_ms > 0 ? c->retry.base_ms : 1;
+    const struct engine_options engine = {
+        .world = {.clock_ms = clock_monotonic_ms,
+                  .wall_ms = clock_wall_ms,
+                  .timers = http_engine_timers(t->http),
+                  .queue = t->queue,
+                  .ledger = t->options.ledger,
+                  .counters = ledger_counters(t->options.ledger),
+                  .random = uuid_random_seed()},
+        .consumer = c->name,
+        .queue = c->queue,
+        .handler = t->options.handler,
+        .threads = (size_t)c->threads,
+        .batch_size = (size_t)c->batch.size,
+        .prefetch = (size_t)c->prefetch,
+        .batch_window_ms = c->batch.window_ms,
+        .wait_time_s = (unsigned)c->wait_time_s,
+        .visibility_timeout_s = c->visibility_timeout_s,
+        .retry = {.base_ms = base_ms, .cap_ms = c->retry.cap_ms > base_ms ? c->retry.cap_ms : base_ms, .floor_ms = 1},
+        .submit = submit,
+        .take_back = take_back,
+        .health = health,
+        .context = t};
+    return engine_new(&engine, &t->engine, e);
+}
+
+int
+engine_thread_new(const struct engine_thread_options *options, struct engine_thread **ret_thread, struct err *e)
+{
+    struct engine_thread *t = calloc(1, sizeof *t);
+    if (!t)
+        return err_no_memory(e);
+    t->options = *options;
+    atomic_init(&t->drain_deadline_ms, NO_DRAIN);
+    t->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    int rc = t->done_fd < 0 ? err_set_errno(e, errno, "eventfd") : make_queue(t, e);
+    if (rc == 0)
+        rc = make_engine(t, e);
+    if (rc != 0) {
+        engine_thread_destroy(t);
+        return rc;
+    }
+    *ret_thread = t;
+    return 0;
+}
+
+size_t
+engine_thread_cap(const struct engine_thread *t)
+{
+    return engine_cap(t->engine);
+}
+
+void
+engine_thread_wake(void *engine_thread)
+{
+    http_engine_wakeup(((struct engine_thread *)engine_thread)->http);
+}
+
+int
+engine_thread_start(struct engine_thread *t, struct pool *pool, struct err *e)
+{
+    t->pool = pool;
+    int error = pthread_create(&t->thread, NULL, run, t);
+    if (error != 0)
+        return err_set_errno(e, error, "engine thread");
+    t->started = true;
+    return 0;
+}
+
+void
+engine_thread_drain(struct engine_thread *t, int64_t wait_ms)
+{
+    int64_t deadline_ms = clock_monotonic_ms() + wait_ms;
+    int64_t old_ms = atomic_load_explicit(&t->drain_deadline_ms, memory_order_relaxed);
+    while (deadline_ms < old_ms && !atomic_compare_exchange_weak(&t->drain_deadline_ms, &old_ms, deadline_ms))
+        ;
+    engine_thread_wake(t);
+}
+
+void
+engine_thread_dump(struct engine_thread *t)
+{
+    atomic_store_explicit(&t->dump, true, memory_order_relaxed);
+    engine_thread_wake(t);
+}
+
+int
+engine_thread_done_fd(const struct engine_thread *t)
+{
+    return t->done_fd;
+}
+
+size_t
+engine_thread_join(struct engine_thread *t)
+{
+    if (t->started)
+        pthread_join(t->thread, NULL);
+    t->started = false;
+    return t->left;
+}
+
+void
+engine_thread_destroy(struct engine_thread *t)
+{
+    if (!t)
+        return;
+    engine_destroy(t->engine);
+    if (t->queue)
+        t->queue->ops->destroy(t->queue);
+    else if (t->client)
+        aws_client_destroy(t->client);
+    creds_provider_destroy(t->credentials);
+    http_engine_destroy(t->http);
+    if (t->done_fd >= 0)
+        close(t->done_fd);
+    free(t);
+}

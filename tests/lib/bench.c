@@ -1,0 +1,234 @@
+#include "lib/bench.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static void thread_works(struct bench *b);
+
+/* ---- simulated handlers ---- */
+
+#define CHECK(condition)                                                                                               \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                                            \
+            abort();                                                                                                   \
+        }                                                                                                              \
+    } while (0)
+
+static void
+draw_verdict(struct bench *b, struct message *m)
+{
+    uint64_t x = sim_random(&b->sim) % 1000;
+    m->verdict.kind = x < b->retry ? HANDLER_RETRY : x < b->retry + b->reject ? HANDLER_REJECT : HANDLER_DONE;
+    if (m->verdict.kind == HANDLER_REJECT)
+        m->verdict.reason = message_copy_reason("no good");
+}
+
+static void
+take(struct bench *b)
+{
+    engine_take(b->engine, inbox_take(&b->inbox), sim_now_ms());
+    engine_turn(b->engine, sim_now_ms());
+    CHECK(bench_in_hand(b) + b->sim.asked <= b->cap);
+    if (bench_in_hand(b) > b->most_in_hand)
+        b->most_in_hand = bench_in_hand(b);
+}
+
+static void
+decide(struct bench *b, struct message *m)
+{
+    struct sim_message *s = sim_find(&b->sim, m->view.id);
+    if (message_lease_left_ms(m, sim_now_ms()) == 0) {
+        m->verdict.kind = VERDICT_LOST;
+        return;
+    }
+    s->handled++;
+    m->verdict.delay_ms = -1;
+    if (b->decide)
+        b->decide(b, m, s);
+    else
+        draw_verdict(b, m);
+    s->done += m->verdict.kind == HANDLER_DONE;
+    s->rejected += m->verdict.kind == HANDLER_REJECT;
+}
+
+static int64_t
+handling_time(struct bench *b, const struct bench_thread *t)
+{
+    if (b->takes && t->at < t->batch->count)
+        return b->takes(b, t->batch->messages[t->at]);
+    return b->longest_ms > 0 ? (int64_t)(sim_random(&b->sim) % (uint64_t)b->longest_ms) : 0;
+}
+
+/* The thread's next step: one message of its batch is decided about, or the batch is over. */
+static void
+thread_steps(struct timer *timer, int64_t now_ms)
+{
+    struct bench_thread *t = (struct bench_thread *)timer;
+    struct bench *b = t->bench;
+    if (t->at < t->batch->count) {
+        struct message *m = t->batch->messages[t->at++];
+        if (b->stopping)
+            m->verdict.kind = VERDICT_GIVE_BACK;
+        else
+            decide(b, m);
+        if (m->verdict.kind != VERDICT_LOST && sim_chance(&b->sim, b->early))
+            inbox_push(&b->inbox, &m->settled);
+        CHECK(timers_set(&b->sim.timers, timer, now_ms + handling_time(b, t)) == 0);
+    } else {
+        inbox_push(&b->inbox, &t->batch->returned);
+        t->batch = NULL;
+    }
+    take(b);
+    thread_works(b);
+}
+
+/* Gives waiting batches to idle threads. */
+static void
+thread_works(struct bench *b)
+{
+    for (size_t i = 0; i < BENCH_THREADS && b->n_waiting > 0; i++) {
+        struct bench_thread *t = &b->threads[i];
+        if (t->batch)
+            continue;
+        t->batch = b->waiting[b->first];
+        t->at = 0;
+        b->first = (b->first + 1) % BENCH_WAITING;
+        b->n_waiting--;
+        CHECK(timers_set(&b->sim.timers, &t->timer, sim_now_ms() + handling_time(b, t)) == 0);
+    }
+}
+
+static void
+submit(void *context, struct batch *batch)
+{
+    struct bench *b = context;
+    CHECK(b->n_waiting < BENCH_WAITING && batch->count > 0);
+    b->batches++;
+    if (batch->count > b->largest_batch)
+        b->largest_batch = batch->count;
+    b->waiting[(b->first + b->n_waiting++) % BENCH_WAITING] = batch;
+    thread_works(b);
+}
+
+static struct batch *
+take_back(void *context)
+{
+    struct bench *b = context;
+    if (b->n_waiting == 0)
+        return NULL;
+    struct batch *batch = b->waiting[b->first];
+    b->first = (b->first + 1) % BENCH_WAITING;
+    b->n_waiting--;
+    return batch;
+}
+
+static void
+health(void *context, enum ipc_health state, const char *why)
+{
+    struct bench *b = context;
+    (void)why;
+    b->health = state;
+    b->health_changes++;
+}
+
+/* ---- the test's side ---- */
+
+struct engine_options
+bench_defaults(void)
+{
+    return (struct engine_options){.consumer = "orders",
+                                   .queue = "orders",
+                                   .handler = "test 1",
+                                   .threads = BENCH_THREADS,
+                                   .batch_size = 10,
+                                   .prefetch = 1,
+                                   .wait_time_s = 20,
+                                   .retry = {.base_ms = 1000, .cap_ms = 60000, .floor_ms = 1}};
+}
+
+void
+bench_init(struct bench *b, uint64_t seed, const struct engine_options *options)
+{
+    struct err e;
+    *b = (struct bench){0};
+    struct engine_options o = options ? *options : bench_defaults();
+    b->cap = o.threads * o.batch_size * (1 + o.prefetch);
+    sim_init(&b->sim, seed, (uint32_t)b->cap, BENCH_THREADS);
+    for (size_t i = 0; i < BENCH_THREADS; i++)
+        b->threads[i] = (struct bench_thread){.timer.fire = thread_steps, .bench = b};
+    o.world = b->sim.world;
+    o.submit = submit;
+    o.take_back = take_back;
+    o.health = health;
+    o.context = b;
+    CHECK(engine_new(&o, &b->engine, &e) == 0);
+    engine_start(b->engine);
+}
+
+void
+bench_clean_up(struct bench *b)
+{
+    engine_destroy(b->engine);
+    sim_clean_up(&b->sim);
+}
+
+bool
+bench_run_until(struct bench *b, bool (*condition)(struct bench *b), int64_t ms)
+{
+    int64_t until_ms = sim_now_ms() + ms;
+    for (;;) {
+        take(b);
+        if (condition && condition(b))
+            return true;
+        if (!sim_step(&b->sim, until_ms))
+            break;
+    }
+    take(b);
+    return condition && condition(b);
+}
+
+void
+bench_run(struct bench *b, int64_t ms)
+{
+    bench_run_until(b, NULL, ms);
+}
+
+void
+bench_put(struct bench *b, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        sim_put(&b->sim, "{\"hello\":\"world\"}");
+}
+
+bool
+bench_all_deleted(struct bench *b)
+{
+    for (size_t i = 0; i < b->sim.n_messages; i++)
+        if (!b->sim.messages[i].deleted)
+            return false;
+    return true;
+}
+
+bool
+bench_is_over(struct bench *b)
+{
+    size_t left;
+    return engine_is_over(b->engine, &left);
+}
+
+size_t
+bench_in_hand(struct bench *b)
+{
+    return (size_t)atomic_load(&b->sim.world.counters->in_flight);
+}
+
+bool
+bench_ledger_is_empty(struct bench *b)
+{
+    struct ledger_message m;
+    for (uint32_t i = 0; i < ledger_records(b->sim.world.ledger); i++)
+        if (ledger_get(b->sim.world.ledger, i, &m, NULL) != ERR_NOT_FOUND)
+            return false;
+    return true;
+}

@@ -1,0 +1,535 @@
+#include "lib/sim.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LOOK_MS  50 /* how often a waiting receive looks for messages */
+#define TWELVE_H INT64_C(43200000)
+#define START_MS 1000000
+
+/* A call between its start and its answer. */
+struct pending {
+    struct timer timer;
+    struct sim *sim;
+    struct pending *previous, *next;
+    enum sim_call call;
+    union {
+        sqs_queue_fn *queue;
+        sqs_receive_fn *receive;
+        sqs_batch_fn *batch;
+    } done;
+    void *context;
+    struct sim_fault fault;
+    size_t n;
+    struct {
+        char handle[64];
+        unsigned timeout_s;
+        char reason[64];
+        struct sim_fault fault;
+    } entry[SQS_BATCH_MAX];
+    unsigned max_messages;
+    int64_t until_ms, visibility_ms;
+    bool dead_letter; /* SIM_FIND: of the dead-letter queue */
+};
+
+static int64_t now;
+static struct pending *pendings; /* in flight, of the one simulation */
+
+int64_t
+sim_now_ms(void)
+{
+    return now;
+}
+
+void
+sim_set_now(int64_t now_ms)
+{
+    now = now_ms;
+}
+
+uint64_t
+sim_random(struct sim *s)
+{
+    uint64_t x = s->random;
+    x ^= x >> 12;
+    x ^= x << 25;
+    x ^= x >> 27;
+    s->random = x;
+    return x * UINT64_C(0x2545F4914F6CDD1D);
+}
+
+bool
+sim_chance(struct sim *s, unsigned per_thousand)
+{
+    return sim_random(s) % 1000 < per_thousand;
+}
+
+static int64_t
+latency(struct sim *s)
+{
+    return s->latency_ms > 0 ? (int64_t)(sim_random(s) % (uint64_t)(2 * s->latency_ms)) + 1 : 1;
+}
+
+static struct sim_fault
+fault_of(struct sim *s, enum sim_call call, int entry)
+{
+    struct sim_fault f = {0};
+    if (entry < 0) {
+        f.call = sim_chance(s, s->fail_calls);
+        if (!f.call && sim_chance(s, s->lose_answers))
+            f.call = f.executed = true;
+    } else {
+        f.entry = sim_chance(s, s->fail_entries);
+    }
+    if (s->hook)
+        s->hook(s->context, call, entry, &f);
+    return f;
+}
+
+static struct pending *
+begin(struct sim *s, enum sim_call call, void *context, void (*fire)(struct timer *t, int64_t now_ms))
+{
+    struct pending *p = calloc(1, sizeof *p);
+    if (!p)
+        abort();
+    p->sim = s;
+    p->call = call;
+    p->context = context;
+    p->timer.fire = fire;
+    p->next = pendings;
+    if (pendings)
+        pendings->previous = p;
+    pendings = p;
+    s->calls[call]++;
+    p->fault = fault_of(s, call, -1);
+    if (timers_set(&s->timers, &p->timer, now + latency(s)) != 0)
+        abort();
+    return p;
+}
+
+static void
+end(struct pending *p)
+{
+    timers_cancel(&p->sim->timers, &p->timer);
+    *(p->previous ? &p->previous->next : &pendings) = p->next;
+    if (p->next)
+        p->next->previous = p->previous;
+    free(p);
+}
+
+static struct pending *
+pending_of(struct timer *t)
+{
+    return (struct pending *)((char *)t - offsetof(struct pending, timer));
+}
+
+static struct aws_error
+error_of(const struct pending *p)
+{
+    struct aws_error e = {.maybe_executed = p->fault.executed};
+    snprintf(e.code, sizeof e.code, "%s", p->fault.code ? p->fault.code : "InternalError");
+    err_set(&e.err, ERR_UNAVAILABLE, "simulated failure of call %d: %s", p->call, e.code);
+    return e;
+}
+
+/* ---- messages ---- */
+
+struct sim_message *
+sim_put(struct sim *s, const char *body)
+{
+    if ((s->n_messages & (s->n_messages - 1)) == 0) {
+        size_t capacity = s->n_messages ? s->n_messages * 2 : 1;
+        s->messages = realloc(s->messages, capacity * sizeof *s->messages);
+        if (!s->messages)
+            abort();
+    }
+    struct sim_message *m = &s->messages[s->n_messages];
+    *m = (struct sim_message){.visible_at_ms = now, .body = strdup(body)};
+    snprintf(m->id, sizeof m->id, "m-%zu", s->n_messages);
+    s->n_messages++;
+    return m;
+}
+
+static struct sim_message *
+find_n(struct sim *s, const char *id, size_t n)
+{
+    char *rest;
+    if (n < 3 || strncmp(id, "m-", 2) != 0)
+        return NULL;
+    size_t i = strtoul(id + 2, &rest, 10);
+    return i < s->n_messages ? &s->messages[i] : NULL;
+}
+
+struct sim_message *
+sim_find(struct sim *s, const char *id)
+{
+    return find_n(s, id, strlen(id));
+}
+
+/* The message of "ID/RECEIVES"; *ret_newest: nobody received it since. */
+static struct sim_message *
+message_of(struct sim *s, const char *handle, bool *ret_newest)
+{
+    const char *slash = strchr(handle, '/');
+    struct sim_message *m = slash ? find_n(s, handle, (size_t)(slash - handle)) : NULL;
+    *ret_newest = m && strtoul(slash + 1, NULL, 10) == m->receives;
+    return m;
+}
+
+/* ---- receive ---- */
+
+static void
+receive_over(struct pending *p)
+{
+    p->sim->receiving--;
+    p->sim->asked -= p->max_messages;
+}
+
+static void
+receive_fires(struct timer *t, int64_t now_ms)
+{
+    struct pending *p = pending_of(t);
+    struct sim *s = p->sim;
+    char handles[SQS_BATCH_MAX][64];
+    struct sqs_message got[SQS_BATCH_MAX];
+    size_t n = 0;
+    if (!p->fault.call || p->fault.executed) {
+        size_t offset = s->n_messages ? sim_random(s) % s->n_messages : 0;
+        for (size_t i = 0; i < s->n_messages && n < p->max_messages; i++) {
+            struct sim_message *m = &s->messages[(offset + i) % s->n_messages];
+            bool duplicate = m->receives > 0 && sim_chance(s, s->duplicates);
+            if (m->deleted || (m->visible_at_ms > now_ms && !duplicate))
+                continue;
+            m->receives++;
+            m->visible_at_ms = now_ms + p->visibility_ms;
+            m->received_at_ms = now_ms;
+            snprintf(handles[n], sizeof handles[n], "%s/%u", m->id, m->receives);
+            got[n] = sim_sqs_message(m->id, handles[n], m->body, m->receives);
+            n++;
+        }
+        if (n == 0 && now_ms < p->until_ms) {
+            int64_t next_ms = now_ms + LOOK_MS < p->until_ms ? now_ms + LOOK_MS : p->until_ms;
+            if (timers_set(&s->timers, t, next_ms) != 0)
+                abort();
+            return;
+        }
+    }
+    struct aws_error error = error_of(p);
+    struct sqs_received r = {.error = p->fault.call ? &error : NULL, .messages = got, .n_messages = n};
+    sqs_receive_fn *done = p->done.receive;
+    void *context = p->context;
+    receive_over(p);
+    if (r.error)
+        r.n_messages = 0;
+    end(p);
+    done(context, &r);
+}
+
+static int
+sim_receive(struct queue *q, const struct sqs_receive_options *o, sqs_receive_fn *done, void *context,
+            struct aws_call **ret_call, struct err *e)
+{
+    struct sim *s = (struct sim *)((char *)q - offsetof(struct sim, queue));
+    (void)e;
+    assert(o->max_messages >= 1 && o->max_messages <= SQS_BATCH_MAX && o->visibility_timeout_s >= 1);
+    struct pending *p = begin(s, SIM_RECEIVE, context, receive_fires);
+    p->done.receive = done;
+    p->max_messages = o->max_messages;
+    p->until_ms = now + o->wait_time_s * INT64_C(1000);
+    p->visibility_ms = o->visibility_timeout_s * INT64_C(1000);
+    s->receiving++;
+    s->asked += o->max_messages;
+    *ret_call = (struct aws_call *)p;
+    return 0;
+}
+
+static void
+sim_cancel(struct queue *q, struct aws_call *call)
+{
+    struct pending *p = (struct pending *)call;
+    (void)q;
+    p->sim->cancelled++;
+    receive_over(p);
+    end(p);
+}
+
+/* ---- batch calls ---- */
+
+static void
+refuse(struct sqs_result *r, bool sender_fault, const char *code)
+{
+    r->ok = false;
+    r->sender_fault = sender_fault;
+    snprintf(r->code, sizeof r->code, "%s", code);
+}
+
+static void
+execute(struct sim *s, struct pending *p, size_t i, struct sqs_result *r)
+{
+    bool newest;
+    struct sim_message *m = message_of(s, p->entry[i].handle, &newest);
+    int64_t timeout_ms = p->entry[i].timeout_s * INT64_C(1000);
+    switch (p->call) {
+    case SIM_DELETE:
+        if (!m)
+            refuse(r, true, "ReceiptHandleIsInvalid");
+        else if (newest)
+            m->deleted = true;
+        break;
+    case SIM_VISIBILITY:
+        s->last_timeout_s = p->entry[i].timeout_s;
+        if (!m || m->deleted || !newest || now + timeout_ms > m->received_at_ms + TWELVE_H)
+            refuse(r, true, "InvalidParameterValue");
+        else
+            m->visible_at_ms = now + timeout_ms;
+        break;
+    case SIM_SEND_DEAD:
+        assert(m);
+        m->dead_letters++;
+        snprintf(m->dead_reason, sizeof m->dead_reason, "%s", p->entry[i].reason);
+        break;
+    default:
+        abort();
+    }
+}
+
+static void
+batch_fires(struct timer *t, int64_t now_ms)
+{
+    struct pending *p = pending_of(t);
+    struct sim *s = p->sim;
+    (void)now_ms;
+    struct sqs_result results[SQS_BATCH_MAX] = {{0}};
+    for (size_t i = 0; i < p->n; i++) {
+        results[i].ok = true;
+        if (p->fault.call && !p->fault.executed)
+            continue;
+        if (p->entry[i].fault.entry)
+            refuse(&results[i], p->entry[i].fault.sender_fault,
+                   p->entry[i].fault.code ? p->entry[i].fault.code : "InternalError");
+        else
+            execute(s, p, i, &results[i]);
+        if (p->call == SIM_DELETE && results[i].ok && !p->fault.call) {
+            bool newest;
+            struct sim_message *m = message_of(s, p->entry[i].handle, &newest);
+            m->delete_confirmed = m->deleted;
+        }
+    }
+    struct aws_error error = error_of(p);
+    struct sqs_batch_result r = {
+        .error = p->fault.call ? &error : NULL, .results = p->fault.call ? NULL : results, .n = p->n};
+    sqs_batch_fn *done = p->done.batch;
+    void *context = p->context;
+    end(p);
+    done(context, &r);
+}
+
+static struct pending *
+begin_batch(struct queue *q, enum sim_call call, size_t n, sqs_batch_fn *done, void *context)
+{
+    struct sim *s = (struct sim *)((char *)q - offsetof(struct sim, queue));
+    assert(n >= 1 && n <= SQS_BATCH_MAX);
+    struct pending *p = begin(s, call, context, batch_fires);
+    p->done.batch = done;
+    p->n = n;
+    s->entries[call] += (unsigned)n;
+    for (size_t i = 0; i < n; i++)
+        p->entry[i].fault = fault_of(s, call, (int)i);
+    return p;
+}
+
+static int
+sim_delete(struct queue *q, const struct slice *handles, size_t n, sqs_batch_fn *done, void *context, struct err *e)
+{
+    (void)e;
+    struct pending *p = begin_batch(q, SIM_DELETE, n, done, context);
+    for (size_t i = 0; i < n; i++) {
+        snprintf(p->entry[i].handle, sizeof p->entry[i].handle, "%.*s", SLICE_ARG(handles[i]));
+        for (size_t k = 0; k < i; k++)
+            assert(strcmp(p->entry[i].handle, p->entry[k].handle) != 0);
+    }
+    return 0;
+}
+
+static int
+sim_change_visibility(struct queue *q, const struct sqs_visibility *entries, size_t n, sqs_batch_fn *done,
+                      void *context, struct err *e)
+{
+    (void)e;
+    struct pending *p = begin_batch(q, SIM_VISIBILITY, n, done, context);
+    for (size_t i = 0; i < n; i++) {
+        snprintf(p->entry[i].handle, sizeof p->entry[i].handle, "%.*s", SLICE_ARG(entries[i].receipt_handle));
+        p->entry[i].timeout_s = entries[i].timeout_s;
+        assert(entries[i].timeout_s <= SQS_VISIBILITY_MAX_S);
+    }
+    return 0;
+}
+
+static struct slice
+attribute(const struct sqs_send *m, const char *name)
+{
+    for (size_t i = 0; i < m->n_attributes; i++)
+        if (slice_equals_string(m->attributes[i].name, name))
+            return m->attributes[i].value;
+    return slice_of(NULL, 0);
+}
+
+static int
+sim_send_dead(struct queue *q, const struct sqs_send *entries, size_t n, sqs_batch_fn *done, void *context,
+              struct err *e)
+{
+    (void)e;
+    assert(q->dead_letter_url);
+    struct pending *p = begin_batch(q, SIM_SEND_DEAD, n, done, context);
+    for (size_t i = 0; i < n; i++) {
+        assert(entries[i].n_attributes <= 10);
+        struct slice id = attribute(&entries[i], "fanout.message-id");
+        struct slice reason = attribute(&entries[i], "fanout.reason");
+        snprintf(p->entry[i].handle, sizeof p->entry[i].handle, "%.*s/0", SLICE_ARG(id));
+        snprintf(p->entry[i].reason, sizeof p->entry[i].reason, "%.*s", SLICE_ARG(reason));
+    }
+    return 0;
+}
+
+/* ---- the queue itself ---- */
+
+static void
+queue_fires(struct timer *t, int64_t now_ms)
+{
+    struct pending *p = pending_of(t);
+    struct sim *s = p->sim;
+    (void)now_ms;
+    struct aws_error error = error_of(p);
+    struct sqs_queue r = {.error = p->fault.call ? &error : NULL,
+                          .visibility_timeout_s = s->visibility_s,
+                          .max_receive_count = s->has_dead_letters ? 10 : -1};
+    if (p->call == SIM_FIND)
+        r.url = p->dead_letter ? SLICE("http://sim/orders-dlq") : SLICE("http://sim/orders");
+    else if (s->has_dead_letters)
+        r.dead_letter_arn = SLICE("arn:aws:sqs:us-east-1:000000000000:orders-dlq");
+    sqs_queue_fn *done = p->done.queue;
+    void *context = p->context;
+    end(p);
+    done(context, &r);
+}
+
+static int
+sim_find_queue(struct queue *q, const char *name, sqs_queue_fn *done, void *context, struct err *e)
+{
+    (void)e;
+    struct pending *p = begin((struct sim *)((char *)q - offsetof(struct sim, queue)), SIM_FIND, context, queue_fires);
+    p->done.queue = done;
+    p->dead_letter = strcmp(name, "orders-dlq") == 0;
+    return 0;
+}
+
+static int
+sim_describe(struct queue *q, const char *url, sqs_queue_fn *done, void *context, struct err *e)
+{
+    (void)e;
+    (void)url;
+    struct pending *p =
+        begin((struct sim *)((char *)q - offsetof(struct sim, queue)), SIM_DESCRIBE, context, queue_fires);
+    p->done.queue = done;
+    return 0;
+}
+
+static void
+sim_destroy(struct queue *q)
+{
+    (void)q;
+}
+
+static const struct queue_ops OPS = {.find = sim_find_queue,
+                                     .describe = sim_describe,
+                                     .receive = sim_receive,
+                                     .cancel = sim_cancel,
+                                     .delete_batch = sim_delete,
+                                     .change_visibility = sim_change_visibility,
+                                     .send_dead = sim_send_dead,
+                                     .destroy = sim_destroy};
+
+/* ---- life ---- */
+
+void
+sim_init(struct sim *s, uint64_t seed, uint32_t records, uint32_t threads)
+{
+    *s = (struct sim){.visibility_s = 30, .latency_ms = 5, .has_dead_letters = true};
+    s->random = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
+    now = START_MS;
+    timers_init(&s->timers);
+    s->queue.ops = &OPS;
+    struct err e;
+    int fd;
+    const struct ledger_options ledger = {.records = records, .threads = threads};
+    if (ledger_create(&ledger, &fd, &s->world.ledger, &e) != 0) {
+        fprintf(stderr, "sim: %s\n", e.text);
+        abort();
+    }
+    close(fd);
+    ledger_reset(s->world.ledger);
+    s->world.clock_ms = sim_now_ms;
+    s->world.wall_ms = sim_now_ms;
+    s->world.timers = &s->timers;
+    s->world.queue = &s->queue;
+    s->world.counters = ledger_counters(s->world.ledger);
+    s->world.random = seed | 1;
+}
+
+void
+sim_clean_up(struct sim *s)
+{
+    while (pendings)
+        end(pendings);
+    for (size_t i = 0; i < s->n_messages; i++)
+        free(s->messages[i].body);
+    free(s->messages);
+    free(s->queue.url);
+    free(s->queue.dead_letter_url);
+    ledger_close(s->world.ledger);
+    timers_clean_up(&s->timers);
+}
+
+bool
+sim_step(struct sim *s, int64_t until_ms)
+{
+    int64_t wait_ms = timers_next_ms(&s->timers, now);
+    if (wait_ms < 0 || now + wait_ms > until_ms) {
+        now = until_ms > now ? until_ms : now;
+        return false;
+    }
+    now += wait_ms;
+    timers_run(&s->timers, now);
+    return true;
+}
+
+void
+sim_run(struct sim *s, int64_t ms)
+{
+    int64_t until_ms = now + ms;
+    while (sim_step(s, until_ms))
+        ;
+}
+
+bool
+sim_run_until(struct sim *s, bool (*condition)(void *context), void *context, int64_t ms)
+{
+    int64_t until_ms = now + ms;
+    while (!condition(context))
+        if (!sim_step(s, until_ms))
+            return condition(context);
+    return true;
+}
+
+struct sqs_message
+sim_sqs_message(const char *id, const char *handle, const char *body, unsigned receive_count)
+{
+    return (struct sqs_message){.id = slice_of_string(id),
+                                .receipt_handle = slice_of_string(handle),
+                                .body = slice_of_string(body),
+                                .receive_count = receive_count,
+                                .sent_at_ms = now};
+}

@@ -1,0 +1,98 @@
+/* sim: a simulated SQS queue, clock and ledger, for tests of the worker's modules.
+ *
+ * Time stands still until sim_run or sim_run_until moves it from one event to the next, so an hour costs nothing and
+ * the same seed gives the same run. The queue keeps SQS's rules for standard queues (FACTS.md): visibility timeouts,
+ * receive counts, a handle for each receive, the newest one deletes for certain, an extension of a message that was
+ * deleted or received again is refused; the 12 hours from the receive. Faults come from rates (per thousand) drawn from
+ * the seed, and from a hook.
+ *
+ * One simulation at a time: the clock is global. Failures of the machinery abort. */
+#ifndef FANOUT_TESTS_LIB_SIM_H
+#define FANOUT_TESTS_LIB_SIM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "worker/world.h"
+
+enum sim_call { SIM_FIND, SIM_DESCRIBE, SIM_RECEIVE, SIM_DELETE, SIM_VISIBILITY, SIM_SEND_DEAD, SIM_CALLS };
+
+struct sim_message {
+    char id[40];
+    char *body;
+    int64_t visible_at_ms;
+    int64_t received_at_ms;
+    unsigned receives; /* the handle of a receive is "ID/RECEIVES" */
+    bool deleted;
+    unsigned dead_letters; /* copies in the dead-letter queue */
+    char dead_reason[64];
+    /* for the test's own books */
+    unsigned handled, done, rejected;
+    bool delete_confirmed;
+};
+
+/* A failure that the hook wants. */
+struct sim_fault {
+    bool call;         /* the whole call fails */
+    bool executed;     /* ... after it was executed: its answer is lost */
+    bool entry;        /* an entry fails */
+    bool sender_fault; /* ... as the sender's */
+    const char *code;  /* NULL: "InternalError" */
+};
+
+struct sim {
+    struct world world;
+    struct queue queue;
+    struct timers timers;
+
+    struct sim_message *messages;
+    size_t n_messages;
+    int visibility_s; /* the queue's own */
+    bool has_dead_letters;
+    int64_t latency_ms; /* of an answer: up to twice that */
+
+    /* per thousand */
+    unsigned fail_calls, lose_answers, fail_entries, duplicates;
+
+    /* Asked for each call (entry < 0) and each entry of a batch call; NULL: no faults but the rates'. */
+    void (*hook)(void *context, enum sim_call call, int entry, struct sim_fault *fault);
+    void *context;
+
+    /* what was seen */
+    unsigned calls[SIM_CALLS], entries[SIM_CALLS];
+    size_t receiving; /* outstanding receives, and what they asked for */
+    size_t asked;
+    unsigned last_timeout_s; /* of the last visibility change */
+    size_t cancelled;
+    uint64_t random;
+};
+
+/* The queue is at "http://sim/orders", its dead-letter queue at "http://sim/orders-dlq". Time starts at 1,000,000 ms.
+ * records: of the ledger. */
+void sim_init(struct sim *s, uint64_t seed, uint32_t records, uint32_t threads);
+void sim_clean_up(struct sim *s);
+
+/* Puts a message into the queue. The pointer is good until the next one is put. */
+struct sim_message *sim_put(struct sim *s, const char *body);
+struct sim_message *sim_find(struct sim *s, const char *id);
+
+int64_t sim_now_ms(void);
+void sim_set_now(int64_t now_ms);
+
+/* Moves time to the next event and runs it. False: there is none before until_ms; time is until_ms then. */
+bool sim_step(struct sim *s, int64_t until_ms);
+
+/* Runs for so long. */
+void sim_run(struct sim *s, int64_t ms);
+
+/* Runs until condition(context), at most for so long. */
+bool sim_run_until(struct sim *s, bool (*condition)(void *context), void *context, int64_t ms);
+
+uint64_t sim_random(struct sim *s);
+bool sim_chance(struct sim *s, unsigned per_thousand);
+
+/* A received message for tests that need no queue; texts are borrowed. */
+struct sqs_message sim_sqs_message(const char *id, const char *handle, const char *body, unsigned receive_count);
+
+#endif
