@@ -1,0 +1,291 @@
+#include "local/events_impl.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/json.h"
+
+static const char *const MIGRATIONS[] = {
+    "CREATE TABLE events_buses (name TEXT PRIMARY KEY) WITHOUT ROWID;"
+    "INSERT INTO events_buses VALUES ('default');"
+    "CREATE TABLE events_rules (bus TEXT NOT NULL, name TEXT NOT NULL, pattern TEXT NOT NULL, enabled INTEGER NOT NULL,"
+    " PRIMARY KEY (bus, name)) WITHOUT ROWID;"
+    "CREATE TABLE events_targets (bus TEXT NOT NULL, rule TEXT NOT NULL, id TEXT NOT NULL, arn TEXT NOT NULL,"
+    " dead_letter_arn TEXT NOT NULL, capture_bucket TEXT NOT NULL, PRIMARY KEY (bus, rule, id)) WITHOUT ROWID;",
+};
+
+/* ---- what is kept in memory -------------------------------------------------------------------------------------- */
+
+static void
+forget(struct local_events *s)
+{
+    for (size_t i = 0; i < s->n_rules; i++)
+        event_pattern_destroy(s->rules[i].pattern);
+    s->rules = NULL;
+    s->buses = NULL;
+    s->n_rules = s->n_buses = 0;
+    arena_reset(&s->arena);
+}
+
+static int
+count(struct store_tx *tx, const char *sql, size_t *ret)
+{
+    sqlite3_stmt *q = store_prepare(tx, sql);
+    int rc = store_step(tx, q);
+    if (rc == 1) {
+        *ret = (size_t)sqlite3_column_int64(q, 0);
+        store_reset(q);
+        return 0;
+    }
+    return rc < 0 ? rc : store_fail(tx, ERR_CORRUPT, "a count gave no row");
+}
+
+static struct slice
+kept(struct local_events *s, struct slice text)
+{
+    char *copy = arena_strdup_slice(&s->arena, text);
+    return slice_of(copy, copy ? text.n : 0);
+}
+
+static int
+load_buses(struct local_events *s, struct store_tx *tx)
+{
+    size_t n = 0;
+    int rc = count(tx, "SELECT count(*) FROM events_buses", &n);
+    if (rc != 0)
+        return rc;
+    if (!(s->buses = arena_zalloc(&s->arena, n * sizeof *s->buses)))
+        return store_fail(tx, ERR_NO_MEMORY, "out of memory");
+    sqlite3_stmt *q = store_prepare(tx, "SELECT name FROM events_buses");
+    while ((rc = store_step(tx, q)) == 1)
+        s->buses[s->n_buses++] = kept(s, store_column(q, 0));
+    return rc;
+}
+
+static int
+load_targets(struct local_events *s, struct store_tx *tx, struct events_rule *rule)
+{
+    sqlite3_stmt *q = store_prepare(tx, "SELECT count(*) OVER (), id, arn, dead_letter_arn, capture_bucket"
+                                        " FROM events_targets WHERE bus = ?1 AND rule = ?2 ORDER BY id");
+    if (q) {
+        store_bind_text(q, 1, rule->bus);
+        store_bind_text(q, 2, rule->name);
+    }
+    int rc;
+    while ((rc = store_step(tx, q)) == 1) {
+        if (!rule->targets)
+            rule->targets = arena_zalloc(&s->arena, (size_t)sqlite3_column_int64(q, 0) * sizeof *rule->targets);
+        if (!rule->targets) {
+            store_reset(q);
+            return store_fail(tx, ERR_NO_MEMORY, "out of memory");
+        }
+        rule->targets[rule->n_targets++] = (struct events_target){
+            .id = kept(s, store_column(q, 1)),
+            .arn = kept(s, store_column(q, 2)),
+            .dead_letter_arn = kept(s, store_column(q, 3)),
+            .capture_bucket = kept(s, store_column(q, 4)),
+        };
+    }
+    return rc;
+}
+
+static int
+load_rules(struct local_events *s, struct store_tx *tx)
+{
+    size_t n = 0;
+    int rc = count(tx, "SELECT count(*) FROM events_rules WHERE enabled", &n);
+    if (rc != 0)
+        return rc;
+    if (!(s->rules = arena_zalloc(&s->arena, n * sizeof *s->rules)))
+        return store_fail(tx, ERR_NO_MEMORY, "out of memory");
+    sqlite3_stmt *q = store_prepare(tx, "SELECT bus, name, pattern FROM events_rules WHERE enabled ORDER BY bus, name");
+    while ((rc = store_step(tx, q)) == 1) {
+        struct events_rule *rule = &s->rules[s->n_rules];
+        struct err e = {0};
+        rule->bus = kept(s, store_column(q, 0));
+        rule->name = kept(s, store_column(q, 1));
+        if (event_pattern_compile(store_column(q, 2), &rule->pattern, &e) != 0) {
+            rc = store_fail(tx, ERR_CORRUPT, "rule %.*s: %s", SLICE_ARG(rule->name), e.text);
+            store_reset(q);
+            return rc;
+        }
+        bool on_default = slice_equals_string(rule->bus, "default");
+        rule->arn = slice_of_string(arena_format(&s->arena, "arn:aws:events:%s:%s:rule/%.*s%s%.*s", local_region(s->local),
+                                                 local_account(s->local), on_default ? 0 : (int)rule->bus.n, rule->bus.p,
+                                                 on_default ? "" : "/", SLICE_ARG(rule->name)));
+        s->n_rules++;
+    }
+    for (size_t i = 0; rc == 0 && i < s->n_rules; i++)
+        rc = load_targets(s, tx, &s->rules[i]);
+    return rc;
+}
+
+static int
+load(void *context, struct store_tx *tx)
+{
+    struct local_events *s = context;
+    forget(s);
+    int rc = load_buses(s, tx);
+    return rc != 0 ? rc : load_rules(s, tx);
+}
+
+bool
+events_has_bus(const struct local_events *s, struct slice bus)
+{
+    for (size_t i = 0; i < s->n_buses; i++)
+        if (slice_equals(bus, s->buses[i]))
+            return true;
+    return false;
+}
+
+/* ---- changes ----------------------------------------------------------------------------------------------------- */
+
+int
+local_events_put_bus(struct local_events *s, struct store_tx *tx, struct slice bus)
+{
+    sqlite3_stmt *q = store_prepare(tx, "INSERT OR IGNORE INTO events_buses VALUES (?1)");
+    if (q)
+        store_bind_text(q, 1, bus);
+    int rc = store_run(tx, q);
+    return rc != 0 ? rc : load(s, tx);
+}
+
+int
+local_events_put_rule(struct local_events *s, struct store_tx *tx, struct slice bus, struct slice rule, struct slice pattern,
+                      bool enabled, struct err *e)
+{
+    struct event_pattern *compiled = NULL;
+    int rc = event_pattern_compile(pattern, &compiled, e);
+    if (rc != 0)
+        return rc;
+    event_pattern_destroy(compiled);
+    sqlite3_stmt *q = store_prepare(tx, "INSERT OR REPLACE INTO events_rules VALUES (?1, ?2, ?3, ?4)");
+    if (q) {
+        store_bind_text(q, 1, bus);
+        store_bind_text(q, 2, rule);
+        store_bind_text(q, 3, pattern);
+        store_bind_int(q, 4, enabled);
+    }
+    rc = store_run(tx, q);
+    return rc != 0 ? rc : load(s, tx);
+}
+
+int
+local_events_put_targets(struct local_events *s, struct store_tx *tx, struct slice bus, struct slice rule,
+                         const struct local_events_target *targets, size_t n)
+{
+    sqlite3_stmt *q = store_prepare(tx, "DELETE FROM events_targets WHERE bus = ?1 AND rule = ?2");
+    if (q) {
+        store_bind_text(q, 1, bus);
+        store_bind_text(q, 2, rule);
+    }
+    int rc = store_run(tx, q);
+    for (size_t i = 0; rc == 0 && i < n; i++) {
+        q = store_prepare(tx, "INSERT INTO events_targets VALUES (?1, ?2, ?3, ?4, ?5, ?6)");
+        if (q) {
+            store_bind_text(q, 1, bus);
+            store_bind_text(q, 2, rule);
+            store_bind_text(q, 3, targets[i].id);
+            store_bind_text(q, 4, targets[i].arn);
+            store_bind_text(q, 5, targets[i].dead_letter_arn);
+            store_bind_text(q, 6, targets[i].capture_bucket);
+        }
+        rc = store_run(tx, q);
+    }
+    return rc != 0 ? rc : load(s, tx);
+}
+
+/* ---- requests ---------------------------------------------------------------------------------------------------- */
+
+void
+events_refuse(struct local_call *call, int status, const char *code, const char *message)
+{
+    struct buf body = BUF_INIT;
+    buf_add_string(&body, "{\"__type\":");
+    json_write_string(&body, slice_of_string(code));
+    buf_add_string(&body, ",\"message\":");
+    json_write_string(&body, slice_of_string(message));
+    buf_add_char(&body, '}');
+    const struct httpd_answer answer = {
+        .status = status,
+        .content_type = "application/x-amz-json-1.1",
+        .body = buf_slice(&body),
+    };
+    local_answer(call, &answer);
+    buf_clean_up(&body);
+}
+
+static bool
+claims(void *context, const struct httpd_request *r)
+{
+    (void)context;
+    return slice_starts_with(httpd_header(r, "X-Amz-Target"), SLICE("AWSEvents."));
+}
+
+static struct slice
+operation(void *context, const struct httpd_request *r)
+{
+    (void)context;
+    struct slice target = httpd_header(r, "X-Amz-Target");
+    size_t prefix = strlen("AWSEvents.");
+    return slice_of(target.p + prefix, target.n - prefix);
+}
+
+static void
+serve(void *context, struct local_call *call)
+{
+    if (slice_equals_string(call->operation, "PutEvents"))
+        events_put(context, call);
+    else
+        events_refuse(call, 400, "UnknownOperationException", "fanout-local does not know this operation of EventBridge");
+}
+
+/* ---- life -------------------------------------------------------------------------------------------------------- */
+
+int
+local_events_new(struct local *l, struct local_sqs *sqs, struct local_s3 *s3, struct local_events **ret_events,
+                 struct err *e)
+{
+    struct local_events *s = calloc(1, sizeof *s);
+    if (!s)
+        return err_no_memory(e);
+    s->local = l;
+    s->sqs = sqs;
+    s->s3 = s3;
+    arena_init(&s->arena, 0);
+    const struct store_service tables = {
+        .name = "events",
+        .context = s,
+        .migrations = MIGRATIONS,
+        .n_migrations = sizeof MIGRATIONS / sizeof *MIGRATIONS,
+        .load = load,
+    };
+    const struct local_service service = {
+        .name = "events",
+        .context = s,
+        .claims = claims,
+        .operation = operation,
+        .serve = serve,
+        .refuse = events_refuse,
+    };
+    int rc = store_add_service(local_store(l), &tables, e);
+    if (rc == 0)
+        rc = local_add_service(l, &service, e);
+    if (rc != 0) {
+        local_events_destroy(s);
+        return rc;
+    }
+    *ret_events = s;
+    return 0;
+}
+
+void
+local_events_destroy(struct local_events *s)
+{
+    if (!s)
+        return;
+    forget(s);
+    arena_clean_up(&s->arena);
+    free(s);
+}
