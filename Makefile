@@ -59,6 +59,7 @@ LIB      := $(B)/obj/libfanout.a
 PLUGINS  := $(patsubst plugins/%.c,$(B)/lib/fanoutd/plugins/%.so,$(wildcard plugins/*.c))
 
 TESTLIB_OBJ := $(patsubst %.c,$(B)/obj/%.o,$(wildcard tests/lib/*.c))
+TESTLIB  := $(B)/obj/libtest.a
 tests_in  = $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/$(1)/test_*.c))
 UNIT     := $(call tests_in,unit)
 PROCESS  := $(call tests_in,process)
@@ -69,7 +70,6 @@ TESTPLUGINS := $(patsubst tests/%.c,$(B)/tests/%.so,$(wildcard tests/plugins/*.c
 BENCHES  := $(patsubst tests/bench/%.c,$(B)/tests/bench/%,$(wildcard tests/bench/bench_*.c))
 
 ## make                  build everything into build/release
-.SECONDARY:
 .PHONY: all
 all: $(BINS) $(PLUGINS)
 
@@ -81,8 +81,10 @@ endef
 $(foreach p,$(PROGRAMS),$(eval $(call link_program,$(p))))
 
 $(LIB): $(LIB_OBJ)
+$(TESTLIB): $(TESTLIB_OBJ)
+$(LIB) $(TESTLIB):
 	@mkdir -p $(@D); rm -f $@
-	$(AR) rcsT $@ $^
+	@$(AR) rcsT $@ $^
 
 $(B)/obj/%.o: %.c $(B)/.flags
 	@mkdir -p $(@D)
@@ -102,9 +104,9 @@ $(B)/tests/plugins/%.so: tests/plugins/%.c $(B)/.flags
 	@mkdir -p $(@D)
 	$(CC) $(plugin_cflags) $(plugin_ldflags) -o $@ $<
 
-$(B)/tests/%: tests/%.c $(TESTLIB_OBJ) $(LIB) $(B)/.flags
+$(B)/tests/%: tests/%.c $(TESTLIB) $(LIB) $(B)/.flags
 	@mkdir -p $(@D)
-	$(CC) $(all_cflags) $(all_ldflags) -rdynamic -o $@ $< $(TESTLIB_OBJ) $(LIB) $(pkg_libs) -lcmocka -lm -ldl
+	$(CC) $(all_cflags) $(all_ldflags) -rdynamic -o $@ $< $(TESTLIB) $(LIB) $(pkg_libs) -lcmocka -lm -ldl
 
 # Rebuild when the flags change, not only when the files do.
 $(B)/.flags: FORCE

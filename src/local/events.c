@@ -111,9 +111,9 @@ load_rules(struct local_events *s, struct store_tx *tx)
             return rc;
         }
         bool on_default = slice_equals_string(rule->bus, "default");
-        rule->arn = slice_of_string(arena_format(&s->arena, "arn:aws:events:%s:%s:rule/%.*s%s%.*s", local_region(s->local),
-                                                 local_account(s->local), on_default ? 0 : (int)rule->bus.n, rule->bus.p,
-                                                 on_default ? "" : "/", SLICE_ARG(rule->name)));
+        rule->arn = slice_of_string(arena_format(
+            &s->arena, "arn:aws:events:%s:%s:rule/%.*s%s%.*s", local_region(s->local), local_account(s->local),
+            on_default ? 0 : (int)rule->bus.n, rule->bus.p, on_default ? "" : "/", SLICE_ARG(rule->name)));
         s->n_rules++;
     }
     for (size_t i = 0; rc == 0 && i < s->n_rules; i++)
@@ -131,7 +131,7 @@ load(void *context, struct store_tx *tx)
 }
 
 bool
-events_has_bus(const struct local_events *s, struct slice bus)
+local_events_has_bus(const struct local_events *s, struct slice bus)
 {
     for (size_t i = 0; i < s->n_buses; i++)
         if (slice_equals(bus, s->buses[i]))
@@ -152,8 +152,8 @@ local_events_put_bus(struct local_events *s, struct store_tx *tx, struct slice b
 }
 
 int
-local_events_put_rule(struct local_events *s, struct store_tx *tx, struct slice bus, struct slice rule, struct slice pattern,
-                      bool enabled, struct err *e)
+local_events_put_rule(struct local_events *s, struct store_tx *tx, struct slice bus, struct slice rule,
+                      struct slice pattern, bool enabled, struct err *e)
 {
     struct event_pattern *compiled = NULL;
     int rc = event_pattern_compile(pattern, &compiled, e);
@@ -199,7 +199,7 @@ local_events_put_targets(struct local_events *s, struct store_tx *tx, struct sli
 /* ---- requests ---------------------------------------------------------------------------------------------------- */
 
 void
-events_refuse(struct local_call *call, int status, const char *code, const char *message)
+local_events_refuse(struct local_call *call, int status, const char *code, const char *message)
 {
     struct buf body = BUF_INIT;
     buf_add_string(&body, "{\"__type\":");
@@ -236,9 +236,10 @@ static void
 serve(void *context, struct local_call *call)
 {
     if (slice_equals_string(call->operation, "PutEvents"))
-        events_put(context, call);
+        local_events_put(context, call);
     else
-        events_refuse(call, 400, "UnknownOperationException", "fanout-local does not know this operation of EventBridge");
+        local_events_refuse(call, 400, "UnknownOperationException",
+                            "fanout-local does not know this operation of EventBridge");
 }
 
 /* ---- life -------------------------------------------------------------------------------------------------------- */
@@ -267,7 +268,7 @@ local_events_new(struct local *l, struct local_sqs *sqs, struct local_s3 *s3, st
         .claims = claims,
         .operation = operation,
         .serve = serve,
-        .refuse = events_refuse,
+        .refuse = local_events_refuse,
     };
     int rc = store_add_service(local_store(l), &tables, e);
     if (rc == 0)

@@ -21,10 +21,11 @@
 
 struct local_events;
 
-/* Adds itself to the server and its store; delivers to queues of sqs and, captured, to buckets of s3 (both borrowed). */
-int  local_events_new(struct local *l, struct local_sqs *sqs, struct local_s3 *s3, struct local_events **ret_events,
-                      struct err *e);
-void local_events_destroy(struct local_events *s);   /* after local_stop; NULL is fine */
+/* Adds itself to the server and its store; delivers to queues of sqs and, captured, to buckets of s3 (both borrowed).
+ */
+int local_events_new(struct local *l, struct local_sqs *sqs, struct local_s3 *s3, struct local_events **ret_events,
+                     struct err *e);
+void local_events_destroy(struct local_events *s); /* after local_stop; NULL is fine */
 
 /* ---- for provisioning: in a transaction; what is there already is replaced --------------------------------------- */
 
@@ -36,8 +37,8 @@ int local_events_put_rule(struct local_events *s, struct store_tx *tx, struct sl
 
 struct local_events_target {
     struct slice id, arn;
-    struct slice dead_letter_arn;      /* empty: none */
-    struct slice capture_bucket;       /* not empty: the capture function, writing there */
+    struct slice dead_letter_arn; /* empty: none */
+    struct slice capture_bucket;  /* not empty: the capture function, writing there */
 };
 
 /* Makes these all of the rule's targets. */

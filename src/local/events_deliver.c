@@ -14,7 +14,8 @@ is_refusal(int rc)
 }
 
 static int
-capture(struct local_events *s, struct store_tx *tx, const struct events_target *target, const struct events_event *event)
+capture(struct local_events *s, struct store_tx *tx, const struct events_target *target,
+        const struct events_event *event)
 {
     struct event_envelope envelope;
     if (event_envelope_parse(event->envelope, &envelope, NULL) == 0 && event_envelope_is_replay(&envelope))
@@ -53,8 +54,8 @@ bury(struct local_events *s, struct store_tx *tx, const struct events_rule *rule
 }
 
 static int
-deliver_to(struct local_events *s, struct store_tx *tx, const struct events_rule *rule, const struct events_target *target,
-           const struct events_event *event)
+deliver_to(struct local_events *s, struct store_tx *tx, const struct events_rule *rule,
+           const struct events_target *target, const struct events_event *event)
 {
     int rc = ERR_NOT_FOUND;
     if (target->capture_bucket.n > 0)
@@ -65,7 +66,7 @@ deliver_to(struct local_events *s, struct store_tx *tx, const struct events_rule
 }
 
 int
-events_deliver(struct local_events *s, struct store_tx *tx, const struct events_event *event)
+local_events_deliver(struct local_events *s, struct store_tx *tx, const struct events_event *event)
 {
     struct json parsed;
     struct err e = {0};

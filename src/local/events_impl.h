@@ -12,39 +12,39 @@ struct events_target {
 };
 
 struct events_rule {
-    struct slice          bus, name, arn;
+    struct slice bus, name, arn;
     struct event_pattern *pattern;
     struct events_target *targets;
-    size_t                n_targets;
+    size_t n_targets;
 };
 
 struct local_events {
-    struct local        *local;
-    struct local_sqs    *sqs;
-    struct local_s3     *s3;
+    struct local *local;
+    struct local_sqs *sqs;
+    struct local_s3 *s3;
     /* What the tables hold, compiled: the store's writer thread alone. */
-    struct arena         arena;
-    struct slice        *buses;
-    size_t               n_buses;
-    struct events_rule  *rules;     /* the enabled ones */
-    size_t               n_rules;
+    struct arena arena;
+    struct slice *buses;
+    size_t n_buses;
+    struct events_rule *rules; /* the enabled ones */
+    size_t n_rules;
 };
 
 /* An event on its way: the bus by name, and the envelope as its targets get it. */
 struct events_event {
     struct slice bus, id, envelope;
-    int64_t      time_ms;
+    int64_t time_ms;
 };
 
 /* Delivers to every target of every rule that matches. 0, or the code of a failed store_ call. */
-int events_deliver(struct local_events *s, struct store_tx *tx, const struct events_event *event);
+int local_events_deliver(struct local_events *s, struct store_tx *tx, const struct events_event *event);
 
-bool events_has_bus(const struct local_events *s, struct slice bus);
+bool local_events_has_bus(const struct local_events *s, struct slice bus);
 
 /* Serves a PutEvents call. */
-void events_put(struct local_events *s, struct local_call *call);
+void local_events_put(struct local_events *s, struct local_call *call);
 
 /* Answers with an error as JSON 1.1 services do: {"__type":"CODE","message":"..."}. */
-void events_refuse(struct local_call *call, int status, const char *code, const char *message);
+void local_events_refuse(struct local_call *call, int status, const char *code, const char *message);
 
 #endif

@@ -12,28 +12,28 @@
 #include "event/envelope.h"
 
 #define ENTRIES_MAX 10
-#define BYTES_MAX   1048576   /* of all entries of a call (FACTS.md, 2: raised from 256 KB in 2026) */
-#define TIME_BYTES  14        /* what a Time counts for, whatever its form */
+#define BYTES_MAX   1048576 /* of all entries of a call (FACTS.md, 2: raised from 256 KB in 2026) */
+#define TIME_BYTES  14      /* what a Time counts for, whatever its form */
 
 /* One entry, decoded. Slices point into the call's arena. */
 struct entry {
-    struct slice  source, detail_type, detail, bus;
+    struct slice source, detail_type, detail, bus;
     struct slice *resources;
-    size_t        n_resources;
-    int64_t       time_ms;
-    bool          has_time;
-    const char   *code;            /* not NULL: refused */
-    const char   *message;
-    char          id[UUID_TEXT_BYTES];
-    struct slice  envelope;
+    size_t n_resources;
+    int64_t time_ms;
+    bool has_time;
+    const char *code; /* not NULL: refused */
+    const char *message;
+    char id[UUID_TEXT_BYTES];
+    struct slice envelope;
 };
 
 struct put_call {
-    struct store_job     job;
+    struct store_job job;
     struct local_events *events;
-    struct local_call   *call;
-    struct entry         entries[ENTRIES_MAX];
-    size_t               n;
+    struct local_call *call;
+    struct entry entries[ENTRIES_MAX];
+    size_t n;
 };
 
 /* ---- reading the request ----------------------------------------------------------------------------------------- */
@@ -54,7 +54,10 @@ decode(struct put_call *c, struct json value, struct slice *ret)
 static const char *
 read_member(struct put_call *c, struct entry *entry, struct json key, struct json value)
 {
-    static const struct { const char *name; size_t offset; } STRINGS[] = {
+    static const struct {
+        const char *name;
+        size_t offset;
+    } STRINGS[] = {
         {"Source", offsetof(struct entry, source)},
         {"DetailType", offsetof(struct entry, detail_type)},
         {"Detail", offsetof(struct entry, detail)},
@@ -101,23 +104,25 @@ read_request(struct put_call *c)
     struct json root, entries;
     struct err e = {0};
     if (json_parse(httpd_body(c->call->http), &root, &e) != 0 || root.type != JSON_OBJECT) {
-        events_refuse(c->call, 400, "SerializationException", e.text[0] ? e.text : "the body is no JSON object");
+        local_events_refuse(c->call, 400, "SerializationException", e.text[0] ? e.text : "the body is no JSON object");
         return false;
     }
     if (!json_get(root, "Entries", &entries) || entries.type == JSON_NULL) {
-        events_refuse(c->call, 400, "ValidationException",
-                            "1 validation error detected: Value null at 'entries' failed to satisfy constraint: Member must "
-                            "not be null");
+        local_events_refuse(
+            c->call, 400, "ValidationException",
+            "1 validation error detected: Value null at 'entries' failed to satisfy constraint: Member must "
+            "not be null");
         return false;
     }
     size_t n = entries.type == JSON_ARRAY ? json_count(entries) : 0;
     if (n < 1 || n > ENTRIES_MAX) {
         char text[300];
-        snprintf(text, sizeof text,
-                 "1 validation error detected: Value '[%zu entries]' at 'entries' failed to satisfy constraint: Member must "
-                 "have length %s",
-                 n, n < 1 ? "greater than or equal to 1" : "less than or equal to 10");
-        events_refuse(c->call, 400, entries.type == JSON_ARRAY ? "ValidationException" : "SerializationException",
+        snprintf(
+            text, sizeof text,
+            "1 validation error detected: Value '[%zu entries]' at 'entries' failed to satisfy constraint: Member must "
+            "have length %s",
+            n, n < 1 ? "greater than or equal to 1" : "less than or equal to 10");
+        local_events_refuse(c->call, 400, entries.type == JSON_ARRAY ? "ValidationException" : "SerializationException",
                             entries.type == JSON_ARRAY ? text : "Entries is no list");
         return false;
     }
@@ -127,13 +132,13 @@ read_request(struct put_call *c)
         for (struct json_iter member = json_iter(it.value); !fault && json_next(&member);)
             fault = read_member(c, &c->entries[c->n], member.key, member.value);
         if (fault) {
-            events_refuse(c->call, 400, "SerializationException", fault);
+            local_events_refuse(c->call, 400, "SerializationException", fault);
             return false;
         }
         bytes += bytes_of(&c->entries[c->n]);
     }
     if (bytes > BYTES_MAX) {
-        events_refuse(c->call, 400, "ValidationException",
+        local_events_refuse(c->call, 400, "ValidationException",
                             "Total size of the entries in the request is over the limit.");
         return false;
     }
@@ -156,7 +161,8 @@ check(struct entry *entry)
     if (entry->source.n == 0)
         refuse(entry, "InvalidArgument", "Parameter Source is not valid. Reason: Source is a required argument.");
     else if (entry->detail_type.n == 0)
-        refuse(entry, "InvalidArgument", "Parameter DetailType is not valid. Reason: DetailType is a required argument.");
+        refuse(entry, "InvalidArgument",
+               "Parameter DetailType is not valid. Reason: DetailType is a required argument.");
     else if (entry->detail.n == 0)
         refuse(entry, "InvalidArgument", "Parameter Detail is not valid. Reason: Detail is a required argument.");
     else if (json_parse(entry->detail, &detail, NULL) != 0 || detail.type != JSON_OBJECT)
@@ -218,9 +224,9 @@ run(struct store_tx *tx, struct store_job *job)
             .envelope = entry->envelope,
             .time_ms = entry->time_ms,
         };
-        if (entry->code || !events_has_bus(c->events, event.bus))
-            continue;   /* an unknown bus swallows the event, with an id (FACTS.md, 2) */
-        int rc = events_deliver(c->events, tx, &event);
+        if (entry->code || !local_events_has_bus(c->events, event.bus))
+            continue; /* an unknown bus swallows the event, with an id (FACTS.md, 2) */
+        int rc = local_events_deliver(c->events, tx, &event);
         if (rc != 0)
             return rc;
     }
@@ -250,7 +256,7 @@ answer(struct put_call *c)
         .body = buf_slice(&body),
     };
     if (buf_failed(&body))
-        events_refuse(c->call, 500, "InternalException", "Out of memory.");
+        local_events_refuse(c->call, 500, "InternalException", "Out of memory.");
     else
         local_answer(c->call, &ok);
     buf_clean_up(&body);
@@ -267,11 +273,11 @@ finish(struct store_job *job, const struct err *error)
 }
 
 void
-events_put(struct local_events *s, struct local_call *call)
+local_events_put(struct local_events *s, struct local_call *call)
 {
     struct put_call *c = arena_zalloc(&call->arena, sizeof *c);
     if (!c) {
-        events_refuse(call, 500, "InternalException", "Out of memory.");
+        local_events_refuse(call, 500, "InternalException", "Out of memory.");
         return;
     }
     c->job = (struct store_job){.run = run, .finish = finish};

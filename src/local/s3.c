@@ -113,7 +113,7 @@ raw_query(const struct httpd_request *r, const char *name, struct slice *ret_val
 }
 
 bool
-s3_query(struct s3_call *c, const char *name, struct slice *ret_value)
+local_s3_query(struct s3_call *c, const char *name, struct slice *ret_value)
 {
     struct slice raw;
     if (!raw_query(c->call->http, name, &raw))
@@ -128,7 +128,7 @@ static bool
 claims(void *context, const struct httpd_request *r)
 {
     (void)context;
-    return httpd_header(r, "X-Amz-Target").n == 0;   /* all other services here name their operation in it */
+    return httpd_header(r, "X-Amz-Target").n == 0; /* all other services here name their operation in it */
 }
 
 /* Parts of S3 that have a query parameter of their own and are not here. */
@@ -136,10 +136,38 @@ static bool
 asks_for_more(const struct httpd_request *r)
 {
     static const char *const PARTS[] = {
-        "acl", "accelerate", "analytics", "attributes", "cors", "delete", "encryption", "intelligent-tiering", "inventory",
-        "legal-hold", "lifecycle", "logging", "metrics", "notification", "object-lock", "ownershipControls", "policy",
-        "policyStatus", "publicAccessBlock", "replication", "requestPayment", "restore", "retention", "select", "tagging",
-        "torrent", "uploadId", "uploads", "versionId", "versioning", "versions", "website",
+        "acl",
+        "accelerate",
+        "analytics",
+        "attributes",
+        "cors",
+        "delete",
+        "encryption",
+        "intelligent-tiering",
+        "inventory",
+        "legal-hold",
+        "lifecycle",
+        "logging",
+        "metrics",
+        "notification",
+        "object-lock",
+        "ownershipControls",
+        "policy",
+        "policyStatus",
+        "publicAccessBlock",
+        "replication",
+        "requestPayment",
+        "restore",
+        "retention",
+        "select",
+        "tagging",
+        "torrent",
+        "uploadId",
+        "uploads",
+        "versionId",
+        "versioning",
+        "versions",
+        "website",
     };
     struct slice value;
     for (size_t i = 0; i < sizeof PARTS / sizeof *PARTS; i++)
@@ -191,7 +219,7 @@ serve(void *context, struct local_call *call)
     struct s3_call *c = arena_zalloc(&call->arena, sizeof *c);
     struct slice bucket, key = raw_path(call->http, &bucket);
     if (!c) {
-        s3_refuse_call(call, 500, "InternalError", "Out of memory.");
+        local_s3_refuse_call(call, 500, "InternalError", "Out of memory.");
         return;
     }
     c->s3 = context;
@@ -199,11 +227,12 @@ serve(void *context, struct local_call *call)
     c->bucket = decoded(&call->arena, bucket, false);
     c->key = decoded(&call->arena, key, false);
     if (!o) {
-        s3_refuse(c, 501, "NotImplemented", "A header or query you provided implies functionality that is not implemented.");
-        s3_finish(c);
+        local_s3_refuse(c, 501, "NotImplemented",
+                        "A header or query you provided implies functionality that is not implemented.");
+        local_s3_finish(c);
     } else if (c->key.n > S3_KEY_MAX) {
-        s3_refuse(c, 400, "KeyTooLongError", "Your key is too long");
-        s3_finish(c);
+        local_s3_refuse(c, 400, "KeyTooLongError", "Your key is too long");
+        local_s3_finish(c);
     } else {
         o->begin(c);
     }
@@ -231,12 +260,12 @@ finish(struct store_job *job, const struct err *error)
         buf_clean_up(&c->body);
         local_answer_failure(c->call, error);
     } else {
-        s3_finish(c);
+        local_s3_finish(c);
     }
 }
 
 void
-s3_run(struct s3_call *c, int (*work)(struct store_tx *tx, struct s3_call *c))
+local_s3_run(struct s3_call *c, int (*work)(struct store_tx *tx, struct s3_call *c))
 {
     c->work = work;
     c->job = (struct store_job){.run = run, .finish = finish};
@@ -244,7 +273,7 @@ s3_run(struct s3_call *c, int (*work)(struct store_tx *tx, struct s3_call *c))
 }
 
 int
-s3_find_bucket(struct store_tx *tx, struct slice bucket, int64_t *ret_id, int64_t *ret_created_ms)
+local_s3_find_bucket(struct store_tx *tx, struct slice bucket, int64_t *ret_id, int64_t *ret_created_ms)
 {
     sqlite3_stmt *q = store_prepare(tx, "SELECT id, created_ms FROM s3_buckets WHERE name = ?1");
     if (q)
@@ -280,7 +309,7 @@ local_s3_new(struct local *l, struct local_s3 **ret_s3, struct err *e)
         .claims = claims,
         .operation = operation,
         .serve = serve,
-        .refuse = s3_refuse_call,
+        .refuse = local_s3_refuse_call,
     };
     int rc = store_add_service(local_store(l), &tables, e);
     if (rc == 0)

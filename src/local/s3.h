@@ -14,8 +14,8 @@
 struct local_s3;
 
 /* Adds itself to the server and its store. It claims every request that no other service claims: add it last. */
-int  local_s3_new(struct local *l, struct local_s3 **ret_s3, struct err *e);
-void local_s3_destroy(struct local_s3 *s);   /* after local_stop; NULL is fine */
+int local_s3_new(struct local *l, struct local_s3 **ret_s3, struct err *e);
+void local_s3_destroy(struct local_s3 *s); /* after local_stop; NULL is fine */
 
 /* ---- for other services, inside their transactions --------------------------------------------------------------- */
 

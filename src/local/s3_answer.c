@@ -5,7 +5,7 @@
 #include "local/s3_impl.h"
 
 void
-s3_xml_text(struct buf *out, struct slice text)
+local_s3_xml_text(struct buf *out, struct slice text)
 {
     for (size_t i = 0; i < text.n; i++) {
         unsigned char c = (unsigned char)text.p[i];
@@ -25,7 +25,7 @@ s3_xml_text(struct buf *out, struct slice text)
 }
 
 int
-s3_refuse(struct s3_call *c, int status, const char *code, const char *message)
+local_s3_refuse(struct s3_call *c, int status, const char *code, const char *message)
 {
     c->status = status;
     c->code = code;
@@ -34,13 +34,13 @@ s3_refuse(struct s3_call *c, int status, const char *code, const char *message)
 }
 
 int
-s3_refuse_no_bucket(struct s3_call *c)
+local_s3_refuse_no_bucket(struct s3_call *c)
 {
-    return s3_refuse(c, 404, "NoSuchBucket", "The specified bucket does not exist");
+    return local_s3_refuse(c, 404, "NoSuchBucket", "The specified bucket does not exist");
 }
 
 void
-s3_header(struct s3_call *c, const char *name, const char *format, ...)
+local_s3_header(struct s3_call *c, const char *name, const char *format, ...)
 {
     char value[S3_META_MAX + 1];
     va_list ap;
@@ -57,23 +57,23 @@ write_error(struct buf *out, const char *code, const char *message, struct slice
             const char *request_id)
 {
     buf_add_format(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>%s</Code><Message>", code);
-    s3_xml_text(out, slice_of_string(message));
+    local_s3_xml_text(out, slice_of_string(message));
     buf_add_string(out, "</Message>");
     if (strstr(code, "Bucket") && bucket.n > 0) {
         buf_add_string(out, "<BucketName>");
-        s3_xml_text(out, bucket);
+        local_s3_xml_text(out, bucket);
         buf_add_string(out, "</BucketName>");
     }
     if (key.n > 0) {
         buf_add_string(out, "<Key>");
-        s3_xml_text(out, key);
+        local_s3_xml_text(out, key);
         buf_add_string(out, "</Key>");
     }
     buf_add_format(out, "<RequestId>%s</RequestId><HostId>fanout-local</HostId></Error>", request_id);
 }
 
 void
-s3_refuse_call(struct local_call *call, int status, const char *code, const char *message)
+local_s3_refuse_call(struct local_call *call, int status, const char *code, const char *message)
 {
     struct buf body = BUF_INIT;
     if (!slice_equals_string(httpd_method(call->http), "HEAD"))
@@ -84,12 +84,12 @@ s3_refuse_call(struct local_call *call, int status, const char *code, const char
 }
 
 void
-s3_finish(struct s3_call *c)
+local_s3_finish(struct s3_call *c)
 {
     struct buf body = c->body;
     bool head = slice_equals_string(httpd_method(c->call->http), "HEAD");
     if (buf_failed(&body))
-        s3_refuse(c, 500, "InternalError", "Out of memory.");
+        local_s3_refuse(c, 500, "InternalError", "Out of memory.");
     if (c->code) {
         buf_reset(&body);
         if (!head && c->status != 304)
@@ -100,7 +100,9 @@ s3_finish(struct s3_call *c)
     bool empty = body.len == 0 && !head;
     const struct httpd_answer answer = {
         .status = c->status,
-        .content_type = c->content_type ? c->content_type : empty ? NULL : "application/xml",
+        .content_type = c->content_type ? c->content_type
+                        : empty         ? NULL
+                                        : "application/xml",
         .headers = c->headers,
         .n_headers = c->n_headers,
         .body = head ? slice_of(NULL, 0) : buf_slice(&body),

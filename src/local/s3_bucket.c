@@ -43,7 +43,7 @@ local_s3_ensure_bucket(struct local_s3 *s, struct store_tx *tx, struct slice buc
         return err_set(e, ERR_INVALID,
                        "\"%.*s\" is no bucket name: 3 to 63 of a-z, 0-9, '-' and '.', a letter or digit at both ends",
                        SLICE_ARG(bucket));
-    int rc = s3_find_bucket(tx, bucket, &id, NULL);
+    int rc = local_s3_find_bucket(tx, bucket, &id, NULL);
     return rc == ERR_NOT_FOUND ? create(tx, bucket) : rc;
 }
 
@@ -51,13 +51,13 @@ static int
 create_work(struct store_tx *tx, struct s3_call *c)
 {
     int64_t id;
-    int rc = s3_find_bucket(tx, c->bucket, &id, NULL);
+    int rc = local_s3_find_bucket(tx, c->bucket, &id, NULL);
     if (rc == 0 && strcmp(local_region(c->s3->local), "us-east-1") != 0)
-        return s3_refuse(c, 409, "BucketAlreadyOwnedByYou",
-                         "Your previous request to create the named bucket succeeded and you already own it.");
+        return local_s3_refuse(c, 409, "BucketAlreadyOwnedByYou",
+                               "Your previous request to create the named bucket succeeded and you already own it.");
     if (rc == ERR_NOT_FOUND)
         rc = create(tx, c->bucket);
-    s3_header(c, "Location", "/%.*s", SLICE_ARG(c->bucket));
+    local_s3_header(c, "Location", "/%.*s", SLICE_ARG(c->bucket));
     return rc;
 }
 
@@ -65,10 +65,10 @@ static void
 create_bucket(struct s3_call *c)
 {
     if (is_bucket_name(c->bucket)) {
-        s3_run(c, create_work);
+        local_s3_run(c, create_work);
     } else {
-        s3_refuse(c, 400, "InvalidBucketName", "The specified bucket is not valid.");
-        s3_finish(c);
+        local_s3_refuse(c, 400, "InvalidBucketName", "The specified bucket is not valid.");
+        local_s3_finish(c);
     }
 }
 
@@ -76,9 +76,9 @@ static int
 delete_work(struct store_tx *tx, struct s3_call *c)
 {
     int64_t id;
-    int rc = s3_find_bucket(tx, c->bucket, &id, NULL);
+    int rc = local_s3_find_bucket(tx, c->bucket, &id, NULL);
     if (rc != 0)
-        return rc == ERR_NOT_FOUND ? s3_refuse_no_bucket(c) : rc;
+        return rc == ERR_NOT_FOUND ? local_s3_refuse_no_bucket(c) : rc;
     sqlite3_stmt *q = store_prepare(tx, "SELECT 1 FROM s3_objects WHERE bucket = ?1 LIMIT 1");
     if (q)
         store_bind_int(q, 1, id);
@@ -86,7 +86,7 @@ delete_work(struct store_tx *tx, struct s3_call *c)
         return rc;
     if (rc == 1) {
         store_reset(q);
-        return s3_refuse(c, 409, "BucketNotEmpty", "The bucket you tried to delete is not empty");
+        return local_s3_refuse(c, 409, "BucketNotEmpty", "The bucket you tried to delete is not empty");
     }
     q = store_prepare(tx, "DELETE FROM s3_buckets WHERE id = ?1");
     if (q)
@@ -98,33 +98,33 @@ delete_work(struct store_tx *tx, struct s3_call *c)
 static void
 delete_bucket(struct s3_call *c)
 {
-    s3_run(c, delete_work);
+    local_s3_run(c, delete_work);
 }
 
 static int
 head_work(struct store_tx *tx, struct s3_call *c)
 {
     int64_t id;
-    int rc = s3_find_bucket(tx, c->bucket, &id, NULL);
+    int rc = local_s3_find_bucket(tx, c->bucket, &id, NULL);
     if (rc == ERR_NOT_FOUND)
-        return s3_refuse_no_bucket(c);
-    s3_header(c, "x-amz-bucket-region", "%s", local_region(c->s3->local));
+        return local_s3_refuse_no_bucket(c);
+    local_s3_header(c, "x-amz-bucket-region", "%s", local_region(c->s3->local));
     return rc;
 }
 
 static void
 head_bucket(struct s3_call *c)
 {
-    s3_run(c, head_work);
+    local_s3_run(c, head_work);
 }
 
 static int
 location_work(struct store_tx *tx, struct s3_call *c)
 {
     int64_t id;
-    int rc = s3_find_bucket(tx, c->bucket, &id, NULL);
+    int rc = local_s3_find_bucket(tx, c->bucket, &id, NULL);
     if (rc != 0)
-        return rc == ERR_NOT_FOUND ? s3_refuse_no_bucket(c) : rc;
+        return rc == ERR_NOT_FOUND ? local_s3_refuse_no_bucket(c) : rc;
     const char *region = local_region(c->s3->local);
     buf_add_format(&c->body, PROLOG "<LocationConstraint xmlns=\"" NAMESPACE "\">%s</LocationConstraint>",
                    strcmp(region, "us-east-1") == 0 ? "" : region);
@@ -134,7 +134,7 @@ location_work(struct store_tx *tx, struct s3_call *c)
 static void
 get_bucket_location(struct s3_call *c)
 {
-    s3_run(c, location_work);
+    local_s3_run(c, location_work);
 }
 
 static int
@@ -142,14 +142,15 @@ list_work(struct store_tx *tx, struct s3_call *c)
 {
     const char *account = local_account(c->s3->local);
     buf_add_format(&c->body,
-                   PROLOG "<ListAllMyBucketsResult xmlns=\"" NAMESPACE "\"><Owner><ID>%s</ID></Owner><Buckets>", account);
+                   PROLOG "<ListAllMyBucketsResult xmlns=\"" NAMESPACE "\"><Owner><ID>%s</ID></Owner><Buckets>",
+                   account);
     sqlite3_stmt *q = store_prepare(tx, "SELECT name, created_ms FROM s3_buckets ORDER BY name");
     int rc;
     while ((rc = store_step(tx, q)) == 1) {
         char created[CLOCK_ISO8601_BYTES];
         clock_format_ms(store_wall_ms(tx, sqlite3_column_int64(q, 1)), created);
         buf_add_string(&c->body, "<Bucket><Name>");
-        s3_xml_text(&c->body, store_column(q, 0));
+        local_s3_xml_text(&c->body, store_column(q, 0));
         buf_add_format(&c->body, "</Name><CreationDate>%s</CreationDate></Bucket>", created);
     }
     buf_add_string(&c->body, "</Buckets></ListAllMyBucketsResult>");
@@ -159,7 +160,7 @@ list_work(struct store_tx *tx, struct s3_call *c)
 static void
 list_buckets(struct s3_call *c)
 {
-    s3_run(c, list_work);
+    local_s3_run(c, list_work);
 }
 
 const struct s3_operation S3_BUCKET_OPERATIONS[] = {

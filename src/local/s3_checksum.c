@@ -5,7 +5,8 @@
 #include "base/digest.h"
 #include "local/s3_impl.h"
 
-/* A reflected CRC of up to 64 bits, bit by bit from a table made on the stack: uploads are small, and right is enough. */
+/* A reflected CRC of up to 64 bits, bit by bit from a table made on the stack: uploads are small, and right is enough.
+ */
 static uint64_t
 reflected_crc(uint64_t polynomial, uint64_t ones, struct slice data)
 {
@@ -31,7 +32,7 @@ encode_big_endian(struct buf *base64, uint64_t v, size_t n)
 }
 
 bool
-s3_checksum(struct slice name, struct slice data, struct buf *base64)
+local_s3_checksum(struct slice name, struct slice data, struct buf *base64)
 {
     uint8_t digest[EVP_MAX_MD_SIZE];
     unsigned n = 0;

@@ -8,10 +8,10 @@
 #include "base/buf.h"
 #include "local/s3.h"
 
-#define S3_KEY_MAX      1024       /* bytes of a key */
-#define S3_OBJECT_MAX   67108864   /* of an object: larger ones want multipart uploads, which are not here */
-#define S3_META_MAX     2048       /* of user metadata, names and values (AWS's limit) */
-#define S3_HEADERS_MAX  40
+#define S3_KEY_MAX     1024     /* bytes of a key */
+#define S3_OBJECT_MAX  67108864 /* of an object: larger ones want multipart uploads, which are not here */
+#define S3_META_MAX    2048     /* of user metadata, names and values (AWS's limit) */
+#define S3_HEADERS_MAX 40
 
 struct local_s3 {
     struct local *local;
@@ -19,25 +19,25 @@ struct local_s3 {
 
 /* One call: what is asked for, and what will be answered. Lives in the arena of `call`. */
 struct s3_call {
-    struct store_job    job;
-    struct local_s3    *s3;
-    struct local_call  *call;
-    int               (*work)(struct store_tx *tx, struct s3_call *c);   /* 0 (answered, also with an error), or the store's */
-    struct slice        bucket, key;         /* decoded; key empty for calls on a bucket */
-    const void         *request;             /* the operation's own */
+    struct store_job job;
+    struct local_s3 *s3;
+    struct local_call *call;
+    int (*work)(struct store_tx *tx, struct s3_call *c); /* 0 (answered, also with an error), or the store's */
+    struct slice bucket, key;                            /* decoded; key empty for calls on a bucket */
+    const void *request;                                 /* the operation's own */
     /* the answer */
-    int                 status;
-    const char         *code, *message;      /* an error when code is set */
+    int status;
+    const char *code, *message; /* an error when code is set */
     struct httpd_header_out headers[S3_HEADERS_MAX];
-    size_t              n_headers;
-    struct buf          body;
-    const char         *content_type;        /* NULL: application/xml */
-    int64_t             content_length;      /* of a HEAD */
+    size_t n_headers;
+    struct buf body;
+    const char *content_type; /* NULL: application/xml */
+    int64_t content_length;   /* of a HEAD */
 };
 
 struct s3_operation {
     const char *name;
-    void      (*begin)(struct s3_call *c);   /* checks the request, then s3_run or s3_finish */
+    void (*begin)(struct s3_call *c); /* checks the request, then s3_run or s3_finish */
 };
 
 extern const struct s3_operation S3_BUCKET_OPERATIONS[], S3_OBJECT_OPERATIONS[], S3_LIST_OPERATIONS[];
@@ -45,52 +45,54 @@ extern const struct s3_operation S3_BUCKET_OPERATIONS[], S3_OBJECT_OPERATIONS[],
 /* ---- s3.c -------------------------------------------------------------------------------------------------------- */
 
 /* Runs work on the store's writer, then answers. */
-void s3_run(struct s3_call *c, int (*work)(struct store_tx *tx, struct s3_call *c));
+void local_s3_run(struct s3_call *c, int (*work)(struct store_tx *tx, struct s3_call *c));
 
-/* The decoded value of a query parameter in the call's arena; false when it is absent. A parameter without '=' is "". */
-bool s3_query(struct s3_call *c, const char *name, struct slice *ret_value);
+/* The decoded value of a query parameter in the call's arena; false when it is absent. A parameter without '=' is "".
+ */
+bool local_s3_query(struct s3_call *c, const char *name, struct slice *ret_value);
 
 /* 0, ERR_NOT_FOUND, or the store's. */
-int s3_find_bucket(struct store_tx *tx, struct slice bucket, int64_t *ret_id, int64_t *ret_created_ms);
+int local_s3_find_bucket(struct store_tx *tx, struct slice bucket, int64_t *ret_id, int64_t *ret_created_ms);
 
 /* ---- s3_answer.c ------------------------------------------------------------------------------------------------- */
 
-/* Sets the answer to an error; returns 0, so that work can `return s3_refuse(...)`. */
-int s3_refuse(struct s3_call *c, int status, const char *code, const char *message);
-int s3_refuse_no_bucket(struct s3_call *c);
+/* Sets the answer to an error; returns 0, so that work can `return local_s3_refuse(...)`. */
+int local_s3_refuse(struct s3_call *c, int status, const char *code, const char *message);
+int local_s3_refuse_no_bucket(struct s3_call *c);
 
 /* value is copied. */
-void s3_header(struct s3_call *c, const char *name, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void local_s3_header(struct s3_call *c, const char *name, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* Answers now. */
-void s3_finish(struct s3_call *c);
+void local_s3_finish(struct s3_call *c);
 
 /* Answers any call with an error (struct local_service). */
-void s3_refuse_call(struct local_call *call, int status, const char *code, const char *message);
+void local_s3_refuse_call(struct local_call *call, int status, const char *code, const char *message);
 
 /* Text with XML's five characters escaped; control characters XML cannot hold become references, as S3 writes them. */
-void s3_xml_text(struct buf *out, struct slice text);
+void local_s3_xml_text(struct buf *out, struct slice text);
 
 /* ---- s3_upload.c ------------------------------------------------------------------------------------------------- */
 
 /* The body of an upload with its framing taken off, checked against every checksum that came with it. The slice points
  * into the request or the call's arena. False: the answer is set. */
-bool s3_upload(struct s3_call *c, struct slice *ret_body);
+bool local_s3_upload(struct s3_call *c, struct slice *ret_body);
 
 /* Takes the aws-chunked framing off: "HEX[;...]\r\nDATA\r\n ... 0\r\n[TRAILER: VALUE\r\n...]\r\n". Appends the data and
  * the trailer lines. ERR_INVALID. Pure. */
-int s3_unchunk(struct slice framed, struct buf *data, struct buf *trailers, struct err *e);
+int local_s3_unchunk(struct slice framed, struct buf *data, struct buf *trailers, struct err *e);
 
 /* ---- s3_checksum.c ----------------------------------------------------------------------------------------------- */
 
 /* Computes the checksum that a header "x-amz-checksum-NAME" carries (crc32, crc32c, crc64nvme, sha1, sha256), in
  * base64. False: no such algorithm here. Pure. */
-bool s3_checksum(struct slice name, struct slice data, struct buf *base64);
+bool local_s3_checksum(struct slice name, struct slice data, struct buf *base64);
 
 /* ---- s3_object.c ------------------------------------------------------------------------------------------------- */
 
 /* A Range header against an object of that size. 0: *ret_first and *ret_n are the bytes wanted; ERR_NOT_FOUND: not
  * satisfiable; ERR_INVALID: to be ignored (RFC 9110, 14.2). Pure. */
-int s3_range(struct slice header, int64_t size, int64_t *ret_first, int64_t *ret_n);
+int local_s3_range(struct slice header, int64_t size, int64_t *ret_first, int64_t *ret_n);
 
 #endif

@@ -10,9 +10,9 @@
 
 struct list {
     struct slice prefix, delimiter, start_after, token;
-    struct slice after;          /* keys and prefixes up to this one are over; empty: from the beginning */
-    int64_t      max_keys;
-    bool         encode, fetch_owner, has_token, has_start_after;
+    struct slice after; /* keys and prefixes up to this one are over; empty: from the beginning */
+    int64_t max_keys;
+    bool encode, fetch_owner, has_token, has_start_after;
 };
 
 /* ---- the request ------------------------------------------------------------------------------------------------- */
@@ -27,9 +27,9 @@ read_token(struct s3_call *c, struct list *l)
     if (copy)
         l->after = slice_of(copy, text.len);
     else if (valid)
-        s3_refuse(c, 500, "InternalError", "Out of memory.");
+        local_s3_refuse(c, 500, "InternalError", "Out of memory.");
     else
-        s3_refuse(c, 400, "InvalidArgument", "The continuation token provided is incorrect");
+        local_s3_refuse(c, 400, "InvalidArgument", "The continuation token provided is incorrect");
     buf_clean_up(&text);
     return copy != NULL;
 }
@@ -40,27 +40,27 @@ read_request(struct s3_call *c, struct list *l)
 {
     struct slice value;
     l->max_keys = KEYS_MAX;
-    (void)s3_query(c, "prefix", &l->prefix);
-    (void)s3_query(c, "delimiter", &l->delimiter);
-    l->has_start_after = s3_query(c, "start-after", &l->start_after);
-    l->has_token = s3_query(c, "continuation-token", &l->token);
-    l->fetch_owner = s3_query(c, "fetch-owner", &value) && slice_equals_string(value, "true");
-    if (s3_query(c, "list-type", &value) && !slice_equals_string(value, "2")) {
-        s3_refuse(c, 400, "InvalidArgument", "Invalid List Type specified in Request");
+    (void)local_s3_query(c, "prefix", &l->prefix);
+    (void)local_s3_query(c, "delimiter", &l->delimiter);
+    l->has_start_after = local_s3_query(c, "start-after", &l->start_after);
+    l->has_token = local_s3_query(c, "continuation-token", &l->token);
+    l->fetch_owner = local_s3_query(c, "fetch-owner", &value) && slice_equals_string(value, "true");
+    if (local_s3_query(c, "list-type", &value) && !slice_equals_string(value, "2")) {
+        local_s3_refuse(c, 400, "InvalidArgument", "Invalid List Type specified in Request");
         return false;
     }
-    if (s3_query(c, "encoding-type", &value)) {
+    if (local_s3_query(c, "encoding-type", &value)) {
         l->encode = slice_equals_string(value, "url");
         if (!l->encode) {
-            s3_refuse(c, 400, "InvalidArgument", "Invalid Encoding Method specified in Request");
+            local_s3_refuse(c, 400, "InvalidArgument", "Invalid Encoding Method specified in Request");
             return false;
         }
     }
-    if (s3_query(c, "max-keys", &value)) {
+    if (local_s3_query(c, "max-keys", &value)) {
         char *end;
-        l->max_keys = strtoll(value.p, &end, 10);   /* a decoded value has a NUL behind it */
+        l->max_keys = strtoll(value.p, &end, 10); /* a decoded value has a NUL behind it */
         if (value.n == 0 || *end || l->max_keys < 0 || l->max_keys > INT32_MAX) {
-            s3_refuse(c, 400, "InvalidArgument", "Provided max-keys not an integer or within integer range");
+            local_s3_refuse(c, 400, "InvalidArgument", "Provided max-keys not an integer or within integer range");
             return false;
         }
         if (l->max_keys > KEYS_MAX)
@@ -77,7 +77,7 @@ static void
 write_key(struct buf *out, const struct list *l, struct slice key)
 {
     if (!l->encode) {
-        s3_xml_text(out, key);
+        local_s3_xml_text(out, key);
         return;
     }
     for (size_t i = 0; i < key.n; i++) {
@@ -105,7 +105,7 @@ write_object(struct s3_call *c, const struct list *l, struct store_tx *tx, sqlit
     buf_add_string(&c->body, "<Contents>");
     write_element(&c->body, l, "Key", store_column(q, 0));
     buf_add_format(&c->body, "<LastModified>%s</LastModified><ETag>", modified);
-    s3_xml_text(&c->body, store_column(q, 1));
+    local_s3_xml_text(&c->body, store_column(q, 1));
     buf_add_format(&c->body, "</ETag><Size>%lld</Size>", (long long)sqlite3_column_int64(q, 2));
     if (l->fetch_owner)
         buf_add_format(&c->body, "<Owner><ID>%s</ID></Owner>", local_account(c->s3->local));
@@ -149,18 +149,18 @@ successor(struct buf *out, struct slice prefix)
 }
 
 struct page {
-    int64_t    count;
-    struct buf last;             /* the last key or prefix on the page */
-    struct buf prefixes;         /* the CommonPrefixes elements */
-    bool       truncated;
+    int64_t count;
+    struct buf last;     /* the last key or prefix on the page */
+    struct buf prefixes; /* the CommonPrefixes elements */
+    bool truncated;
 };
 
 static int
 fill(struct store_tx *tx, struct s3_call *c, const struct list *l, int64_t bucket, struct page *page)
 {
     struct slice after = l->after;
-    bool inclusive = after.n == 0 || memcmp(after.p, l->prefix.p ? l->prefix.p : "",
-                                            after.n < l->prefix.n ? after.n : l->prefix.n) < 0;
+    bool inclusive = after.n == 0 ||
+                     memcmp(after.p, l->prefix.p ? l->prefix.p : "", after.n < l->prefix.n ? after.n : l->prefix.n) < 0;
     struct buf from = BUF_INIT;
     buf_add_slice(&from, inclusive ? l->prefix : after);
     sqlite3_stmt *q = keys_after(tx, bucket, buf_slice(&from), inclusive);
@@ -171,7 +171,7 @@ fill(struct store_tx *tx, struct s3_call *c, const struct list *l, int64_t bucke
             break;
         group = common_prefix(l, key);
         if (group.n > 0 && slice_starts_with(after, group)) {
-            ;   /* the page before, or start-after, ended inside this group: it is over */
+            ; /* the page before, or start-after, ended inside this group: it is over */
         } else if (page->count == l->max_keys) {
             page->truncated = true;
             break;
@@ -187,7 +187,7 @@ fill(struct store_tx *tx, struct s3_call *c, const struct list *l, int64_t bucke
             write_element(&page->prefixes, l, "Prefix", group);
             buf_add_string(&page->prefixes, "</CommonPrefixes>");
         }
-        successor(&from, group);   /* leap over the group instead of reading it */
+        successor(&from, group); /* leap over the group instead of reading it */
         store_reset(q);
         q = keys_after(tx, bucket, buf_slice(&from), true);
     }
@@ -204,12 +204,12 @@ list_work(struct store_tx *tx, struct s3_call *c)
     struct page page = {0};
     struct buf *out = &c->body;
     int64_t bucket;
-    int rc = s3_find_bucket(tx, c->bucket, &bucket, NULL);
+    int rc = local_s3_find_bucket(tx, c->bucket, &bucket, NULL);
     if (rc != 0)
-        return rc == ERR_NOT_FOUND ? s3_refuse_no_bucket(c) : rc;
+        return rc == ERR_NOT_FOUND ? local_s3_refuse_no_bucket(c) : rc;
     buf_add_string(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
                         "<ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Name>");
-    s3_xml_text(out, c->bucket);
+    local_s3_xml_text(out, c->bucket);
     buf_add_string(out, "</Name>");
     write_element(out, l, "Prefix", l->prefix);
     if (l->delimiter.n > 0)
@@ -218,7 +218,7 @@ list_work(struct store_tx *tx, struct s3_call *c)
         write_element(out, l, "StartAfter", l->start_after);
     if (l->has_token) {
         buf_add_string(out, "<ContinuationToken>");
-        s3_xml_text(out, l->token);
+        local_s3_xml_text(out, l->token);
         buf_add_string(out, "</ContinuationToken>");
     }
     if (l->encode)
@@ -245,12 +245,12 @@ list_objects(struct s3_call *c)
 {
     struct list *l = arena_zalloc(&c->call->arena, sizeof *l);
     if (!l)
-        s3_refuse(c, 500, "InternalError", "Out of memory.");
+        local_s3_refuse(c, 500, "InternalError", "Out of memory.");
     c->request = l;
     if (l && read_request(c, l))
-        s3_run(c, list_work);
+        local_s3_run(c, list_work);
     else
-        s3_finish(c);
+        local_s3_finish(c);
 }
 
 const struct s3_operation S3_LIST_OPERATIONS[] = {{"ListObjectsV2", list_objects}, {NULL, NULL}};

@@ -9,7 +9,8 @@
 #include "base/digest.h"
 #include "local/s3_impl.h"
 
-/* ---- what is stored beside the bytes ------------------------------------------------------------------------------ */
+/* ---- what is stored beside the bytes ------------------------------------------------------------------------------
+ */
 
 /* Headers that come back as they were sent; x-amz-meta-* as well. */
 static bool
@@ -55,7 +56,7 @@ gather_headers(struct s3_call *c, struct buf *out)
         buf_add_char(out, '\n');
     }
     if (out->len > S3_META_MAX) {
-        s3_refuse(c, 400, "MetadataTooLarge", "Your metadata headers exceed the maximum allowed metadata size");
+        local_s3_refuse(c, 400, "MetadataTooLarge", "Your metadata headers exceed the maximum allowed metadata size");
         return false;
     }
     return true;
@@ -70,7 +71,7 @@ give_back_headers(struct s3_call *c, struct slice headers)
             return;
         char *name = arena_strndup(&c->call->arena, headers.p, (size_t)(colon - headers.p));
         if (name)
-            s3_header(c, name, "%.*s", (int)(end - colon - 2), colon + 2);
+            local_s3_header(c, name, "%.*s", (int)(end - colon - 2), colon + 2);
         headers = slice_of(end + 1, headers.n - (size_t)(end + 1 - headers.p));
     }
 }
@@ -79,7 +80,7 @@ give_back_headers(struct s3_call *c, struct slice headers)
 
 struct put {
     struct slice body, headers, content_type, if_match, if_none_match;
-    char         etag[DIGEST_MD5_HEX + 2];
+    char etag[DIGEST_MD5_HEX + 2];
 };
 
 static void
@@ -93,10 +94,11 @@ make_etag(struct slice body, char out[DIGEST_MD5_HEX + 2])
 static int
 write_object(struct store_tx *tx, int64_t bucket, struct slice key, const struct put *put)
 {
-    sqlite3_stmt *q = store_prepare(tx, "INSERT INTO s3_objects (bucket, key, etag, size, modified_ms, content_type,"
-                                        " headers, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
-                                        " ON CONFLICT (bucket, key) DO UPDATE SET etag = ?3, size = ?4, modified_ms = ?5,"
-                                        " content_type = ?6, headers = ?7, body = ?8");
+    sqlite3_stmt *q =
+        store_prepare(tx, "INSERT INTO s3_objects (bucket, key, etag, size, modified_ms, content_type,"
+                          " headers, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
+                          " ON CONFLICT (bucket, key) DO UPDATE SET etag = ?3, size = ?4, modified_ms = ?5,"
+                          " content_type = ?6, headers = ?7, body = ?8");
     if (q) {
         store_bind_int(q, 1, bucket);
         store_bind_text(q, 2, key);
@@ -117,7 +119,7 @@ local_s3_store(struct local_s3 *s, struct store_tx *tx, struct slice bucket, str
     struct put put = {.body = body, .content_type = slice_of_string(content_type)};
     int64_t id;
     (void)s;
-    int rc = s3_find_bucket(tx, bucket, &id, NULL);
+    int rc = local_s3_find_bucket(tx, bucket, &id, NULL);
     if (rc != 0)
         return rc;
     make_etag(body, put.etag);
@@ -150,11 +152,11 @@ check_conditions(struct store_tx *tx, struct s3_call *c, int64_t bucket, const s
     if (there)
         store_reset(q);
     if (put->if_match.n > 0 && !there) {
-        s3_refuse(c, 404, "NoSuchKey", "The specified key does not exist.");
+        local_s3_refuse(c, 404, "NoSuchKey", "The specified key does not exist.");
         return 1;
     }
     if ((put->if_match.n > 0 && !match) || (put->if_none_match.n > 0 && there)) {
-        s3_refuse(c, 412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold");
+        local_s3_refuse(c, 412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold");
         return 1;
     }
     return 0;
@@ -165,13 +167,13 @@ put_work(struct store_tx *tx, struct s3_call *c)
 {
     const struct put *put = c->request;
     int64_t bucket;
-    int rc = s3_find_bucket(tx, c->bucket, &bucket, NULL);
+    int rc = local_s3_find_bucket(tx, c->bucket, &bucket, NULL);
     if (rc != 0)
-        return rc == ERR_NOT_FOUND ? s3_refuse_no_bucket(c) : rc;
+        return rc == ERR_NOT_FOUND ? local_s3_refuse_no_bucket(c) : rc;
     rc = check_conditions(tx, c, bucket, put);
     if (rc != 0)
         return rc < 0 ? rc : 0;
-    s3_header(c, "ETag", "%s", put->etag);
+    local_s3_header(c, "ETag", "%s", put->etag);
     return write_object(tx, bucket, c->key, put);
 }
 
@@ -180,9 +182,10 @@ put_object(struct s3_call *c)
 {
     struct put *put = arena_zalloc(&c->call->arena, sizeof *put);
     struct buf headers = BUF_INIT;
-    bool ok = put != NULL && s3_upload(c, &put->body) && gather_headers(c, &headers);
-    char *kept = ok && !buf_failed(&headers) ? arena_strndup(&c->call->arena, headers.data ? headers.data : "", headers.len)
-                                             : NULL;
+    bool ok = put != NULL && local_s3_upload(c, &put->body) && gather_headers(c, &headers);
+    char *kept = ok && !buf_failed(&headers)
+                     ? arena_strndup(&c->call->arena, headers.data ? headers.data : "", headers.len)
+                     : NULL;
     if (ok) {
         put->if_match = httpd_header(c->call->http, "If-Match");
         put->if_none_match = httpd_header(c->call->http, "If-None-Match");
@@ -190,23 +193,23 @@ put_object(struct s3_call *c)
         if (put->content_type.n == 0)
             put->content_type = SLICE("binary/octet-stream");
         if (put->if_none_match.n > 0 && !slice_equals_string(put->if_none_match, "*")) {
-            s3_refuse(c, 501, "NotImplemented", "If-None-Match takes \"*\" alone on a write.");
+            local_s3_refuse(c, 501, "NotImplemented", "If-None-Match takes \"*\" alone on a write.");
             ok = false;
         }
     } else if (!c->code) {
-        s3_refuse(c, 500, "InternalError", "Out of memory.");
+        local_s3_refuse(c, 500, "InternalError", "Out of memory.");
     }
     if (ok && !kept) {
-        s3_refuse(c, 500, "InternalError", "Out of memory.");
+        local_s3_refuse(c, 500, "InternalError", "Out of memory.");
         ok = false;
     }
     if (ok) {
         put->headers = slice_of(kept, headers.len);
         make_etag(put->body, put->etag);
         c->request = put;
-        s3_run(c, put_work);
+        local_s3_run(c, put_work);
     } else {
-        s3_finish(c);
+        local_s3_finish(c);
     }
     buf_clean_up(&headers);
 }
@@ -225,7 +228,7 @@ read_number(const char **at, const char *end, int64_t *ret)
 }
 
 int
-s3_range(struct slice header, int64_t size, int64_t *ret_first, int64_t *ret_n)
+local_s3_range(struct slice header, int64_t size, int64_t *ret_first, int64_t *ret_n)
 {
     int64_t first, last;
     if (!slice_starts_with(header, SLICE("bytes=")))
@@ -265,25 +268,25 @@ check_read(struct s3_call *c, struct slice etag, int64_t size, int64_t *ret_firs
     *ret_first = 0;
     *ret_n = size;
     if (if_match.n > 0 && !same_etag(if_match, etag) && !slice_equals_string(if_match, "*")) {
-        s3_refuse(c, 412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold");
+        local_s3_refuse(c, 412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold");
         return false;
     }
     if (if_none_match.n > 0 && (same_etag(if_none_match, etag) || slice_equals_string(if_none_match, "*"))) {
-        s3_refuse(c, 304, "NotModified", "Not Modified");
+        local_s3_refuse(c, 304, "NotModified", "Not Modified");
         return false;
     }
     if (range.n == 0)
         return true;
-    int rc = s3_range(range, size, ret_first, ret_n);
+    int rc = local_s3_range(range, size, ret_first, ret_n);
     if (rc == ERR_NOT_FOUND) {
-        s3_refuse(c, 416, "InvalidRange", "The requested range is not satisfiable");
-        s3_header(c, "Content-Range", "bytes */%lld", (long long)size);
+        local_s3_refuse(c, 416, "InvalidRange", "The requested range is not satisfiable");
+        local_s3_header(c, "Content-Range", "bytes */%lld", (long long)size);
         return false;
     }
     if (rc == 0) {
         c->status = 206;
-        s3_header(c, "Content-Range", "bytes %lld-%lld/%lld", (long long)*ret_first, (long long)(*ret_first + *ret_n - 1),
-                  (long long)size);
+        local_s3_header(c, "Content-Range", "bytes %lld-%lld/%lld", (long long)*ret_first,
+                        (long long)(*ret_first + *ret_n - 1), (long long)size);
     }
     return true;
 }
@@ -292,9 +295,9 @@ static int
 read_work(struct store_tx *tx, struct s3_call *c)
 {
     int64_t bucket, first, n;
-    int rc = s3_find_bucket(tx, c->bucket, &bucket, NULL);
+    int rc = local_s3_find_bucket(tx, c->bucket, &bucket, NULL);
     if (rc != 0)
-        return rc == ERR_NOT_FOUND ? s3_refuse_no_bucket(c) : rc;
+        return rc == ERR_NOT_FOUND ? local_s3_refuse_no_bucket(c) : rc;
     sqlite3_stmt *q = store_prepare(tx, "SELECT etag, size, modified_ms, content_type, headers, body FROM s3_objects"
                                         " WHERE bucket = ?1 AND key = ?2");
     if (q) {
@@ -304,15 +307,15 @@ read_work(struct store_tx *tx, struct s3_call *c)
     if ((rc = store_step(tx, q)) < 0)
         return rc;
     if (rc == 0)
-        return s3_refuse(c, 404, "NoSuchKey", "The specified key does not exist.");
+        return local_s3_refuse(c, 404, "NoSuchKey", "The specified key does not exist.");
     struct slice etag = store_column(q, 0);
     char modified[40];
     time_t seconds = (time_t)(store_wall_ms(tx, sqlite3_column_int64(q, 2)) / 1000);
     struct tm parts;
     strftime(modified, sizeof modified, "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&seconds, &parts));
-    s3_header(c, "ETag", "%.*s", SLICE_ARG(etag));
-    s3_header(c, "Last-Modified", "%s", modified);
-    s3_header(c, "Accept-Ranges", "bytes");
+    local_s3_header(c, "ETag", "%.*s", SLICE_ARG(etag));
+    local_s3_header(c, "Last-Modified", "%s", modified);
+    local_s3_header(c, "Accept-Ranges", "bytes");
     if (check_read(c, etag, sqlite3_column_int64(q, 1), &first, &n)) {
         give_back_headers(c, store_column(q, 4));
         c->content_type = arena_strdup_slice(&c->call->arena, store_column(q, 3));
@@ -327,7 +330,7 @@ read_work(struct store_tx *tx, struct s3_call *c)
 static void
 read_object(struct s3_call *c)
 {
-    s3_run(c, read_work);
+    local_s3_run(c, read_work);
 }
 
 /* ---- DeleteObject ------------------------------------------------------------------------------------------------ */
@@ -336,9 +339,9 @@ static int
 delete_work(struct store_tx *tx, struct s3_call *c)
 {
     int64_t bucket;
-    int rc = s3_find_bucket(tx, c->bucket, &bucket, NULL);
+    int rc = local_s3_find_bucket(tx, c->bucket, &bucket, NULL);
     if (rc != 0)
-        return rc == ERR_NOT_FOUND ? s3_refuse_no_bucket(c) : rc;
+        return rc == ERR_NOT_FOUND ? local_s3_refuse_no_bucket(c) : rc;
     sqlite3_stmt *q = store_prepare(tx, "DELETE FROM s3_objects WHERE bucket = ?1 AND key = ?2");
     if (q) {
         store_bind_int(q, 1, bucket);
@@ -351,10 +354,13 @@ delete_work(struct store_tx *tx, struct s3_call *c)
 static void
 delete_object(struct s3_call *c)
 {
-    s3_run(c, delete_work);
+    local_s3_run(c, delete_work);
 }
 
 const struct s3_operation S3_OBJECT_OPERATIONS[] = {
-    {"PutObject", put_object},      {"GetObject", read_object}, {"HeadObject", read_object},
-    {"DeleteObject", delete_object}, {NULL, NULL},
+    {"PutObject", put_object},
+    {"GetObject", read_object},
+    {"HeadObject", read_object},
+    {"DeleteObject", delete_object},
+    {NULL, NULL},
 };

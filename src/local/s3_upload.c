@@ -41,7 +41,7 @@ read_size(struct slice line, size_t *ret_size)
 }
 
 int
-s3_unchunk(struct slice framed, struct buf *data, struct buf *trailers, struct err *e)
+local_s3_unchunk(struct slice framed, struct buf *data, struct buf *trailers, struct err *e)
 {
     struct slice line;
     size_t at = 0, size;
@@ -59,7 +59,7 @@ s3_unchunk(struct slice framed, struct buf *data, struct buf *trailers, struct e
         buf_add_slice(trailers, line);
         buf_add_char(trailers, '\n');
     }
-    if (at != framed.n)   /* the last empty line may be missing (FACTS.md, 3), but nothing may follow it */
+    if (at != framed.n) /* the last empty line may be missing (FACTS.md, 3), but nothing may follow it */
         return err_set(e, ERR_INVALID, "something follows the last chunk");
     return 0;
 }
@@ -69,7 +69,7 @@ s3_unchunk(struct slice framed, struct buf *data, struct buf *trailers, struct e
 static bool
 refuse(struct s3_call *c, int status, const char *code, const char *message)
 {
-    s3_refuse(c, status, code, message);
+    local_s3_refuse(c, status, code, message);
     return false;
 }
 
@@ -87,8 +87,7 @@ check_md5(struct s3_call *c, struct slice body)
     buf_clean_up(&given);
     if (!valid)
         return refuse(c, 400, "InvalidDigest", "The Content-MD5 you specified was invalid.");
-    return equal ||
-           refuse(c, 400, "BadDigest", "The Content-MD5 you specified did not match what we received.");
+    return equal || refuse(c, 400, "BadDigest", "The Content-MD5 you specified did not match what we received.");
 }
 
 /* name: what follows "x-amz-checksum-", in lower case. */
@@ -96,9 +95,10 @@ static bool
 check_checksum(struct s3_call *c, struct slice name, struct slice value, struct slice body)
 {
     struct buf actual = BUF_INIT;
-    if (slice_equals_string(name, "algorithm") || slice_equals_string(name, "type") || slice_equals_string(name, "mode"))
+    if (slice_equals_string(name, "algorithm") || slice_equals_string(name, "type") ||
+        slice_equals_string(name, "mode"))
         return true;
-    bool known = s3_checksum(name, body, &actual);
+    bool known = local_s3_checksum(name, body, &actual);
     bool equal = !known || slice_equals(buf_slice(&actual), value);
     buf_clean_up(&actual);
     if (!known)
@@ -133,13 +133,15 @@ check_trailers(struct s3_call *c, struct slice trailers, struct slice body)
         const char *colon = line.n ? memchr(line.p, ':', line.n) : NULL;
         trailers = slice_of(end + 1, trailers.n - line.n - 1);
         if (!colon)
-            return refuse(c, 400, "MalformedTrailerError", "The request contained trailing data that was not well-formed.");
+            return refuse(c, 400, "MalformedTrailerError",
+                          "The request contained trailing data that was not well-formed.");
         struct slice name = slice_of(line.p, (size_t)(colon - line.p));
         struct slice value = slice_of(colon + 1, line.n - name.n - 1);
         while (value.n > 0 && value.p[0] == ' ')
             value = slice_of(value.p + 1, value.n - 1);
         if (slice_starts_with(name, SLICE(CHECKSUM_PREFIX)) &&
-            !check_checksum(c, slice_of(name.p + strlen(CHECKSUM_PREFIX), name.n - strlen(CHECKSUM_PREFIX)), value, body))
+            !check_checksum(c, slice_of(name.p + strlen(CHECKSUM_PREFIX), name.n - strlen(CHECKSUM_PREFIX)), value,
+                            body))
             return false;
     }
     return true;
@@ -152,7 +154,7 @@ unframe(struct s3_call *c, struct slice *ret_body)
     struct slice length = httpd_header(c->call->http, "x-amz-decoded-content-length");
     char digits[24];
     bool ok = true;
-    if (s3_unchunk(httpd_body(c->call->http), &data, &trailers, NULL) != 0)
+    if (local_s3_unchunk(httpd_body(c->call->http), &data, &trailers, NULL) != 0)
         ok = refuse(c, 400, "IncompleteBody", "The request body is no well-formed aws-chunked stream.");
     if (ok && length.n > 0 && length.n < sizeof digits) {
         memcpy(digits, length.p, length.n);
@@ -174,7 +176,7 @@ unframe(struct s3_call *c, struct slice *ret_body)
 }
 
 bool
-s3_upload(struct s3_call *c, struct slice *ret_body)
+local_s3_upload(struct s3_call *c, struct slice *ret_body)
 {
     struct slice hash = httpd_header(c->call->http, "x-amz-content-sha256");
     struct slice body = httpd_body(c->call->http);

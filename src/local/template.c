@@ -8,36 +8,36 @@
 #include "base/buf.h"
 #include "base/json.h"
 
-#define DEPTH_MAX 64
+#define DEPTH_MAX  64
 #define PATH_BYTES 400
 
 enum state { UNSEEN, OPEN, RESOLVED };
 
 struct node {
     struct template_resource resource;
-    struct json properties;              /* as written */
-    bool        has_properties;
-    enum state  state;
+    struct json properties; /* as written */
+    bool has_properties;
+    enum state state;
 };
 
 struct parser {
-    struct template             public;  /* first: what the caller holds */
-    struct arena                arena;
+    struct template public; /* first: what the caller holds */
+    struct arena arena;
     const struct template_environment *environment;
-    struct json                 parameters;
-    bool                        has_parameters;
-    struct node                *nodes;
-    size_t                      n_nodes;
-    struct template_resource   *ordered;
-    size_t                      n_ordered;
+    struct json parameters;
+    bool has_parameters;
+    struct node *nodes;
+    size_t n_nodes;
+    struct template_resource *ordered;
+    size_t n_ordered;
 };
 
 /* Where in the template we are, for error messages: a chain on the stack. */
 struct path {
     const struct path *up;
-    struct slice       key;              /* empty: an array's element */
-    size_t             index;
-    unsigned           depth;
+    struct slice key; /* empty: an array's element */
+    size_t index;
+    unsigned depth;
 };
 
 static int resolve(struct parser *p, const struct path *at, struct json value, struct buf *out, struct err *e);
@@ -88,7 +88,7 @@ element(const struct path *up, size_t index)
 
 struct type {
     const char *type, *name_property;
-    const char *arn;                     /* P partition, R region, A account, B bus, N name */
+    const char *arn; /* P partition, R region, A account, B bus, N name */
 };
 
 static const struct type TYPES[] = {
@@ -162,10 +162,15 @@ static bool
 pseudo_parameter(const struct parser *p, struct slice name, struct buf *out)
 {
     const struct template_environment *environment = p->environment;
-    const struct { const char *name, *value; } pseudo[] = {
-        {"AWS::AccountId", environment->account}, {"AWS::Region", environment->region},
-        {"AWS::Partition", "aws"},                {"AWS::URLSuffix", "amazonaws.com"},
-        {"AWS::StackName", "local"},              {"AWS::StackId", "arn:aws:cloudformation:local:000000000000:stack/local"},
+    const struct {
+        const char *name, *value;
+    } pseudo[] = {
+        {"AWS::AccountId", environment->account},
+        {"AWS::Region", environment->region},
+        {"AWS::Partition", "aws"},
+        {"AWS::URLSuffix", "amazonaws.com"},
+        {"AWS::StackName", "local"},
+        {"AWS::StackId", "arn:aws:cloudformation:local:000000000000:stack/local"},
     };
     for (size_t i = 0; i < sizeof pseudo / sizeof *pseudo; i++)
         if (slice_equals_string(name, pseudo[i].name)) {
@@ -337,8 +342,7 @@ substitute(struct parser *p, const struct path *at, struct slice name, const str
     else
         rc = write_ref(p, at, name, &out, e);
     if (rc == 0 && (rc = json_parse(buf_slice(&out), &value, e)) == 0)
-        rc = value.type == JSON_STRING ? json_decode(value, text, e)
-                                       : fault(at, e, "${%s} is no string", key);
+        rc = value.type == JSON_STRING ? json_decode(value, text, e) : fault(at, e, "${%s} is no string", key);
     buf_clean_up(&out);
     return rc;
 }
@@ -494,8 +498,8 @@ static const struct function {
     const char *name;
     int (*run)(struct parser *p, const struct path *at, struct json argument, struct buf *out, struct err *e);
 } FUNCTIONS[] = {
-    {"Ref", ref},         {"Fn::GetAtt", get_att},    {"Fn::Sub", sub},
-    {"Fn::Join", join},   {"Fn::Select", select_one}, {"Fn::Split", split},
+    {"Ref", ref},       {"Fn::GetAtt", get_att},    {"Fn::Sub", sub},
+    {"Fn::Join", join}, {"Fn::Select", select_one}, {"Fn::Split", split},
 };
 
 /* ---- the tree ---------------------------------------------------------------------------------------------------- */

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 #include <stdio.h>
@@ -65,7 +66,9 @@ static void
 references_become_names_urls_and_arns(void **state)
 {
     (void)state;
-    static const struct { const char *template, *properties; } CASES[] = {
+    static const struct {
+        const char *template, *properties;
+    } CASES[] = {
         {WITH("{\"Ref\":\"Q\"}"), "{\"V\":\"http://localhost:4566/000000000000/q\"}"},
         {WITH("{\"Fn::GetAtt\":[\"Q\",\"Arn\"]}"), "{\"V\":\"arn:aws:sqs:us-east-1:000000000000:q\"}"},
         {WITH("{\"Fn::GetAtt\":\"Q.QueueName\"}"), "{\"V\":\"q\"}"},
@@ -122,7 +125,8 @@ a_given_parameter_replaces_the_default(void **state)
     struct err e = {0};
     environment.parameters = given;
     environment.n_parameters = 2;
-    assert_int_equal(template_parse(slice_of_string(WITH("[{\"Ref\":\"L\"},{\"Ref\":\"N\"}]")), &environment, &t, &e), 0);
+    assert_int_equal(template_parse(slice_of_string(WITH("[{\"Ref\":\"L\"},{\"Ref\":\"N\"}]")), &environment, &t, &e),
+                     0);
     assert_properties(t, "X", "{\"V\":[[\"x\",\"y\",\"z\"],\"n\"]}");
     template_destroy(t);
     environment.n_parameters = 1;
@@ -139,17 +143,20 @@ a_fault_is_named_with_its_path(void **state)
     assert_refused("{}", "Resources: must be an object with at least one resource");
     assert_refused("{\"Resources\":{\"A\":1}}", "Resources.A: must be an object");
     assert_refused("{\"Resources\":{\"A\":{}}}", "Resources.A.Type: must be a string, the resource's type");
-    assert_refused("{\"Resources\":{\"A\":{\"Type\":\"T\",\"Properties\":[]}}}", "Resources.A.Properties: must be an object");
+    assert_refused("{\"Resources\":{\"A\":{\"Type\":\"T\",\"Properties\":[]}}}",
+                   "Resources.A.Properties: must be an object");
     assert_refused("{\"Resources\":{\"A\":{\"Type\":\"AWS::SQS::Queue\",\"Properties\":{\"QueueName\":\"\"}}}}",
                    "Resources.A.Properties.QueueName: must be a string that is not empty");
     assert_refused(WITH("[1,{\"Ref\":\"Nobody\"}]"),
                    "Resources.X.Properties.V[1].Ref: there is no resource or parameter \"Nobody\"");
-    assert_refused(WITH("{\"Ref\":\"N\"}"), "Resources.X.Properties.V.Ref: parameter \"N\" has no value and no default");
+    assert_refused(WITH("{\"Ref\":\"N\"}"),
+                   "Resources.X.Properties.V.Ref: parameter \"N\" has no value and no default");
     assert_refused(WITH("{\"Fn::GetAtt\":[\"Nobody\",\"Arn\"]}"),
                    "Resources.X.Properties.V.Fn::GetAtt: there is no resource \"Nobody\"");
     assert_refused(WITH("{\"Fn::GetAtt\":[\"Q\",\"Color\"]}"),
                    "Resources.X.Properties.V.Fn::GetAtt: AWS::SQS::Queue \"Q\" has no attribute \"Color\" here");
-    assert_refused(WITH("{\"Fn::If\":[1,2,3]}"), "Resources.X.Properties.V.Fn::If: this function is not supported here");
+    assert_refused(WITH("{\"Fn::If\":[1,2,3]}"),
+                   "Resources.X.Properties.V.Fn::If: this function is not supported here");
     assert_refused(WITH("{\"Fn::Sub\":\"${A\"}"), "Resources.X.Properties.V.Fn::Sub: \"${\" without \"}\"");
     assert_refused(WITH("{\"Ref\":\"X\"}"), "Resources.X: refers to itself in a circle");
 }

@@ -1,0 +1,53 @@
+#include "ctl/view.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define BAR_CELLS         36
+#define PLAIN_INTERVAL_MS 2000
+
+void
+view_init(struct view *v)
+{
+    *v = (struct view){.terminal = isatty(STDOUT_FILENO) == 1};
+}
+
+static void
+draw_bar(const char *label, uint64_t value, size_t total)
+{
+    size_t filled = total == 0 ? 0 : (size_t)(value < total ? value : total) * BAR_CELLS / total;
+    char bar[BAR_CELLS + 1];
+    memset(bar, '.', BAR_CELLS);
+    memset(bar, '#', filled);
+    bar[BAR_CELLS] = '\0';
+    printf("\033[2K  %-10s [%s] %8llu\n", label, bar, (unsigned long long)value);
+}
+
+static void
+draw(struct view *v, const struct view_numbers *n)
+{
+    if (v->lines > 0)
+        printf("\033[%dA", v->lines);
+    draw_bar("published", n->published, n->total);
+    draw_bar("captured", n->captured, n->total);
+    draw_bar("delivered", n->delivered, n->total);
+    draw_bar("handled", n->handled, n->total);
+    draw_bar("deleted", n->deleted, n->total);
+    printf("\033[2K  %-10s %llu   %.0f s of at most 60\n", "retried", (unsigned long long)n->retried, n->elapsed_s);
+    v->lines = 6;
+}
+
+void
+view_show(struct view *v, const struct view_numbers *n, int64_t now_ms, bool last)
+{
+    if (v->terminal) {
+        draw(v, n);
+    } else if (last || now_ms >= v->next_line_ms) {
+        printf("%3.0f s  published %zu of %zu  captured %zu  delivered %llu  handled %zu  retried %llu  deleted %llu\n",
+               n->elapsed_s, n->published, n->total, n->captured, (unsigned long long)n->delivered, n->handled,
+               (unsigned long long)n->retried, (unsigned long long)n->deleted);
+        v->next_line_ms = now_ms + PLAIN_INTERVAL_MS;
+    }
+    fflush(stdout);
+}
