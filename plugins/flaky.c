@@ -19,6 +19,7 @@ struct flaky {
     long long fail_percent, fail_first_receives, seed, delay_ms;
     const char *pattern, *reject_pattern, *crash_pattern;
     int record; /* -1: none */
+    int record_body;
 };
 
 /* FNV-1a over the id, begun with the seed, and mixed so that each bit of it counts. */
@@ -77,20 +78,29 @@ decide(const struct flaky *f, struct handler_call *call, const struct handler_me
     return HANDLER_DONE;
 }
 
-/* One write appends the line whole, whoever else writes to the file. */
+/* One write appends the line whole, whoever else writes to the file. A line feed in a body can only be white space of
+ * its JSON, so a space stands for it. */
 static int
 record(const struct flaky *f, const struct handler_message *m, int32_t verdict)
 {
     static const char *const WORDS[] = {"UNSET", "DONE", "RETRY", "REJECT"};
-    char line[256];
-    int n = snprintf(line, sizeof line, "%s %s %u\n", m->id, WORDS[verdict], (unsigned)m->receive_count);
+    size_t capacity = strlen(m->id) + 32 + (f->record_body ? m->body_len + 1 : 0);
+    char *line = malloc(capacity);
     ssize_t written;
-    if (n >= (int)sizeof line)
+    if (!line)
         return -1;
+    size_t n = (size_t)snprintf(line, capacity, "%s %s %u", m->id, WORDS[verdict], (unsigned)m->receive_count);
+    if (f->record_body) {
+        line[n++] = ' ';
+        for (size_t i = 0; i < m->body_len; i++)
+            line[n++] = m->body[i] == '\n' ? ' ' : m->body[i];
+    }
+    line[n++] = '\n';
     do
-        written = write(f->record, line, (size_t)n);
+        written = write(f->record, line, n);
     while (written < 0 && errno == EINTR);
-    return written == n ? 0 : -1;
+    free(line);
+    return written == (ssize_t)n ? 0 : -1;
 }
 
 static int32_t
@@ -137,7 +147,8 @@ open_flaky(const struct handler_host *host, void **plugin)
                         .pattern = host->option("pattern"),
                         .reject_pattern = host->option("reject_pattern"),
                         .crash_pattern = host->option("crash_pattern"),
-                        .record = -1};
+                        .record = -1,
+                        .record_body = strcmp(host->option("record_body"), "true") == 0};
     int wrong = f->fail_percent < 0 || f->fail_first_receives < 0 || f->delay_ms < 0;
     if (!wrong && *path) {
         f->record = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
@@ -171,6 +182,7 @@ static const struct handler_option OPTIONS[] = {
     {"crash_pattern", "string", "", "A message whose body has this text kills the process (SIGSEGV); \"\": none."},
     {"delay_ms", "int", "0", "How long each message takes; a worker that stops gets it back sooner."},
     {"record", "string", "", "A file that gets a line ID VERDICT RECEIVE_COUNT for each message; \"\": none."},
+    {"record_body", "bool", "false", "Whether BODY follows in that line."},
     {0},
 };
 

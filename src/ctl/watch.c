@@ -124,7 +124,7 @@ read_line(struct watch *w, struct slice line)
     char verdict[16] = "";
     int body_at = 0;
     struct json envelope, id;
-    if (sscanf(line.p, "%*127s %15s %*u %n", verdict, &body_at) != 1 || body_at == 0 || strcmp(verdict, "done") != 0)
+    if (sscanf(line.p, "%*127s %15s %*u %n", verdict, &body_at) != 1 || body_at == 0 || strcmp(verdict, "DONE") != 0)
         return;
     if (json_parse(slice_of(line.p + body_at, line.n - (size_t)body_at), &envelope, NULL) == 0 &&
         json_get(envelope, "id", &id) && id.type == JSON_STRING)

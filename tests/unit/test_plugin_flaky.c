@@ -192,6 +192,25 @@ record_gets_a_line_for_each_verdict(void **state)
 }
 
 static void
+record_body_puts_the_body_behind_the_verdict_on_one_line(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/test_flaky.XXXXXX", path[60], line[100];
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/record", folder);
+    struct fake_plugin f = FLAKY({"record", path}, {"record_body", "true"});
+    handle(&f, "id-1", "{\n\"a\": 1.10}", 1);
+    fake_plugin_close(&f);
+    FILE *file = fopen(path, "re");
+    assert_non_null(file);
+    assert_string_equal(fgets(line, sizeof line, file), "id-1 DONE 1 { \"a\": 1.10}\n");
+    assert_null(fgets(line, sizeof line, file));
+    fclose(file);
+    unlink(path);
+    rmdir(folder);
+}
+
+static void
 a_verdict_that_cannot_be_recorded_is_a_retry(void **state)
 {
     (void)state;
@@ -235,6 +254,7 @@ main(void)
         cmocka_unit_test(delay_ms_is_the_time_a_message_takes),
         cmocka_unit_test(a_worker_that_stops_does_not_wait_for_a_delay),
         cmocka_unit_test(record_gets_a_line_for_each_verdict),
+        cmocka_unit_test(record_body_puts_the_body_behind_the_verdict_on_one_line),
         cmocka_unit_test(a_verdict_that_cannot_be_recorded_is_a_retry),
         cmocka_unit_test(options_out_of_range_are_refused),
     };
