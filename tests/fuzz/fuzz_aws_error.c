@@ -1,0 +1,48 @@
+/* fuzz_aws_error: what a service, or whoever answers in its place, can put into an error answer. The input is two lines
+ * (x-amzn-query-error, x-amzn-errortype) and the body. */
+#include "aws/error.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static struct slice
+take_line(struct slice *rest)
+{
+    const char *end = rest->n ? memchr(rest->p, '\n', rest->n) : NULL;
+    size_t n = end ? (size_t)(end - rest->p) : rest->n;
+    struct slice line = slice_of(rest->p, n);
+    *rest = slice_of(rest->p ? rest->p + n + (end != NULL) : NULL, rest->n - n - (end != NULL));
+    return line;
+}
+
+/* One line of text: nothing in it may end a log line. */
+static void
+check(const char *text, size_t capacity)
+{
+    size_t n = strnlen(text, capacity);
+    if (n == capacity)
+        abort();
+    for (size_t i = 0; i < n; i++)
+        if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
+            abort();
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct slice rest = slice_of((const char *)data, size);
+    struct aws_error_answer a = {.status = 400};
+    struct aws_error e;
+    a.query_error = take_line(&rest);
+    a.error_type = take_line(&rest);
+    a.body = rest;
+    aws_error_decode("Operation", &a, &e);
+    check(e.code, sizeof e.code);
+    check(e.message, sizeof e.message);
+    check(e.request_id, sizeof e.request_id);
+    if (e.err.code == 0 || !*e.code)
+        abort();
+    return 0;
+}
