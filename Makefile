@@ -9,6 +9,10 @@ BUILD   ?= build
 PREFIX  ?= /usr/local
 B       := $(BUILD)/$(VARIANT)
 
+# What is done, a line each; V=1 shows the commands themselves.
+Q   := $(if $(V),,@)
+say  = $(if $(V),,@printf '  %-5s %s\n' $(1) $(patsubst $(B)/%,%,$@))
+
 VERSION := 0.1.0
 PKGS    := libcurl libcrypto libcjson libconfig libmicrohttpd sqlite3 expat zlib
 PKGS_TEST := cmocka
@@ -76,7 +80,8 @@ all: $(BINS) $(PLUGINS)
 define link_program
 $(call bin_of,$(1)): $(B)/obj/src/$(program_$(1))/main.o $(LIB)
 	@mkdir -p $$(@D)
-	$$(CC) $$(all_ldflags) -rdynamic -o $$@ $$< $(LIB) $(pkg_libs) -ldl
+	$$(call say,LD)
+	$$(Q)$$(CC) $$(all_ldflags) -rdynamic -o $$@ $$< $(LIB) $(pkg_libs) -ldl
 endef
 $(foreach p,$(PROGRAMS),$(eval $(call link_program,$(p))))
 
@@ -88,7 +93,8 @@ $(LIB) $(TESTLIB):
 
 $(B)/obj/%.o: %.c $(B)/.flags
 	@mkdir -p $(@D)
-	$(CC) $(all_cflags) -c -o $@ $<
+	$(call say,CC)
+	$(Q)$(CC) $(all_cflags) -c -o $@ $<
 
 # A plugin gets the handler header and nothing else of ours; -z defs proves that it needs nothing of the host. (The
 # sanitizers' own symbols come from the host, so it is left out there.)
@@ -99,14 +105,17 @@ plugin_ldflags = -shared -pthread $(LDFLAGS) $(filter-out -pie,$(LD_$(VARIANT)))
 , := ,
 $(B)/lib/fanoutd/plugins/%.so: plugins/%.c $(B)/.flags
 	@mkdir -p $(@D)
-	$(CC) $(plugin_cflags) $(plugin_ldflags) -o $@ $<
+	$(call say,SO)
+	$(Q)$(CC) $(plugin_cflags) $(plugin_ldflags) -o $@ $<
 $(B)/tests/plugins/%.so: tests/plugins/%.c $(B)/.flags
 	@mkdir -p $(@D)
-	$(CC) $(plugin_cflags) $(plugin_ldflags) -o $@ $<
+	$(call say,SO)
+	$(Q)$(CC) $(plugin_cflags) $(plugin_ldflags) -o $@ $<
 
 $(B)/tests/%: tests/%.c $(TESTLIB) $(LIB) $(B)/.flags
 	@mkdir -p $(@D)
-	$(CC) $(all_cflags) $(all_ldflags) -rdynamic -o $@ $< $(TESTLIB) $(LIB) $(pkg_libs) -lcmocka -lm -ldl
+	$(call say,LD)
+	$(Q)$(CC) $(all_cflags) $(all_ldflags) -rdynamic -o $@ $< $(TESTLIB) $(LIB) $(pkg_libs) -lcmocka -lm -ldl
 
 # Rebuild when the flags change, not only when the files do.
 $(B)/.flags: FORCE
