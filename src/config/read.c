@@ -62,16 +62,15 @@ report_unknown(struct conf_reader *r, const config_setting_t *s, const char *pat
         return;
     }
     struct buf known = BUF_INIT;
-    size_t last = 0;
+    struct slice last = {0};
     for (const struct conf_option *o = conf_options; o->path; o++) {
         if (strncmp(o->path, group, n) != 0)
             continue;
-        size_t member = strcspn(o->path + n, ".");
-        if (last && known.len >= last && memcmp(known.data + known.len - last, o->path + n, member) == 0 &&
-            last == member)
+        struct slice member = slice_of(o->path + n, strcspn(o->path + n, "."));
+        if (slice_equals(member, last))
             continue;
         buf_add_string(&known, known.len ? ", " : "");
-        buf_add(&known, o->path + n, member);
+        buf_add_slice(&known, member);
         last = member;
     }
     if (buf_failed(&known))

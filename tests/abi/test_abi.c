@@ -275,7 +275,7 @@ is_there(const char *program)
 }
 
 /* Runs a command in the repository; returns its exit status. What it says is shown when that is not `expected`. */
-static int
+__attribute__((format(printf, 2, 3))) static int
 run(int expected, const char *format, ...)
 {
     char command[2000], full[2100];
