@@ -71,53 +71,60 @@ decode_escape(const char **p, const char *end, char out[4])
     return utf8_encode(0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00), out);
 }
 
+/* Writes the meant text of raw to out, which has room for size bytes, and returns how many it took. What stops it, a
+ * lone surrogate or the end of the room, is left in *ret_stop; NULL: nothing did. */
+static size_t
+decode_raw(struct slice raw, char *out, size_t size, const char **ret_stop)
+{
+    const char *p = raw.p, *end = raw.p + raw.n;
+    size_t n = 0;
+    *ret_stop = NULL;
+    while (p < end) {
+        const char *escape = memchr(p, '\\', (size_t)(end - p)), *run = p;
+        size_t more = (size_t)((escape ? escape : end) - p);
+        char utf8[4];
+        p += more;
+        if (more == 0) {
+            run = utf8;
+            more = decode_escape(&p, end, utf8);
+        }
+        if (more == 0 || more > size - n) {
+            *ret_stop = escape ? escape : end;
+            return n;
+        }
+        memcpy(out + n, run, more);
+        n += more;
+    }
+    return n;
+}
+
 int
 json_decode(struct json string, struct buf *out, struct err *e)
 {
     struct slice raw = json_raw(string);
-    const char *p = raw.p, *end = raw.p + raw.n;
-    size_t before = out->len;
-    buf_reserve(out, raw.n); /* the text never is longer than it was written */
-    while (p < end) {
-        const char *escape = memchr(p, '\\', (size_t)(end - p));
-        buf_add(out, p, (size_t)((escape ? escape : end) - p));
-        if (!escape)
-            break;
-        char utf8[4];
-        p = escape;
-        size_t n = decode_escape(&p, end, utf8);
-        if (n == 0) {
-            if (!buf_failed(out))
-                buf_truncate(out, before);
-            return err_set(e, ERR_INVALID,
-                           "JSON string: \\u%.4s at byte %zu of it is half of a surrogate pair, no character",
-                           escape + 2, (size_t)(escape - raw.p));
-        }
-        buf_add(out, utf8, n);
+    const char *stop;
+    if (!buf_reserve(out, raw.n)) /* the text never is longer than it was written */
+        return err_no_memory(e);
+    size_t n = decode_raw(raw, out->data + out->len, raw.n, &stop);
+    if (stop) {
+        buf_truncate(out, out->len);
+        return err_set(e, ERR_INVALID,
+                       "JSON string: \\u%.4s at byte %zu of it is half of a surrogate pair, no character", stop + 2,
+                       (size_t)(stop - raw.p));
     }
-    return buf_failed(out) ? err_no_memory(e) : 0;
+    out->len += n;
+    out->data[out->len] = '\0';
+    return 0;
 }
 
 bool
 json_decode_into(struct json string, char *out, size_t size, size_t *ret_n)
 {
-    struct slice raw = json_raw(string);
-    const char *p = raw.p, *end = raw.p + raw.n;
-    size_t n = 0;
-    while (p < end) {
-        char utf8[4] = {*p};
-        size_t more = 1;
-        if (*p == '\\')
-            more = decode_escape(&p, end, utf8);
-        else
-            p++;
-        if (more == 0 || more > size - n)
-            return false;
-        memcpy(out + n, utf8, more);
-        n += more;
-    }
-    *ret_n = n;
-    return true;
+    const char *stop;
+    size_t n = decode_raw(json_raw(string), out, size, &stop);
+    if (!stop)
+        *ret_n = n;
+    return !stop;
 }
 
 /* Compares the decoded string with text: all of it, or (prefix) as far as text goes. */

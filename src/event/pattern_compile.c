@@ -195,9 +195,9 @@ compile_field(const struct compiler *c, struct pattern_node *node, struct json a
 
 /* ---- names ---- */
 
-/* The node that names (joined by dots) lead to from node, made when there is none. */
-static int
-reach(const struct compiler *c, struct pattern_node *node, struct slice names, struct pattern_node **ret_node)
+/* The node that names (joined by dots) lead to from node, made when there is none. NULL: no memory. */
+static struct pattern_node *
+reach(const struct compiler *c, struct pattern_node *node, struct slice names)
 {
     for (;;) {
         const char *dot = names.n > 0 ? memchr(names.p, '.', names.n) : NULL;
@@ -208,7 +208,7 @@ reach(const struct compiler *c, struct pattern_node *node, struct slice names, s
         if (!child) {
             child = arena_zalloc(&c->pattern->arena, sizeof *child);
             if (!child)
-                return err_no_memory(c->e);
+                return NULL;
             child->name = name;
             child->next = node->below;
             node->below = child;
@@ -216,11 +216,9 @@ reach(const struct compiler *c, struct pattern_node *node, struct slice names, s
         }
         node = child;
         if (!dot)
-            break;
+            return node;
         names = slice_of(dot + 1, names.n - name.n - 1);
     }
-    *ret_node = node;
-    return 0;
 }
 
 /* "$or" is AWS's operator when its value is an array of two or more objects that name no match type; otherwise it is
@@ -265,15 +263,15 @@ compile_object(const struct compiler *c, struct pattern_node *node, struct json 
 {
     bool empty = true;
     for (struct json_iter it = json_iter(object); json_next(&it); empty = false) {
-        struct slice names;
-        struct pattern_node *child = NULL;
+        struct slice names = {0};
         if (is_or(it.key, it.value))
             return refuse(c, it.key.text.p, "$or is not supported yet");
         int rc = decode(c, it.key, &names);
-        if (rc == 0)
-            rc = reach(c, node, names, &child);
         if (rc != 0)
             return rc;
+        struct pattern_node *child = reach(c, node, names);
+        if (!child)
+            return err_no_memory(c->e);
         if (it.value.type == JSON_OBJECT)
             rc = compile_object(c, child, it.value);
         else if (it.value.type == JSON_ARRAY)
@@ -300,13 +298,13 @@ finish(const struct compiler *c, struct pattern_node *node, unsigned *next)
     if (node->values)
         ++*next;
     if (node->n_children > 0) {
-        node->children = arena_alloc(&c->pattern->arena, node->n_children * sizeof *node->children);
+        node->children = arena_alloc(&c->pattern->arena, node->n_children * sizeof(struct pattern_node *));
         if (!node->children)
             return err_no_memory(c->e);
         size_t n = 0;
         for (struct pattern_node *child = node->below; child; child = child->next)
             node->children[n++] = child;
-        sort(node->children, n, sizeof *node->children, compare_nodes);
+        sort(node->children, n, sizeof(struct pattern_node *), compare_nodes);
         for (size_t i = 0; i < n; i++) {
             int rc = finish(c, node->children[i], next);
             if (rc != 0)
