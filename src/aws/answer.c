@@ -78,7 +78,7 @@ answer_parse_number(struct slice text, int64_t *ret)
 int
 answer_number(const cJSON *object, const char *name, int64_t *ret, struct err *e)
 {
-    struct slice text;
+    struct slice text = {0};
     int rc = answer_string(object, name, &text, e);
     if (rc == 0 && text.n > 0 && !answer_parse_number(text, ret))
         rc = err_set(e, ERR_PROTOCOL, "%s is no number", name);

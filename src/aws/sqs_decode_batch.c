@@ -113,7 +113,9 @@ sqs_decode_send(struct sqs_decoded *d, struct slice answer, const struct sqs_dec
                 struct sqs_batch_result *ret, struct err *e)
 {
     struct sqs_result *result = arena_zalloc(&d->arena, sizeof *result);
-    int rc = result ? answer_parse(answer, &d->tree, e) : err_no_memory(e);
+    if (!result)
+        return err_no_memory(e);
+    int rc = answer_parse(answer, &d->tree, e);
     if (rc == 0)
         rc = decode_success(d->tree, sent, result, e);
     if (rc == 0 && !result->message_id[0])
