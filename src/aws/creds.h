@@ -12,19 +12,20 @@
 
 #include "base/err.h"
 
-/* Immutable and counted, so that a signed request can outlive a refresh. Secrets are wiped when the last one lets go. */
+/* Immutable and counted, so that a signed request can outlive a refresh. Secrets are wiped when the last one lets go.
+ */
 struct creds {
     const char *access_key_id;
     const char *secret_access_key;
-    const char *session_token;       /* NULL: none */
-    const char *source;              /* "environment", "profile default of /root/.aws/credentials" */
-    int64_t     expires_at_ms;       /* wall time; 0: never */
-    unsigned    references;
+    const char *session_token; /* NULL: none */
+    const char *source;        /* "environment", "profile default of /root/.aws/credentials" */
+    int64_t expires_at_ms;     /* wall time; 0: never */
+    unsigned references;
 };
 struct creds *creds_new(const char *access_key_id, const char *secret_access_key, const char *session_token,
-                        const char *source, int64_t expires_at_ms);   /* NULL: no memory */
+                        const char *source, int64_t expires_at_ms); /* NULL: no memory */
 struct creds *creds_hold(struct creds *c);
-void          creds_release(struct creds *c);   /* NULL is fine */
+void creds_release(struct creds *c); /* NULL is fine */
 
 /* creds is NULL when error is set; the callee holds what it keeps. ERR_NOT_FOUND: this source has none. */
 typedef void creds_done_fn(void *context, struct creds *creds, const struct err *error);
@@ -72,8 +73,7 @@ int creds_profile_new(const char *profile, struct creds_provider **ret_provider,
 /* Takes the n providers (also on failure). First answer wins. A source that has credentials but cannot give them (any
  * error but ERR_NOT_FOUND) ends the search, because who we are must not depend on what is broken; if none has any, the
  * error says what each of them said. */
-int creds_chain_new(struct creds_provider **providers, size_t n, struct creds_provider **ret_provider,
-                    struct err *e);
+int creds_chain_new(struct creds_provider **providers, size_t n, struct creds_provider **ret_provider, struct err *e);
 
 /* Takes inner (also on failure). Refreshes 15 minutes before expiry while still handing out the old ones; from 10
  * minutes before expiry callers wait for the refresh, and get the old ones when it fails. */

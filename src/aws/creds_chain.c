@@ -104,7 +104,7 @@ int
 creds_chain_new(struct creds_provider **providers, size_t n, struct creds_provider **ret_provider, struct err *e)
 {
     struct chain *c = calloc(1, sizeof *c);
-    struct creds_provider **sources = calloc(n ? n : 1, sizeof *sources);
+    struct creds_provider **sources = calloc(n ? n : 1, sizeof(struct creds_provider *));
     if (!c || !sources) {
         for (size_t i = 0; i < n; i++)
             creds_provider_destroy(providers[i]);
@@ -112,7 +112,7 @@ creds_chain_new(struct creds_provider **providers, size_t n, struct creds_provid
         free(sources);
         return err_no_memory(e);
     }
-    memcpy(sources, providers, n * sizeof *sources);
+    memcpy(sources, providers, n * sizeof(struct creds_provider *));
     c->base = (struct creds_provider){
         .name = "chain", .get = chain_get, .invalidate = chain_invalidate, .destroy = chain_destroy};
     c->sources = sources;

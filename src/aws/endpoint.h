@@ -12,10 +12,10 @@
 #include "base/err.h"
 
 struct endpoint {
-    char url[512];             /* scheme://host[:port][/path], no slash at the end */
-    char signing_name[16];     /* "sqs", "s3", "events", "sts" */
+    char url[512];         /* scheme://host[:port][/path], no slash at the end */
+    char signing_name[16]; /* "sqs", "s3", "events", "sts" */
     char region[64];
-    bool custom;               /* not AWS's own: S3 is addressed by path */
+    bool custom; /* not AWS's own: S3 is addressed by path */
 };
 
 /* region, profile, endpoint_url as in struct aws_client_options. Reads the environment and the profile's files: before

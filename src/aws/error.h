@@ -12,11 +12,11 @@
 
 /* An answer, taken apart. */
 struct aws_error_answer {
-    int          status;
+    int status;
     struct slice body;
-    struct slice query_error;    /* x-amzn-query-error; empty: none */
-    struct slice error_type;     /* x-amzn-errortype; empty: none */
-    struct slice request_id;     /* x-amzn-requestid or x-amz-request-id; empty: the body's, if it has one */
+    struct slice query_error; /* x-amzn-query-error; empty: none */
+    struct slice error_type;  /* x-amzn-errortype; empty: none */
+    struct slice request_id;  /* x-amzn-requestid or x-amz-request-id; empty: the body's, if it has one */
 };
 
 /* Fills *ret_error from an answer that is no success. Never fails: what makes no sense leaves code as the status

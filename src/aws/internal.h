@@ -17,23 +17,23 @@
 TAILQ_HEAD(aws_call_list, aws_call);
 
 struct aws_client {
-    struct http_engine    *engine;
+    struct http_engine *engine;
     struct creds_provider *credentials;
-    enum aws_service       service;
-    struct endpoint        endpoint;
-    const char            *host, *path_prefix;   /* of endpoint.url; path_prefix: "" or "/..." */
-    size_t                 scheme_n, host_n;     /* bytes of "https://" and of host[:port] */
-    char                   host_header[300];     /* host[:port], without a port that goes without saying */
-    char                   root_url[520];        /* of path "/", which is where most calls go */
-    unsigned               max_attempts;
+    enum aws_service service;
+    struct endpoint endpoint;
+    const char *host, *path_prefix; /* of endpoint.url; path_prefix: "" or "/..." */
+    size_t scheme_n, host_n;        /* bytes of "https://" and of host[:port] */
+    char host_header[300];          /* host[:port], without a port that goes without saying */
+    char root_url[520];             /* of path "/", which is where most calls go */
+    unsigned max_attempts;
 
-    struct sigv4_key       key;
-    struct retry_bucket    bucket;
-    int64_t                clock_offset_ms;
-    struct buf             authorization;        /* scratch of the attempt that is being sent */
-    struct aws_call_list   calls, pool;
-    size_t                 n_pooled;
-    struct aws_stats       stats;
+    struct sigv4_key key;
+    struct retry_bucket bucket;
+    int64_t clock_offset_ms;
+    struct buf authorization; /* scratch of the attempt that is being sent */
+    struct aws_call_list calls, pool;
+    size_t n_pooled;
+    struct aws_stats stats;
 };
 
 enum call_state {
@@ -79,8 +79,8 @@ struct aws_call {
 };
 
 /* call.c */
-struct aws_call *aws_call_take_pooled(struct aws_client *c);   /* NULL: none */
-void aws_call_free(struct aws_call *q);                        /* in no list, nothing of it under way */
+struct aws_call *aws_call_take_pooled(struct aws_client *c); /* NULL: none */
+void aws_call_free(struct aws_call *q);                      /* in no list, nothing of it under way */
 
 /* request.c */
 int aws_call_prepare(struct aws_call *q, const struct aws_request *request, struct err *e);

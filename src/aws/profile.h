@@ -18,7 +18,7 @@ struct profile_paths {
 
 /* AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE, else ~/.aws/config and ~/.aws/credentials ("~" at the beginning is
  * HOME). Without HOME the second kind is left out (NULL). */
-int  profile_paths_init(struct profile_paths *p, struct err *e);
+int profile_paths_init(struct profile_paths *p, struct err *e);
 void profile_paths_clean_up(struct profile_paths *p);
 
 /* The argument if it names one, else AWS_PROFILE, else "default". Borrowed. */
@@ -26,10 +26,10 @@ const char *profile_name(const char *argument);
 
 struct profile_files;
 
-/* Reads both files; one that does not exist counts as empty. ERR_INVALID names file, line and what is wrong; ERR_DENIED,
- * ERR_IO, ERR_LIMIT: a file that cannot be read, or is larger than 1 MiB. */
-int  profile_files_read(const struct profile_paths *paths, struct profile_files **ret_files, struct err *e);
-void profile_files_destroy(struct profile_files *f);   /* wipes; NULL is fine */
+/* Reads both files; one that does not exist counts as empty. ERR_INVALID names file, line and what is wrong;
+ * ERR_DENIED, ERR_IO, ERR_LIMIT: a file that cannot be read, or is larger than 1 MiB. */
+int profile_files_read(const struct profile_paths *paths, struct profile_files **ret_files, struct err *e);
+void profile_files_destroy(struct profile_files *f); /* wipes; NULL is fine */
 
 /* Parses texts instead, for tests and fuzzing; the names are for error messages. */
 int profile_files_parse(struct slice config, const char *config_name, struct slice credentials,

@@ -11,7 +11,7 @@
 enum retry_kind { RETRY_NEVER, RETRY_TRANSIENT, RETRY_THROTTLING };
 
 struct retry_bucket {
-    unsigned tokens;      /* of RETRY_BUCKET_TOKENS */
+    unsigned tokens; /* of RETRY_BUCKET_TOKENS */
     uint64_t random;
 };
 #define RETRY_BUCKET_TOKENS 500
@@ -22,9 +22,9 @@ void retry_bucket_init(struct retry_bucket *b, uint64_t seed);
 enum retry_kind retry_classify(int status, const char *code);
 
 struct retry_decision {
-    enum { RETRY_GIVE_UP, RETRY_AGAIN, RETRY_EXHAUSTED } verdict;   /* exhausted: it was the bucket that said no */
-    int64_t  wait_ms;     /* before the next attempt; when exhausted, what it would have been; 0 when giving up */
-    unsigned cost;        /* what was taken from the bucket, to be handed to retry_succeeded */
+    enum { RETRY_GIVE_UP, RETRY_AGAIN, RETRY_EXHAUSTED } verdict; /* exhausted: it was the bucket that said no */
+    int64_t wait_ms; /* before the next attempt; when exhausted, what it would have been; 0 when giving up */
+    unsigned cost;   /* what was taken from the bucket, to be handed to retry_succeeded */
 };
 
 /* Asks to retry after `attempt` attempts (>= 1) of at most max_attempts. retry_after_ms: the service's wish, -1: none.

@@ -1,4 +1,5 @@
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
 
@@ -184,7 +185,7 @@ set_method(struct http_call *c, const struct http_request *q, struct err *e)
         curl_easy_setopt(c->easy, CURLOPT_NOBODY, is_head ? 1L : 0L);
         if (!is_head)
             curl_easy_setopt(c->easy, posts ? CURLOPT_POST : CURLOPT_HTTPGET, 1L);
-        strcpy(c->method, q->method);
+        snprintf(c->method, sizeof c->method, "%s", q->method);
         c->has_body = has_body;
     }
     if (posts) { /* setting the fields makes a POST of anything */

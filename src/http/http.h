@@ -28,14 +28,14 @@ struct http_engine;
 struct http_call;
 
 struct http_engine_options {
-    const char *user_agent;          /* NULL: "fanoutd/VERSION" */
-    const char *ca_file;             /* NULL or "": the system's */
-    size_t      max_connections;     /* idle ones kept; 0: 64 */
-    int64_t     connect_timeout_ms;  /* 0: 3,000 */
-    int64_t     max_connection_age_s;/* a connection older than this is not reused; 0: 300 */
+    const char *user_agent;       /* NULL: "fanoutd/VERSION" */
+    const char *ca_file;          /* NULL or "": the system's */
+    size_t max_connections;       /* idle ones kept; 0: 64 */
+    int64_t connect_timeout_ms;   /* 0: 3,000 */
+    int64_t max_connection_age_s; /* a connection older than this is not reused; 0: 300 */
 };
 
-int  http_engine_new(const struct http_engine_options *options, struct http_engine **ret_engine, struct err *e);
+int http_engine_new(const struct http_engine_options *options, struct http_engine **ret_engine, struct err *e);
 
 /* Calls in flight are cancelled without their callbacks being called. */
 void http_engine_destroy(struct http_engine *g);
@@ -43,10 +43,10 @@ void http_engine_destroy(struct http_engine *g);
 /* One turn of the loop: waits at most wait_ms (negative: for ever; capped by the next timer and the test clock) for
  * bytes, a timer or a wake-up. Callbacks run inside; they may submit and cancel any call, but not run or destroy the
  * engine. ERR_IO when curl itself fails, which is never expected. */
-int  http_engine_run(struct http_engine *g, int64_t wait_ms, struct err *e);
+int http_engine_run(struct http_engine *g, int64_t wait_ms, struct err *e);
 
 /* Runs until *done, or until timeout_ms (negative: for ever) is over: ERR_TIMEOUT. For programs without a loop. */
-int  http_engine_run_until(struct http_engine *g, const bool *done, int64_t timeout_ms, struct err *e);
+int http_engine_run_until(struct http_engine *g, const bool *done, int64_t timeout_ms, struct err *e);
 
 /* Ends the current or next wait. Any thread. */
 void http_engine_wakeup(struct http_engine *g);
@@ -62,32 +62,32 @@ struct http_header {
 /* What to send. http_submit copies everything except body, which is borrowed until the call is over. A Host header
  * among the headers replaces the one made from the URL. */
 struct http_request {
-    const char  *method;             /* "GET", "HEAD", "POST", "PUT", "DELETE" */
-    const char  *url;                /* sent as it is: path and query are not normalised */
+    const char *method; /* "GET", "HEAD", "POST", "PUT", "DELETE" */
+    const char *url;    /* sent as it is: path and query are not normalised */
     const struct http_header *headers;
-    size_t       n_headers;
+    size_t n_headers;
     struct slice body;
-    int64_t      timeout_ms;         /* for the whole call, > 0 */
-    int64_t      stall_timeout_ms;   /* no byte for so long (up to a quarter longer): given up; 0: timeout_ms alone */
-    size_t       max_response_bytes; /* a longer body is ERR_LIMIT; 0: 64 MiB of what is collected */
+    int64_t timeout_ms;        /* for the whole call, > 0 */
+    int64_t stall_timeout_ms;  /* no byte for so long (up to a quarter longer): given up; 0: timeout_ms alone */
+    size_t max_response_bytes; /* a longer body is ERR_LIMIT; 0: 64 MiB of what is collected */
 
     /* Called with each piece of the body of a 2xx answer as it comes, instead of collecting it; NULL: collect. Return
      * non-zero to give up (ERR_CANCELLED). The bodies of other answers are collected. */
-    int        (*on_data)(void *context, struct slice piece);
-    void        *context;
+    int (*on_data)(void *context, struct slice piece);
+    void *context;
 };
 
 /* What came back. Valid during the callback. */
 struct http_response {
-    int          status;             /* 0 when error.code is set: there is no complete answer */
-    struct err   error;              /* ERR_UNAVAILABLE: could not resolve or connect, TLS handshake broken off, reset,
-                                        truncated; ERR_TIMEOUT; ERR_DENIED: TLS verification failed; ERR_LIMIT: body or
-                                        headers too long; ERR_PROTOCOL: no HTTP; ERR_INVALID: not a URL for us;
-                                        ERR_CANCELLED: on_data gave up; ERR_NO_MEMORY */
-    bool         truncated;          /* with ERR_UNAVAILABLE: some of an answer had come */
-    bool         request_sent;       /* some of the request left this host: it may have been executed */
+    int status;        /* 0 when error.code is set: there is no complete answer */
+    struct err error;  /* ERR_UNAVAILABLE: could not resolve or connect, TLS handshake broken off, reset,
+                          truncated; ERR_TIMEOUT; ERR_DENIED: TLS verification failed; ERR_LIMIT: body or
+                          headers too long; ERR_PROTOCOL: no HTTP; ERR_INVALID: not a URL for us;
+                          ERR_CANCELLED: on_data gave up; ERR_NO_MEMORY */
+    bool truncated;    /* with ERR_UNAVAILABLE: some of an answer had come */
+    bool request_sent; /* some of the request left this host: it may have been executed */
     struct slice body;
-    int64_t      elapsed_ms;
+    int64_t elapsed_ms;
     const struct http_call *call;
 };
 
@@ -98,8 +98,8 @@ typedef void http_done_fn(void *context, const struct http_response *response);
 
 /* Starts a call; done is called exactly once from a later http_engine_run, unless the call is cancelled. *ret_call (may
  * be NULL) is valid until done returns. ERR_INVALID: a method, time-out or header that cannot be sent. */
-int  http_submit(struct http_engine *g, const struct http_request *request, http_done_fn *done,
-                 struct http_call **ret_call, struct err *e);
+int http_submit(struct http_engine *g, const struct http_request *request, http_done_fn *done,
+                struct http_call **ret_call, struct err *e);
 
 /* Ends a call without its callback. Inside the call's own done it does nothing. */
 void http_cancel(struct http_call *call);
@@ -107,8 +107,8 @@ void http_cancel(struct http_call *call);
 /* Counters since the engine was made. */
 struct http_stats {
     uint64_t calls, connections, bytes_sent, bytes_received;
-    size_t   in_flight;
-    int64_t  longest_turn_ms;        /* of http_engine_run, waiting not counted */
+    size_t in_flight;
+    int64_t longest_turn_ms; /* of http_engine_run, waiting not counted */
 };
 void http_engine_stats(const struct http_engine *g, struct http_stats *ret_stats);
 

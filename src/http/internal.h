@@ -12,56 +12,56 @@
 
 #include "http/http.h"
 
-#define HTTP_MAX_HEADER_BYTES (256u << 10)   /* of all the headers of an answer */
+#define HTTP_MAX_HEADER_BYTES (256u << 10) /* of all the headers of an answer */
 
 enum call_state { CALL_POOLED, CALL_PENDING, CALL_ACTIVE, CALL_CANCELLED, CALL_DELIVERING };
 
 TAILQ_HEAD(call_list, http_call);
 
 struct http_engine {
-    CURLM            *multi;
-    struct timers     timers;
-    struct call_list  pending, active, pool;
-    size_t            n_pooled;
-    char             *user_agent, *ca_file;
-    size_t            max_connections;
-    int64_t           connect_timeout_ms, max_connection_age_s;
-    bool              running;            /* inside http_engine_run */
-    bool              inside_curl;        /* inside curl_multi_perform: the multi handle must not be changed */
-    bool              any_cancelled;      /* ... and so calls cancelled meanwhile wait to be taken out of it */
+    CURLM *multi;
+    struct timers timers;
+    struct call_list pending, active, pool;
+    size_t n_pooled;
+    char *user_agent, *ca_file;
+    size_t max_connections;
+    int64_t connect_timeout_ms, max_connection_age_s;
+    bool running;       /* inside http_engine_run */
+    bool inside_curl;   /* inside curl_multi_perform: the multi handle must not be changed */
+    bool any_cancelled; /* ... and so calls cancelled meanwhile wait to be taken out of it */
     struct http_stats stats;
 };
 
 struct http_call {
     TAILQ_ENTRY(http_call) link;
-    struct http_engine    *engine;
-    enum call_state        state;
-    CURL                  *easy;
-    struct timer           timer;          /* the deadline, or the next look at whether bytes still move */
+    struct http_engine *engine;
+    enum call_state state;
+    CURL *easy;
+    struct timer timer; /* the deadline, or the next look at whether bytes still move */
 
-    http_done_fn          *done;
-    int                  (*on_data)(void *context, struct slice piece);
-    void                  *context;
+    http_done_fn *done;
+    int (*on_data)(void *context, struct slice piece);
+    void *context;
 
     /* What the easy handle is set to, so that it is set again only when it changes. */
-    char                  *url;
-    char                   method[8];
-    bool                   has_body;
+    char *url;
+    char method[8];
+    bool has_body;
 
-    struct curl_slist     *headers;        /* nodes, pointing into header_text */
-    size_t                 headers_capacity;
-    struct buf             header_text;    /* may hold a session token: wiped */
+    struct curl_slist *headers; /* nodes, pointing into header_text */
+    size_t headers_capacity;
+    struct buf header_text; /* may hold a session token: wiped */
 
-    int64_t                submitted_at_ms, deadline_ms, timeout_ms;
-    int64_t                stall_timeout_ms, moved_at_ms;
-    uint64_t               moved;          /* bytes in both directions at moved_at_ms */
+    int64_t submitted_at_ms, deadline_ms, timeout_ms;
+    int64_t stall_timeout_ms, moved_at_ms;
+    uint64_t moved; /* bytes in both directions at moved_at_ms */
 
-    struct buf             body;
-    size_t                 max_response_bytes;
-    size_t                 header_bytes;
-    bool                   header_complete;   /* the blank line was seen */
-    int                    gave_up;           /* why a callback of ours stopped curl: an err code, or 0 */
-    char                   text[CURL_ERROR_SIZE];
+    struct buf body;
+    size_t max_response_bytes;
+    size_t header_bytes;
+    bool header_complete; /* the blank line was seen */
+    int gave_up;          /* why a callback of ours stopped curl: an err code, or 0 */
+    char text[CURL_ERROR_SIZE];
 };
 
 /* http.c */
@@ -69,13 +69,13 @@ void http_engine_recycle(struct http_engine *g, struct http_call *c);
 
 /* call.c */
 struct http_call *http_call_new(struct http_engine *g);
-void http_call_free(struct http_call *c);                       /* in no list, not in curl */
-void http_call_start(struct http_call *c);                      /* PENDING → ACTIVE, or finished with an error */
-void http_call_finish(struct http_call *c, CURLcode result);    /* calls done, recycles */
+void http_call_free(struct http_call *c);                    /* in no list, not in curl */
+void http_call_start(struct http_call *c);                   /* PENDING → ACTIVE, or finished with an error */
+void http_call_finish(struct http_call *c, CURLcode result); /* calls done, recycles */
 
 /* outcome.c */
 struct http_traffic {
-    uint64_t sent, received;   /* bytes so far */
+    uint64_t sent, received; /* bytes so far */
 };
 struct http_traffic http_outcome_traffic(const struct http_call *c);
 void http_outcome_of(const struct http_call *c, CURLcode result, struct http_response *ret);

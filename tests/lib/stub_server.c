@@ -225,7 +225,8 @@ run(void *argument)
         for (size_t i = s->n; i-- > 0;)
             while (write_answer(s, i, released) == GOES_ON && serve(s, &s->connections[i]))
                 ;
-        fds = realloc(fds, (s->n + 2) * sizeof *fds);
+        free(fds);
+        fds = malloc((s->n + 2) * sizeof *fds);
         need(fds, "no memory");
         fds[0] = (struct pollfd){.fd = s->listener, .events = POLLIN};
         fds[1] = (struct pollfd){.fd = s->wake, .events = POLLIN};

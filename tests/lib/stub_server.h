@@ -16,30 +16,30 @@
 struct stub_server;
 
 struct stub_request {
-    size_t       index;      /* of all this server received, from 0 */
-    struct slice head;       /* request line and headers, with their line ends */
+    size_t index;      /* of all this server received, from 0 */
+    struct slice head; /* request line and headers, with their line ends */
     struct slice method, target, body;
 };
 
 struct stub_answer {
     struct buf bytes;
     enum {
-        STUB_KEEP,    /* the connection is kept */
-        STUB_CLOSE,   /* closed in order */
-        STUB_RESET,   /* closed with a RST */
-        STUB_HANG     /* kept open and silent */
+        STUB_KEEP,  /* the connection is kept */
+        STUB_CLOSE, /* closed in order */
+        STUB_RESET, /* closed with a RST */
+        STUB_HANG   /* kept open and silent */
     } then;
-    bool hold;        /* sent only when stub_server_release is called */
+    bool hold; /* sent only when stub_server_release is called */
 };
 
 /* Runs in the server's thread, one request at a time: no cmocka assertions in it. */
 typedef void stub_handler(void *context, const struct stub_request *request, struct stub_answer *answer);
 
 struct stub_server *stub_server_start(stub_handler *handler, void *context);
-void                stub_server_stop(struct stub_server *s);
+void stub_server_stop(struct stub_server *s);
 
-const char *stub_server_url(const struct stub_server *s);   /* "http://127.0.0.1:40123" */
-int         stub_server_port(const struct stub_server *s);
+const char *stub_server_url(const struct stub_server *s); /* "http://127.0.0.1:40123" */
+int stub_server_port(const struct stub_server *s);
 
 /* Lets the answers held back go, now and from here on. */
 void stub_server_release(struct stub_server *s);

@@ -26,9 +26,9 @@ static struct clock_page *page;
 
 /* What the server answers, request by request; the last one for all that follow. */
 struct step {
-    int status; /* 0: raw */
     const char *headers, *body;
     const char *raw;
+    int status; /* 0: raw */
     bool reset, hang;
 };
 

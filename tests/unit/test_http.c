@@ -42,10 +42,9 @@ destroy_engine(void **state)
 
 /* What a callback saw, copied. */
 struct outcome {
-    bool done;
     int calls, status;
     struct err error;
-    bool request_sent, truncated;
+    bool done, request_sent, truncated;
     char *body;
     size_t body_n;
     char header[200];
