@@ -204,7 +204,7 @@ static int
 scan_file(struct conf_source *source, const char *file, const struct buf *bytes, int depth, struct err *e)
 {
     struct slice text = buf_slice(bytes);
-    if (slice_starts_with(text, SLICE("\xef\xbb\xbf")))
+    if (text.p && slice_starts_with(text, SLICE("\xef\xbb\xbf")))
         text = slice_of(text.p + 3, text.n - 3);
     struct scan scan = {
         .source = source, .file = file, .at = text.p, .end = text.p + text.n, .line = 1, .depth = depth};
@@ -230,7 +230,7 @@ include_file(struct scan *s, struct slice written, struct err *e)
     int rc = conf_expand(written, &expanded, &cause);
     if (rc == 0 && !(path = included_path(s, expanded.data ? expanded.data : "")))
         rc = err_no_memory(&cause);
-    if (rc == 0)
+    if (path)
         rc = load_file(s->source, path, &bytes, &cause);
     if (rc)
         rc = rc == ERR_NO_MEMORY ? err_no_memory(e) : complain(s, s->line, e, cause.text);
