@@ -1,0 +1,142 @@
+#include "supervisor/admin.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "httpd/httpd.h"
+#include "supervisor/metrics.h"
+
+struct admin {
+    struct loop_watch watch;
+    struct httpd *httpd;
+    struct loop *loop;
+    const struct fleet *fleet;
+    int64_t started_at_ms;
+};
+
+static void
+answer(struct httpd_request *r, int status, const char *type, struct slice body)
+{
+    const struct httpd_header_out headers[] = {{"Allow", "GET, HEAD"}, {"Cache-Control", "no-store"}};
+    bool refused = status == 405;
+    const struct httpd_answer a = {.status = status,
+                                   .content_type = type,
+                                   .headers = refused ? headers : headers + 1,
+                                   .n_headers = refused ? 2 : 1,
+                                   .body = body};
+    httpd_answer(r, &a);
+}
+
+static void
+answer_text(struct httpd_request *r, int status, const char *text)
+{
+    answer(r, status, "text/plain; charset=utf-8", slice_of_string(text));
+}
+
+static void
+answer_ready(const struct fleet *f, struct httpd_request *r)
+{
+    struct buf text = BUF_INIT;
+    bool ready = fleet_is_ready(f);
+    buf_add_string(&text, ready ? "ready\n" : f->stopping ? "not ready: stopping\n" : "not ready\n");
+    for (const struct fleet_place *p = f->places; p; p = p->next)
+        if (p->current)
+            buf_add_format(&text, "%s/%d %s\n", p->consumer, p->number, slots_state_name(p->current->slots.state));
+    answer(r, ready ? 200 : 503, "text/plain; charset=utf-8", buf_slice(&text));
+    buf_clean_up(&text);
+}
+
+static void
+answer_metrics(const struct admin *a, struct httpd_request *r)
+{
+    struct buf text = BUF_INIT;
+    metrics_write(a->fleet, a->started_at_ms, &text);
+    if (buf_failed(&text))
+        answer_text(r, 500, "out of memory\n");
+    else
+        answer(r, 200, METRICS_CONTENT_TYPE, buf_slice(&text));
+    buf_clean_up(&text);
+}
+
+static void
+handle(void *context, struct httpd_request *r)
+{
+    const struct admin *a = context;
+    struct slice path = httpd_path(r), method = httpd_method(r);
+    bool live = slice_equals_string(path, "/livez"), ready = slice_equals_string(path, "/readyz");
+    if (!live && !ready && !slice_equals_string(path, "/metrics"))
+        answer_text(r, 404, "there are /livez, /readyz and /metrics\n");
+    else if (!slice_equals_string(method, "GET") && !slice_equals_string(method, "HEAD"))
+        answer_text(r, 405, "GET or HEAD\n");
+    else if (live)
+        answer_text(r, 200, "alive\n");
+    else if (ready)
+        answer_ready(a->fleet, r);
+    else
+        answer_metrics(a, r);
+}
+
+static void
+run(struct loop_watch *w)
+{
+    struct admin *a = (struct admin *)((char *)w - offsetof(struct admin, watch));
+    httpd_run(a->httpd);
+}
+
+int
+admin_new(const char *listen, const struct fleet *fleet, int64_t started_at_ms, struct loop *loop,
+          struct admin **ret_admin, struct err *e)
+{
+    struct admin *a = calloc(1, sizeof *a);
+    if (!a)
+        return err_no_memory(e);
+    *a = (struct admin){.watch.ready = run, .loop = loop, .fleet = fleet, .started_at_ms = started_at_ms};
+    const struct httpd_options options = {.listen = listen,
+                                          .handler = handle,
+                                          .context = a,
+                                          .external_loop = true,
+                                          .max_body_bytes = 4096,
+                                          .max_connections = 100,
+                                          .idle_timeout_s = 30};
+    int rc = httpd_new(&options, &a->httpd, e);
+    if (rc == 0)
+        rc = loop_add(loop, httpd_fd(a->httpd), &a->watch, e);
+    if (rc != 0) {
+        httpd_destroy(a->httpd);
+        free(a);
+        return err_prefix(e, rc, "admin.listen");
+    }
+    *ret_admin = a;
+    return 0;
+}
+
+void
+admin_destroy(struct admin *a)
+{
+    if (!a)
+        return;
+    loop_remove(a->loop, httpd_fd(a->httpd));
+    httpd_destroy(a->httpd);
+    free(a);
+}
+
+const char *
+admin_url(const struct admin *a)
+{
+    return a ? httpd_url(a->httpd) : "";
+}
+
+void
+admin_tick(struct admin *a)
+{
+    if (a && httpd_wait_ms(a->httpd) == 0)
+        httpd_run(a->httpd);
+}
+
+int64_t
+admin_wait_ms(const struct admin *a)
+{
+    return a ? httpd_wait_ms(a->httpd) : -1;
+}

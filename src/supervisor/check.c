@@ -1,0 +1,66 @@
+#include "supervisor/check.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "ipc/channel.h"
+#include "supervisor/spawn.h"
+
+#define CHECK_TIMEOUT_MS 30000
+
+/* A plugin's constructors run during the check: they may hang or crash. */
+static int
+wait_for(pid_t pid, bool *ret_late, struct err *e)
+{
+    bool late = false;
+    int status, fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (fd >= 0) {
+        struct pollfd ended = {.fd = fd, .events = POLLIN};
+        int n;
+        do
+            n = poll(&ended, 1, CHECK_TIMEOUT_MS);
+        while (n < 0 && errno == EINTR);
+        late = n == 0;
+        close(fd);
+    }
+    if (late)
+        kill(pid, SIGKILL);
+    while (waitpid(pid, &status, 0) < 0)
+        if (errno != EINTR)
+            return err_set_errno(e, errno, "waitpid");
+    *ret_late = late;
+    return status;
+}
+
+int
+check_consumers(const struct conf *c, const char *worker_path, struct err *e)
+{
+    int bad = 0;
+    for (size_t i = 0; i < c->n_consumers; i++) {
+        const char *name = c->consumers[i].name;
+        struct buf text = BUF_INIT;
+        conf_print(c, &c->consumers[i], &text);
+        const struct spawn_options options = {
+            .path = worker_path, .consumer = name, .check = true, .config = buf_slice(&text)};
+        pid_t pid;
+        bool late = false;
+        int rc = buf_failed(&text) ? err_no_memory(e) : spawn_worker(&options, &pid, e);
+        buf_clean_up(&text);
+        int status = rc == 0 ? wait_for(pid, &late, e) : rc;
+        if (status < 0)
+            return status;
+        if (late)
+            fprintf(stderr, "consumer %s: its plugin did not load within %d s\n", name, CHECK_TIMEOUT_MS / 1000);
+        else if (WIFSIGNALED(status))
+            fprintf(stderr, "consumer %s: loading its plugin ended in SIG%s\n", name, sigabbrev_np(WTERMSIG(status)));
+        else if (WEXITSTATUS(status) != IPC_EXIT_OK && WEXITSTATUS(status) != IPC_EXIT_CONFIG)
+            fprintf(stderr, "consumer %s: the check failed with status %d\n", name, WEXITSTATUS(status));
+        bad += status != 0;
+    }
+    return bad;
+}

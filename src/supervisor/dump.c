@@ -1,0 +1,51 @@
+#include "supervisor/dump.h"
+
+#include "base/log.h"
+
+static const char *
+role_of(const struct fleet_place *p, const struct child *c)
+{
+    return c == p->current ? "current" : c == p->successor ? "successor" : "leaving";
+}
+
+static void
+dump_child(const struct fleet_place *p, const struct child *c, int64_t now_ms)
+{
+    const struct slots *s = &c->slots;
+    int64_t due_at = slots_tick_at_ms(s);
+    struct ledger_counters *n = ledger_counters(c->ledger);
+    log_write(LOG_INFO, "state", LOG_STR("consumer", c->consumer), LOG_INT("slot", c->number),
+              LOG_STR("role", role_of(p, c)), LOG_INT("pid", c->pid), LOG_STR("state", slots_state_name(s->state)),
+              LOG_STR("health", child_health_name(c)), LOG_STR("health_text", c->health_text),
+              LOG_STR("plugin", c->plugin), LOG_INT("generation", c->generation),
+              LOG_INT("up_ms", slots_has_process(s) ? now_ms - s->spawned_at_ms : 0), LOG_INT("starts", s->spawns),
+              LOG_INT("crashes", s->crashes), LOG_STR("last_exit", slots_exit_name(s->last_exit)),
+              LOG_INT("due_in_ms", due_at == INT64_MAX ? -1 : due_at - now_ms),
+              LOG_INT("in_flight", atomic_load_explicit(&n->in_flight, memory_order_relaxed)));
+}
+
+static void
+dump_counters(const struct fleet_place *p)
+{
+    struct log_field fields[2 + FLEET_COUNTERS] = {LOG_STR("consumer", p->consumer), LOG_INT("slot", p->number)};
+    size_t n = 2;
+    for (size_t i = 0; i < FLEET_COUNTERS; i++) {
+        uint64_t count = fleet_count(p, i);
+        if (count > 0)
+            fields[n++] = (struct log_field)LOG_INT(fleet_counters[i].name, count);
+    }
+    log_line(LOG_INFO, "counters", fields, n);
+}
+
+void
+dump_write(const struct fleet *f, int64_t now_ms)
+{
+    log_write(LOG_INFO, "state of the supervisor", LOG_INT("generation", f->generation),
+              LOG_BOOL("ready", fleet_is_ready(f)), LOG_BOOL("reloading", f->reloading),
+              LOG_BOOL("stopping", f->stopping));
+    for (const struct fleet_place *p = f->places; p; p = p->next) {
+        for (const struct child *c = fleet_next_child(p, NULL); c; c = fleet_next_child(p, c))
+            dump_child(p, c, now_ms);
+        dump_counters(p);
+    }
+}
