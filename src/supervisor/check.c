@@ -60,6 +60,8 @@ check_consumers(const struct conf *c, const char *worker_path, struct err *e)
             fprintf(stderr, "consumer %s: loading its plugin ended in SIG%s\n", name, sigabbrev_np(WTERMSIG(status)));
         else if (WEXITSTATUS(status) != IPC_EXIT_OK && WEXITSTATUS(status) != IPC_EXIT_CONFIG)
             fprintf(stderr, "consumer %s: the check failed with status %d\n", name, WEXITSTATUS(status));
+        else if (status != 0)
+            fprintf(stderr, "consumer %s: its worker would not start, for the reason above\n", name);
         bad += status != 0;
     }
     return bad;

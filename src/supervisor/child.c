@@ -180,7 +180,7 @@ hear_health(struct child *c, const struct ipc_message *m, int64_t now_ms)
     }
     c->health_known = true;
     c->health = (enum ipc_health)m->number;
-    snprintf(c->health_text, sizeof c->health_text, "%s", m->text);
+    snprintf(c->health_text, sizeof c->health_text, "%.199s", m->text);
     log_write(LOG_DEBUG, "worker health", LOG_CHILD(c), LOG_STR("health", child_health_name(c)),
               LOG_STR("text", m->text));
     c->tell(c->context, c, CHILD_HEALTH, now_ms);
@@ -191,7 +191,7 @@ hear(struct child *c, const struct ipc_message *m, int64_t now_ms)
 {
     switch (m->type) {
     case IPC_READY:
-        snprintf(c->plugin, sizeof c->plugin, "%s", m->text);
+        snprintf(c->plugin, sizeof c->plugin, "%.199s", m->text);
         child_apply(c, SLOTS_SAID_READY, 0, now_ms);
         log_write(LOG_INFO, "worker ready", LOG_CHILD(c), LOG_STR("plugin", c->plugin),
                   LOG_INT("after_ms", now_ms - c->slots.spawned_at_ms));

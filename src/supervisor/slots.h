@@ -83,7 +83,7 @@ struct slots {
 };
 
 /* How long a process may outstay its own deadline, and how long it may linger after its last word. */
-#define SLOTS_GRACE_MS  2000
+#define SLOTS_GRACE_MS  3000
 #define SLOTS_LINGER_MS 5000
 
 /* seed: of the jitter. */
