@@ -169,6 +169,7 @@ ledger_open(int fd, struct ledger **ret_ledger, struct err *e)
     int rc = read_header(fd, &h, e);
     if (rc != 0)
         return rc;
+    assert(h.records >= 1 && h.threads >= 1);
     struct layout at = layout_of(&h);
     struct ledger *l = calloc(1, sizeof *l);
     if (!l)

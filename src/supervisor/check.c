@@ -47,7 +47,7 @@ check_consumers(const struct conf *c, const char *worker_path, struct err *e)
         conf_print(c, &c->consumers[i], &text);
         const struct spawn_options options = {
             .path = worker_path, .consumer = name, .check = true, .config = buf_slice(&text)};
-        pid_t pid;
+        pid_t pid = -1;
         bool late = false;
         int rc = buf_failed(&text) ? err_no_memory(e) : spawn_worker(&options, &pid, e);
         buf_clean_up(&text);

@@ -26,13 +26,12 @@ static void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 static void
 say(const char *format, ...)
 {
-    char line[1500];
-    int n = snprintf(line, sizeof line, "fake %s: ", slot);
+    char text[1400], line[1500];
     va_list ap;
     va_start(ap, format);
-    n += vsnprintf(line + n, sizeof line - (size_t)n - 1, format, ap);
+    vsnprintf(text, sizeof text, format, ap);
     va_end(ap);
-    line[n++] = '\n';
+    int n = snprintf(line, sizeof line, "fake %s: %s\n", slot, text);
     if (write(2, line, (size_t)n) < 0)
         _exit(99);
 }

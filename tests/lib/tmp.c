@@ -113,17 +113,17 @@ tmp_read(const char *path, size_t *ret_bytes)
     FILE *f = fopen(path, "re");
     if (!f)
         return NULL;
-    size_t n = 0, capacity = 4096;
-    char *text = malloc(capacity + 1);
-    while (text) {
-        size_t got = fread(text + n, 1, capacity - n, f);
-        n += got;
-        if (n < capacity)
-            break;
-        capacity *= 2;
-        text = realloc(text, capacity + 1);
+    size_t n = 0, capacity = 0;
+    char *text = NULL;
+    while (n == capacity) {
+        capacity = capacity ? capacity * 2 : 4096;
+        char *larger = realloc(text, capacity + 1);
+        if (!larger)
+            give_up("read", path);
+        text = larger;
+        n += fread(text + n, 1, capacity - n, f);
     }
-    if (!text || ferror(f))
+    if (ferror(f))
         give_up("read", path);
     fclose(f);
     text[n] = '\0';
