@@ -33,10 +33,9 @@ static void
 on_published(void *context, const struct entry *entry, const char *event_id)
 {
     struct send *s = context;
-    (void)entry;
     s->published++;
     if (s->options.print_ids)
-        puts(event_id);
+        printf("%zu %s\n", entry->line, event_id);
 }
 
 static void
@@ -129,7 +128,7 @@ print_help(void)
          "\n"
          "  --bus NAME           for entries without EventBusName (durable-event-bus)\n"
          "  --rate N             events a second at most (no limit)\n"
-         "  --ids                print the event id of each published entry\n"
+         "  --ids                print line number and event id of each published entry\n"
          "  --endpoint-url URL   where EventBridge is (AWS_ENDPOINT_URL_EVENTBRIDGE, AWS_ENDPOINT_URL, the profile's, "
          "AWS)\n"
          "  --region R           (AWS_REGION, AWS_DEFAULT_REGION, the profile's)\n"
