@@ -169,20 +169,6 @@ check(struct entry *entry)
         refuse(entry, "MalformedDetail", "Detail is malformed.");
 }
 
-/* A bus is given by name or by ARN. */
-static struct slice
-bus_name(struct slice bus)
-{
-    static const char MARK[] = ":event-bus/";
-    if (bus.n == 0)
-        return SLICE("default");
-    const char *at = memmem(bus.p, bus.n, MARK, sizeof MARK - 1);
-    if (!at || !slice_starts_with(bus, SLICE("arn:")))
-        return bus;
-    at += sizeof MARK - 1;
-    return slice_of(at, (size_t)(bus.p + bus.n - at));
-}
-
 static void
 wrap(struct put_call *c, struct entry *entry, int64_t now_ms)
 {
@@ -219,7 +205,7 @@ run(struct store_tx *tx, struct store_job *job)
     for (size_t i = 0; i < c->n; i++) {
         const struct entry *entry = &c->entries[i];
         const struct events_event event = {
-            .bus = bus_name(entry->bus),
+            .bus = events_bus_name(entry->bus),
             .id = slice_of_string(entry->id),
             .envelope = entry->envelope,
             .time_ms = entry->time_ms,
