@@ -140,7 +140,7 @@ local_events_has_bus(const struct local_events *s, struct slice bus)
 }
 
 struct slice
-events_bus_name(struct slice bus)
+local_events_bus_name(struct slice bus)
 {
     static const char MARK[] = ":event-bus/";
     if (bus.n == 0)
@@ -169,8 +169,8 @@ local_events_put_rule(struct local_events *s, struct store_tx *tx, struct slice 
                       struct slice pattern, bool enabled, struct err *e)
 {
     struct event_pattern *compiled = NULL;
-    bus = events_bus_name(bus);
-    if (!events_has_bus(s, bus))
+    bus = local_events_bus_name(bus);
+    if (!local_events_has_bus(s, bus))
         return err_set(e, ERR_NOT_FOUND, "there is no event bus \"%.*s\"", SLICE_ARG(bus));
     int rc = event_pattern_compile(pattern, &compiled, e);
     if (rc != 0)
@@ -191,7 +191,7 @@ int
 local_events_put_targets(struct local_events *s, struct store_tx *tx, struct slice bus, struct slice rule,
                          const struct local_events_target *targets, size_t n)
 {
-    bus = events_bus_name(bus);
+    bus = local_events_bus_name(bus);
     sqlite3_stmt *q = store_prepare(tx, "DELETE FROM events_targets WHERE bus = ?1 AND rule = ?2");
     if (q) {
         store_bind_text(q, 1, bus);

@@ -39,6 +39,9 @@ struct events_event {
 /* Delivers to every target of every rule that matches. 0, or the code of a failed store_ call. */
 int local_events_deliver(struct local_events *s, struct store_tx *tx, const struct events_event *event);
 
+/* A bus as callers name it (a name, an ARN, or nothing: the default one) by its name. */
+struct slice local_events_bus_name(struct slice bus);
+
 bool local_events_has_bus(const struct local_events *s, struct slice bus);
 
 /* Serves a PutEvents call. */

@@ -205,7 +205,7 @@ run(struct store_tx *tx, struct store_job *job)
     for (size_t i = 0; i < c->n; i++) {
         const struct entry *entry = &c->entries[i];
         const struct events_event event = {
-            .bus = events_bus_name(entry->bus),
+            .bus = local_events_bus_name(entry->bus),
             .id = slice_of_string(entry->id),
             .envelope = entry->envelope,
             .time_ms = entry->time_ms,
