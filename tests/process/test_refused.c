@@ -1,0 +1,148 @@
+/* What fanoutd says and how it ends when a plugin or a configuration is wrong: exact words, exit code 2. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "lib/proc.h"
+#include "lib/skip.h"
+#include "lib/tmp.h"
+
+static const char *const ENV[] = {"AWS_ACCESS_KEY_ID=a", "AWS_SECRET_ACCESS_KEY=b", "AWS_REGION=us-east-1",
+                                  "AWS_ENDPOINT_URL=http://127.0.0.1:1", NULL};
+
+static const char *
+write_conf(const char *dir, const char *plugin, const char *options)
+{
+    return tmp_write(dir, "x.conf",
+                     "consumers = ( { name = \"x\"; queue = \"q\"; plugin = \"%s\"; options = { %s }; } );\n", plugin,
+                     options);
+}
+
+/* fanoutd --check, and fanoutd itself: both end with 2, and both say why. */
+static void
+assert_refused(const char *plugin, const char *options, const char *table, const char *reason)
+{
+    const char *dir = tmp_new();
+    char variable[64], expected[1000];
+    snprintf(variable, sizeof variable, "FANOUT_TEST_TABLE=%s", table);
+    snprintf(expected, sizeof expected, "%s: %s", plugin, reason);
+    const char *env[] = {ENV[0], ENV[1], ENV[2], ENV[3], variable, NULL};
+    const char *conf = write_conf(dir, plugin, options);
+    const char *check[] = {proc_path("bin/fanoutd"), "-c", conf, "--check", NULL};
+    const char *start[] = {proc_path("bin/fanoutd"), "-c", conf, NULL};
+    struct proc *p = proc_spawn(check, env);
+    assert_int_equal(proc_wait_exit(p, 20000), 2);
+    if (!strstr(proc_stdout(p), expected) && !strstr(proc_stderr(p), expected))
+        fail_msg("--check does not say \"%s\": %s%s", expected, proc_stdout(p), proc_stderr(p));
+    proc_destroy(p);
+    p = proc_spawn(start, env);
+    assert_int_equal(proc_wait_exit(p, 20000), 2);
+    if (!strstr(proc_stderr(p), reason))
+        fail_msg("fanoutd does not log \"%s\": %s", reason, proc_stderr(p));
+    proc_destroy(p);
+    tmp_remove(dir);
+}
+
+static void
+a_plugin_with_a_wrong_table_ends_fanoutd_with_code_2(void **state)
+{
+    (void)state;
+    const char *tables = proc_path("tests/plugins/tables.so");
+    assert_refused(tables, "must = \"x\";", "eight-bytes", "its table has 8 bytes; at least 48 are needed");
+    assert_refused(tables, "must = \"x\";", "major", "its table says ABI 2; this host speaks 1");
+    assert_refused(tables, "must = \"x\";", "none", "it sets none of handle and handle_batch; exactly one is needed");
+}
+
+static void
+a_plugin_without_an_entry_of_ours_ends_fanoutd_with_code_2(void **state)
+{
+    (void)state;
+    assert_refused(proc_path("tests/plugins/nosymbol.so"), "", "",
+                   "has no handler_v1: not a handler; HANDLER_DEFINE writes it");
+    assert_refused(proc_path("tests/plugins/newer.so"), "", "",
+                   "has handler_v2 and no handler_v1: it was made for another fanoutd");
+}
+
+static void
+a_plugin_with_an_unresolved_symbol_ends_fanoutd_with_code_2(void **state)
+{
+    (void)state;
+    const char *dir = tmp_new();
+    const char *source =
+        tmp_write(dir, "unresolved.c",
+                  "#include <fanout/handler.h>\n"
+                  "extern int nobody_has_this(void);\n"
+                  "static int32_t h(void *p, void *t, struct handler_call *c, const struct handler_message *m)\n"
+                  "{ (void)p, (void)t, (void)c, (void)m; return nobody_has_this(); }\n"
+                  "HANDLER_DEFINE(.name = \"u\", .version = \"1\", .handle = h);\n");
+    const char *plugin = tmp_path(dir, "unresolved.so");
+    const char *cc[] = {"cc", "-Isrc/handler", "-fPIC", "-shared", "-o", plugin, source, NULL};
+    struct proc *p = proc_spawn(cc, NULL);
+    int code = proc_wait_exit(p, 20000);
+    proc_destroy(p);
+    if (code == 127)
+        skip_because("there is no cc");
+    assert_int_equal(code, 0);
+    assert_refused(plugin, "", "",
+                   "unresolved symbol nobody_has_this; link plugins with -Wl,-z,defs to find these early");
+    tmp_remove(dir);
+}
+
+static void
+an_option_the_plugin_does_not_have_ends_fanoutd_with_code_2(void **state)
+{
+    (void)state;
+    const char *dir = tmp_new();
+    const char *conf = write_conf(dir, "jsonl", "path = \"-\"; color = \"red\";");
+    const char *argv[] = {proc_path("bin/fanoutd"), "-c", conf, NULL};
+    struct proc *p = proc_spawn(argv, ENV);
+    assert_int_equal(proc_wait_exit(p, 20000), 2);
+    if (!strstr(proc_stderr(p), "plugin jsonl has no option color"))
+        fail_msg("%s", proc_stderr(p));
+    proc_destroy(p);
+    tmp_remove(dir);
+}
+
+static void
+a_configuration_with_errors_names_them_all_and_ends_with_code_2(void **state)
+{
+    (void)state;
+    const char *dir = tmp_new();
+    const char *conf =
+        tmp_write(dir, "bad.conf",
+                  "drain_timeout_s = 0;\n"
+                  "consumers = (\n"
+                  "  { name = \"x\"; queue = \"q\"; plugin = \"jsonl\"; thread = 4; batch = { size = \"ten\"; }; }\n"
+                  ");\n");
+    const char *argv[] = {proc_path("bin/fanoutd"), "-c", conf, "--check", NULL};
+    struct proc *p = proc_spawn(argv, ENV);
+    assert_int_equal(proc_wait_exit(p, 20000), 2);
+    const char *said = strstr(proc_stderr(p), "bad.conf:") ? proc_stderr(p) : proc_stdout(p);
+    static const char *const EXPECTED[] = {"bad.conf:1: drain_timeout_s",         "1 to 3600",
+                                           "bad.conf:3: consumers[0].thread",     "threads",
+                                           "bad.conf:3: consumers[0].batch.size", "1 to 10000"};
+    for (size_t i = 0; i < sizeof EXPECTED / sizeof *EXPECTED; i++)
+        if (!strstr(said, EXPECTED[i]))
+            fail_msg("\"%s\" is not in: %s", EXPECTED[i], said);
+    proc_destroy(p);
+    tmp_remove(dir);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_plugin_with_a_wrong_table_ends_fanoutd_with_code_2),
+        cmocka_unit_test(a_plugin_without_an_entry_of_ours_ends_fanoutd_with_code_2),
+        cmocka_unit_test(a_plugin_with_an_unresolved_symbol_ends_fanoutd_with_code_2),
+        cmocka_unit_test(an_option_the_plugin_does_not_have_ends_fanoutd_with_code_2),
+        cmocka_unit_test(a_configuration_with_errors_names_them_all_and_ends_with_code_2),
+    };
+    return cmocka_run_group_tests_name("refused", tests, NULL, NULL);
+}
