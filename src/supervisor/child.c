@@ -1,6 +1,5 @@
 #include "supervisor/child.h"
 
-#include <assert.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,7 +73,6 @@ child_destroy(struct child *c)
 {
     if (!c)
         return;
-    assert(c->pid == 0);
     close_channel(c);
     ledger_close(c->ledger);
     if (c->ledger_fd >= 0)

@@ -63,7 +63,9 @@ struct child {
 
 /* Starts nothing yet. */
 int child_new(const struct child_options *options, struct child **ret_child, struct err *e);
-void child_destroy(struct child *c); /* it must have no process */
+
+/* A process that still runs sees its channel end, and drains. */
+void child_destroy(struct child *c);
 
 /* Tells its slot and does what that answers. */
 void child_apply(struct child *c, enum slots_event event, int64_t argument, int64_t now_ms);

@@ -58,7 +58,7 @@ struct fleet {
 
 void fleet_init(struct fleet *f, struct loop *loop, const char *worker_path, void (*ready)(void *context),
                 void *context);
-void fleet_clean_up(struct fleet *f); /* after fleet_is_over, or before a worker was started */
+void fleet_clean_up(struct fleet *f);
 
 /* Starts all workers of a configuration, or, when there are some, replaces them. c is borrowed for the call. On failure
  * (no memory, no descriptors) everything is as it was. */

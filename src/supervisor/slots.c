@@ -56,6 +56,8 @@ drain(struct slots *s, int64_t drain_ms, int64_t now_ms)
     if (!running)
         return SLOTS_DO_NOTHING;
     expect_end(s, drain_ms + SLOTS_GRACE_MS, now_ms);
+    if (s->said_drained || s->said_refused) /* it is ending already */
+        return SLOTS_DO_NOTHING;
     s->drain_ms = drain_ms;
     return SLOTS_DO_DRAIN;
 }

@@ -278,6 +278,10 @@ a_second_term_ends_now(void **state)
     run(w, "drain_timeout_s = 600;", MODES("stubborn", "good"));
     proc_signal(w->p, SIGTERM);
     expect(w, "how=drained");
+    char *text;
+    assert_int_equal(request(w, "GET", "/livez", NULL), 200);
+    assert_int_equal(request(w, "GET", "/readyz", &text), 503);
+    assert_non_null(strstr(text, "not ready: stopping"));
     proc_signal(w->p, SIGINT);
     expect_end(w, 3);
     assert_int_equal(proc_count_lines(w->p, "worker is killed"), 1);

@@ -247,6 +247,15 @@ who_lingers_after_the_last_word_is_killed(void **state)
         assert_int_equal(apply(&s, SLOTS_TICK, 0, 1000 + SLOTS_LINGER_MS - 1), SLOTS_DO_NOTHING);
         assert_int_equal(apply(&s, SLOTS_TICK, 0, 1000 + SLOTS_LINGER_MS), SLOTS_DO_KILL);
     }
+    /* It is not told to drain any more. */
+    for (size_t i = 0; i < 2; i++) {
+        struct slots s = in_state(SLOTS_READY);
+        apply(&s, last_words[i], 0, 1000);
+        assert_int_equal(apply(&s, SLOTS_STOP, 60000, 1001), SLOTS_DO_NOTHING);
+        assert_int_equal(slots_tick_at_ms(&s), 1000 + SLOTS_LINGER_MS);
+        apply(&s, SLOTS_EXITED, EXITED(i == 0 ? 0 : 2), 1002);
+        assert_int_equal(s.state, SLOTS_IDLE);
+    }
     /* A later word never gives more time than an earlier one left. */
     struct slots s = in_state(SLOTS_READY);
     apply(&s, SLOTS_STOP, 500, 1000);
