@@ -276,6 +276,7 @@ void
 http_call_start(struct http_call *c)
 {
     struct http_engine *g = c->engine;
+    http_engine_make_room(g);
     if (curl_multi_add_handle(g->multi, c->easy) != CURLM_OK) {
         http_call_finish(c, CURLE_OUT_OF_MEMORY);
         return;

@@ -35,7 +35,6 @@ http_engine_new(const struct http_engine_options *options, struct http_engine **
         http_engine_destroy(g);
         return err_no_memory(e);
     }
-    curl_multi_setopt(g->multi, CURLMOPT_MAXCONNECTS, (long)g->max_connections);
     curl_multi_setopt(g->multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
     *ret_engine = g;
     return 0;
@@ -69,6 +68,18 @@ http_engine_destroy(struct http_engine *g)
     free(g->ca_file);
     free(g);
     curl_global_cleanup();
+}
+
+/* libcurl counts connections in use and idle ones together: the limit has to grow with the calls in flight, or each
+ * finished call would close its connection while enough others wait. */
+void
+http_engine_make_room(struct http_engine *g)
+{
+    size_t wanted = g->max_connections + g->stats.in_flight;
+    if (wanted <= g->connection_limit)
+        return;
+    g->connection_limit = wanted;
+    curl_multi_setopt(g->multi, CURLMOPT_MAXCONNECTS, (long)wanted);
 }
 
 void

@@ -24,7 +24,8 @@ struct http_engine {
     struct call_list pending, active, pool;
     size_t n_pooled;
     char *user_agent, *ca_file;
-    size_t max_connections;
+    size_t max_connections;  /* idle ones to keep */
+    size_t connection_limit; /* what libcurl was told: idle and in use */
     int64_t connect_timeout_ms, max_connection_age_s;
     bool running;       /* inside http_engine_run */
     bool inside_curl;   /* inside curl_multi_perform: the multi handle must not be changed */
@@ -65,6 +66,7 @@ struct http_call {
 };
 
 /* http.c */
+void http_engine_make_room(struct http_engine *g);
 void http_engine_recycle(struct http_engine *g, struct http_call *c);
 
 /* call.c */

@@ -518,6 +518,38 @@ connections_are_kept_and_used_again(void **state)
 }
 
 static void
+hold_the_held(void *context, const struct stub_request *rq, struct stub_answer *a)
+{
+    answer_hello(context, rq, a);
+    a->hold = slice_equals_string(rq->target, "/held");
+}
+
+static void
+many_long_polls_do_not_push_kept_connections_out(void **state)
+{
+    (void)state;
+    enum { HELD = 100, OTHERS = 20 };
+    struct stub_server *s = stub_server_start(hold_the_held, NULL);
+    static struct outcome held[HELD];
+    struct err e;
+    char url[100];
+    snprintf(url, sizeof url, "%s/held", stub_server_url(s));
+    memset(held, 0, sizeof held);
+    for (int i = 0; i < HELD; i++)
+        submit(&(struct http_request){.url = url}, &held[i]);
+    while (stub_server_requests(s) < HELD)
+        assert_int_equal(http_engine_run(engine, 10, &e), 0);
+    for (int i = 0; i < OTHERS; i++) {
+        struct outcome o = {0};
+        call(&(struct http_request){.url = stub_server_url(s)}, &o);
+        assert_int_equal(o.status, 200);
+        free(o.body);
+    }
+    assert_int_equal(stub_server_connections(s), HELD + 1);
+    stub_server_stop(s);
+}
+
+static void
 close_after_each(void *context, const struct stub_request *rq, struct stub_answer *a)
 {
     answer_hello(context, rq, a);
@@ -872,6 +904,7 @@ main(void)
         with_engine(what_is_no_http_is_a_protocol_error),
         with_engine(an_answer_cut_anywhere_is_never_taken_for_whole),
         with_engine(connections_are_kept_and_used_again),
+        with_engine(many_long_polls_do_not_push_kept_connections_out),
         with_engine(a_kept_connection_that_was_closed_meanwhile_does_no_harm),
         with_engine(no_answer_in_time_is_a_timeout_and_the_request_was_sent),
         with_engine(an_answer_that_stands_still_is_given_up),
