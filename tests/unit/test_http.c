@@ -8,6 +8,8 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
+#include <dlfcn.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -704,6 +706,82 @@ run_until_gives_up_after_its_time(void **state)
     assert_int_equal(http_engine_run_until(engine, &never, 20, &e), ERR_TIMEOUT);
 }
 
+/* A resolver that does not answer, in place of the C library's (libcurl calls it from a thread of its own). */
+static pthread_mutex_t resolver_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t resolver_progress = PTHREAD_COND_INITIALIZER;
+static int resolver_asked, resolver_left;
+static bool resolver_answers;
+
+int __attribute__((visibility("default")))
+getaddrinfo(const char *host, const char *service, const struct addrinfo *hints, struct addrinfo **ret)
+{
+    if (strcmp(host, "hang.example") != 0) {
+        int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+        *(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
+        return real(host, service, hints, ret);
+    }
+    pthread_mutex_lock(&resolver_lock);
+    resolver_asked++;
+    pthread_cond_broadcast(&resolver_progress);
+    while (!resolver_answers)
+        pthread_cond_wait(&resolver_progress, &resolver_lock);
+    resolver_left++;
+    pthread_cond_broadcast(&resolver_progress);
+    pthread_mutex_unlock(&resolver_lock);
+    return EAI_FAIL;
+}
+
+static void
+a_resolver_that_does_not_answer_holds_nobody_up(void **state)
+{
+    (void)state;
+    struct stub_server *s = stub_server_start(answer_hello, NULL);
+    struct outcome hanging = {0}, cancelled = {0}, other = {0};
+    struct err e;
+    submit(&(struct http_request){.url = "http://hang.example/", .timeout_ms = 200}, &hanging);
+    struct http_call *c = submit(&(struct http_request){.url = "http://hang.example/2"}, &cancelled);
+    call(&(struct http_request){.url = stub_server_url(s)}, &other);
+    assert_int_equal(other.status, 200);
+    run_until(&hanging.done);
+    assert_int_equal(hanging.error.code, ERR_TIMEOUT);
+    assert_false(hanging.request_sent);
+    int64_t began_ms = clock_monotonic_ms();
+    http_cancel(c);
+    submit(&(struct http_request){.url = "http://hang.example/3"}, &cancelled);
+    assert_int_equal(http_engine_run(engine, 10, &e), 0);
+    http_engine_destroy(engine);
+    assert_true(clock_monotonic_ms() - began_ms < PATIENCE_MS / 4);
+    assert_int_equal(cancelled.calls, 0);
+    assert_int_equal(http_engine_new(&(struct http_engine_options){0}, &engine, &e), 0);
+
+    pthread_mutex_lock(&resolver_lock);
+    assert_true(resolver_asked > 0);
+    resolver_answers = true;
+    pthread_cond_broadcast(&resolver_progress);
+    while (resolver_left < resolver_asked)
+        pthread_cond_wait(&resolver_progress, &resolver_lock);
+    pthread_mutex_unlock(&resolver_lock);
+    free(hanging.body);
+    free(other.body);
+    stub_server_stop(s);
+}
+
+static void
+the_proxy_of_the_environment_is_used(void **state)
+{
+    (void)state;
+    struct stub_server *s = stub_server_start(answer_hello, NULL);
+    struct outcome o = {0};
+    setenv("http_proxy", stub_server_url(s), 1);
+    call(&(struct http_request){.url = "http://sqs.example.invalid/x"}, &o);
+    unsetenv("http_proxy");
+    assert_int_equal(o.status, 200);
+    static const char line[] = "GET http://sqs.example.invalid/x HTTP/1.1\r\n";
+    assert_memory_equal(stub_server_request(s, 0), line, sizeof line - 1);
+    free(o.body);
+    stub_server_stop(s);
+}
+
 /* ---- many, and cancelled ------------------------------------------------------------------------------------------
  */
 
@@ -913,6 +991,8 @@ main(void)
         with_engine(a_wakeup_from_another_thread_ends_the_wait),
         with_engine(timers_of_the_loop_fire_while_it_runs),
         with_engine(run_until_gives_up_after_its_time),
+        with_engine(a_resolver_that_does_not_answer_holds_nobody_up),
+        with_engine(the_proxy_of_the_environment_is_used),
         with_engine(two_hundred_calls_are_in_flight_at_once),
         with_engine(a_cancelled_call_is_never_heard_of_again),
         with_engine(callbacks_may_submit_and_cancel_any_call),
