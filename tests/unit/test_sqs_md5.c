@@ -96,7 +96,7 @@ more_attributes_than_sqs_allows_are_summed_too(void **state)
 {
     (void)state;
     enum { N = 100 };
-    static char names[N][8];
+    static char names[N][16];
     struct sqs_attribute up[N], down[N];
     char md5[DIGEST_MD5_HEX];
     for (int i = 0; i < N; i++) {
