@@ -141,7 +141,7 @@ batch_done(void *context, const struct aws_response *response)
     struct call *call = context;
     struct sqs_batch_result result;
     struct sqs_decoded d;
-    struct err e;
+    struct err e = {0};
     int rc = 0;
     sqs_decode_init(&d);
     if (!response->error)
@@ -156,7 +156,7 @@ send_done(void *context, const struct aws_response *response)
     struct call *call = context;
     struct sqs_batch_result result;
     struct sqs_decoded d;
-    struct err e;
+    struct err e = {0};
     int rc = 0;
     sqs_decode_init(&d);
     if (!response->error)
