@@ -235,7 +235,9 @@ decode_text(struct reader *r, struct slice *text)
     if (!r->encoded || text->n == 0)
         return 0;
     if (!http_decode(&decoded, *text, true)) {
-        rc = buf_failed(&decoded) ? err_no_memory(r->e) : err_set(r->e, ERR_PROTOCOL, "a key is badly encoded");
+        rc = err_set(r->e, ERR_PROTOCOL, "a key is badly encoded");
+    } else if (buf_failed(&decoded)) {
+        rc = err_no_memory(r->e);
     } else {
         *text = keep(r, buf_slice(&decoded));
         rc = r->rc;
