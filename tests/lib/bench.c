@@ -74,7 +74,7 @@ thread_steps(struct timer *timer, int64_t now_ms)
             decide(b, m);
         if (m->verdict.kind != VERDICT_LOST && sim_chance(&b->sim, b->early))
             inbox_push(&b->inbox, &m->settled);
-        CHECK(timers_set(&b->sim.timers, timer, now_ms + handling_time(b, t)) == 0);
+        CHECK(timers_set(&b->sim.timers, timer, now_ms + (b->stopping ? 0 : handling_time(b, t))) == 0);
     } else {
         inbox_push(&b->inbox, &t->batch->returned);
         t->batch = NULL;
