@@ -76,13 +76,14 @@ receive(struct canned_sqs *s, struct slice body)
     buf_add_string(&s->json, "{\"Messages\":[");
     for (uint64_t i = 0; i < n; i++) {
         unsigned long long number = atomic_fetch_add(&s->sent, 1);
-        buf_add_format(&s->json,
-                       "%s{\"MessageId\":\"00000000-0000-4000-8000-%012llx\",\"ReceiptHandle\":\"AQEBwJnKyrHigUMZj6rYigCgx"
-                       "lfaGuVp3ltc2Ptfh2TlYPG1VhdDOiMqSSxGPeQv8kHyMsdHI3hxJDlsNlm2gGqsc2mJFwCOEJSo3UzwGvGJvzq4tEWqBUq3r"
-                       "vaQZN4mVMNAPcUiETg7vVKSnN9OfX8TZsmKdHiB6qQTSxB3YbKmDR0mSkaGjlYcsMuYpLm8lXqnGm5FfPzX0S6pDm%012llx"
-                       "\",\"MD5OfBody\":\"%s\",\"Attributes\":{\"ApproximateReceiveCount\":\"1\",\"SentTimestamp\":"
-                       "\"1763700000000\"},\"Body\":",
-                       i > 0 ? "," : "", number, number, s->md5);
+        buf_add_format(
+            &s->json,
+            "%s{\"MessageId\":\"00000000-0000-4000-8000-%012llx\",\"ReceiptHandle\":\"AQEBwJnKyrHigUMZj6rYigCgx"
+            "lfaGuVp3ltc2Ptfh2TlYPG1VhdDOiMqSSxGPeQv8kHyMsdHI3hxJDlsNlm2gGqsc2mJFwCOEJSo3UzwGvGJvzq4tEWqBUq3r"
+            "vaQZN4mVMNAPcUiETg7vVKSnN9OfX8TZsmKdHiB6qQTSxB3YbKmDR0mSkaGjlYcsMuYpLm8lXqnGm5FfPzX0S6pDm%012llx"
+            "\",\"MD5OfBody\":\"%s\",\"Attributes\":{\"ApproximateReceiveCount\":\"1\",\"SentTimestamp\":"
+            "\"1763700000000\"},\"Body\":",
+            i > 0 ? "," : "", number, number, s->md5);
         buf_add_slice(&s->json, buf_slice(&s->body));
         buf_add_char(&s->json, '}');
     }
@@ -213,10 +214,11 @@ static void
 make_body(struct canned_sqs *s, size_t bytes)
 {
     struct buf text = BUF_INIT;
-    buf_add_string(&text, "{\"version\":\"0\",\"id\":\"6a7e8feb-b491-4cf7-a9f1-bf3703467718\",\"detail-type\":"
-                          "\"BufferedEvent\",\"source\":\"buffer.source\",\"account\":\"000000000000\",\"time\":"
-                          "\"2026-11-20T06:00:00Z\",\"region\":\"us-east-1\",\"resources\":[],\"detail\":{\"user_id\":123,"
-                          "\"action\":\"signup\",\"note\":\"");
+    buf_add_string(&text,
+                   "{\"version\":\"0\",\"id\":\"6a7e8feb-b491-4cf7-a9f1-bf3703467718\",\"detail-type\":"
+                   "\"BufferedEvent\",\"source\":\"buffer.source\",\"account\":\"000000000000\",\"time\":"
+                   "\"2026-11-20T06:00:00Z\",\"region\":\"us-east-1\",\"resources\":[],\"detail\":{\"user_id\":123,"
+                   "\"action\":\"signup\",\"note\":\"");
     while (text.len + 3 < bytes)
         buf_add_char(&text, (char)('a' + text.len % 26));
     buf_add_string(&text, "\"}}");

@@ -107,14 +107,15 @@ reasons_become_one_line_that_sqs_accepts(void **state)
     assert_reason("", "");
     assert_reason("plain", "plain");
     assert_reason("two\nlines\tand\x01more\x7f", "two lines and more ");
-    assert_reason("gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x98\x80", "gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x98\x80");
-    assert_reason("\xc3", "?");                     /* cut short */
-    assert_reason("a\xffz", "a?z");                 /* no UTF-8 */
-    assert_reason("\xc0\xaf", "??");                /* overlong */
-    assert_reason("\xe0\x80\xaf", "???");           /* overlong */
-    assert_reason("\xed\xa0\x80", "???");           /* a surrogate */
-    assert_reason("\xef\xbf\xbf", "???");           /* U+FFFF, which XML 1.0 leaves out */
-    assert_reason("\xf4\x90\x80\x80", "????");      /* past Unicode */
+    assert_reason("gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x98\x80",
+                  "gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x98\x80");
+    assert_reason("\xc3", "?");                /* cut short */
+    assert_reason("a\xffz", "a?z");            /* no UTF-8 */
+    assert_reason("\xc0\xaf", "??");           /* overlong */
+    assert_reason("\xe0\x80\xaf", "???");      /* overlong */
+    assert_reason("\xed\xa0\x80", "???");      /* a surrogate */
+    assert_reason("\xef\xbf\xbf", "???");      /* U+FFFF, which XML 1.0 leaves out */
+    assert_reason("\xf4\x90\x80\x80", "????"); /* past Unicode */
 }
 
 static void
