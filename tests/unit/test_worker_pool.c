@@ -45,7 +45,7 @@ static struct rig {
     void (*in_call)(struct handler_call *call, uint32_t count);
     int32_t results[MOST]; /* noted by in_call */
     struct handler_call *stale;
-    bool handled[MOST];
+    _Atomic bool handled[MOST];
 } rig;
 
 static const struct handler_host *const host = &host_table;
@@ -146,7 +146,8 @@ begin_with(const struct handler *table)
 {
     struct err e;
     int fd;
-    rig = (struct rig){.plugin = {.table = *table}};
+    memset(&rig, 0, sizeof rig);
+    rig.plugin.table = *table;
     pthread_mutex_init(&rig.lock, NULL);
     pthread_cond_init(&rig.changed, NULL);
     const struct ledger_options ledger = {.records = MOST, .threads = 4};
@@ -175,7 +176,7 @@ static struct batch *
 make_batch(size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        char id[16], body[16];
+        char id[32], body[32];
         snprintf(id, sizeof id, "id-%zu", i);
         snprintf(body, sizeof body, "%zu", i);
         struct sqs_message r = sim_sqs_message(id, "handle", body, 1);
