@@ -1,0 +1,33 @@
+/* auth: is a request signed by the key pair, and if not, what does AWS say?
+ *
+ * Signature version 4 in the Authorization header or in the query (a presigned URL). Each protocol has its own words
+ * for the same refusal, so the answer comes ready with status and code for the service asked for. Any thread. */
+#ifndef FANOUT_LOCAL_AUTH_H
+#define FANOUT_LOCAL_AUTH_H
+
+#include "base/err.h"
+#include "base/slice.h"
+#include "httpd/httpd.h"
+
+struct local_auth;
+
+struct local_auth_options {
+    const char *access_key_id, *secret_access_key;
+    const char *region;
+};
+
+int local_auth_new(const struct local_auth_options *options, struct local_auth **ret_auth, struct err *e);
+void local_auth_destroy(struct local_auth *a); /* wipes the secret; NULL is fine */
+
+struct local_auth_result {
+    struct slice payload_hash; /* x-amz-content-sha256 as signed; found right when it is a digest; empty: none sent */
+    int status;                /* 0: the request is ours to serve; otherwise the refusal: */
+    const char *code;
+    char message[320];
+};
+
+/* service: "sqs", "events" or "s3", as the credential's scope must say. */
+void local_auth_verify(struct local_auth *a, const struct httpd_request *r, const char *service,
+                       struct local_auth_result *ret);
+
+#endif
