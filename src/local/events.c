@@ -240,6 +240,15 @@ claims(void *context, const struct httpd_request *r)
     return slice_starts_with(httpd_header(r, "X-Amz-Target"), SLICE("AWSEvents."));
 }
 
+/* Forgets all but the default bus. */
+static int
+reset(void *context, struct store_tx *tx)
+{
+    int rc = store_exec(tx, "DELETE FROM events_targets; DELETE FROM events_rules;"
+                            "DELETE FROM events_buses WHERE name <> 'default'");
+    return rc != 0 ? rc : load(context, tx);
+}
+
 static struct slice
 operation(void *context, const struct httpd_request *r)
 {
@@ -281,11 +290,13 @@ local_events_new(struct local *l, struct local_sqs *sqs, struct local_s3 *s3, st
     };
     const struct local_service service = {
         .name = "events",
+        .request_id_header = "x-amzn-RequestId",
         .context = s,
         .claims = claims,
         .operation = operation,
         .serve = serve,
         .refuse = local_events_refuse,
+        .reset = reset,
     };
     int rc = store_add_service(local_store(l), &tables, e);
     if (rc == 0)

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/slice.h"
 #include "base/uuid.h"
@@ -20,6 +21,7 @@
 struct local;
 struct local_call;
 struct store;
+struct store_tx;
 
 /* One request in the hands of a service. The server makes it, local_answer and its like end it. Its owner (first the
  * HTTP thread inside serve, then whoever it was handed to) alone may touch it. */
@@ -37,8 +39,9 @@ struct local_call {
 };
 
 struct local_service {
-    const char *name; /* in credential scopes and fault rules: "sqs" */
-    void *context;    /* of the service itself: call->service->context */
+    const char *name;              /* in credential scopes and fault rules: "sqs" */
+    const char *request_id_header; /* "x-amzn-RequestId" */
+    void *context;                 /* of the service itself: call->service->context */
 
     /* Is this request this service's? Asked in the order of local_add_service. HTTP thread. */
     bool (*claims)(void *context, const struct httpd_request *r);
@@ -50,12 +53,18 @@ struct local_service {
     /* Answers the call, now or later, on any thread. Authenticated already. HTTP thread. */
     void (*serve)(void *context, struct local_call *call);
 
-    /* Answers with an error in the service's protocol (and ends the call). code is the service's own: the server asks
-     * local_auth for the one that fits. Any thread. */
+    /* Answers with an error in the service's protocol (and ends the call): how the server refuses what is not signed
+     * and injects faults, in codes of the service's own. Any thread. */
     void (*refuse)(struct local_call *call, int status, const char *code, const char *message);
+
+    /* Forgets everything that is stored (POST /_fanout/reset), in a job. Returns what a job returns. */
+    int (*reset)(void *context, struct store_tx *tx);
+
+    /* Writes its figures as one JSON value (GET /_fanout/stats), in a job. NULL: it has none. */
+    void (*describe)(void *context, struct store_tx *tx, struct buf *out);
 };
 
-/* Ends the call with an answer; x-amzn-RequestId is added. Any thread. */
+/* Ends the call with an answer; the request id is added. Any thread. */
 void local_answer(struct local_call *call, const struct httpd_answer *answer);
 
 /* Ends the call because the store could not do its work: 503 ServiceUnavailable (a full disk, shutting down) or 500
@@ -81,6 +90,10 @@ int local_add_service(struct local *l, const struct local_service *service, stru
  * while the server is provisioned. */
 int local_start(struct local *l, struct err *e);
 void local_serve(struct local *l);
+
+/* What makes the server's first queues and buckets: called here (after local_start), and again after every reset. */
+typedef int local_provision_fn(struct local *l, void *context, struct err *e);
+int local_provision_with(struct local *l, local_provision_fn *provision, void *context, struct err *e);
 
 /* Refuses new requests, finishes what is running, answers what is parked, closes the store and the port. After it the
  * services may be destroyed, then the server. */

@@ -290,6 +290,14 @@ local_s3_find_bucket(struct store_tx *tx, struct slice bucket, int64_t *ret_id, 
 
 /* ---- life -------------------------------------------------------------------------------------------------------- */
 
+/* Forgets every bucket. */
+static int
+reset(void *context, struct store_tx *tx)
+{
+    (void)context;
+    return store_exec(tx, "DELETE FROM s3_objects; DELETE FROM s3_buckets");
+}
+
 int
 local_s3_new(struct local *l, struct local_s3 **ret_s3, struct err *e)
 {
@@ -305,11 +313,13 @@ local_s3_new(struct local *l, struct local_s3 **ret_s3, struct err *e)
     };
     const struct local_service service = {
         .name = "s3",
+        .request_id_header = "x-amz-request-id",
         .context = s,
         .claims = claims,
         .operation = operation,
         .serve = serve,
         .refuse = local_s3_refuse_call,
+        .reset = reset,
     };
     int rc = store_add_service(local_store(l), &tables, e);
     if (rc == 0)

@@ -115,6 +115,9 @@ int64_t store_now_ms(const struct store_tx *tx);
 /* The wall time to show for a time of store_now_ms's: differs from it once the wall clock was set. */
 int64_t store_wall_ms(const struct store_tx *tx, int64_t at_ms);
 
+/* The number of this transaction: no two have the same. For what a service notes to take back in rollback. */
+uint64_t store_serial(const struct store_tx *tx);
+
 /* A prepared statement, kept from then on under the address of sql (a string literal or static array): reset and
  * without bindings. NULL when SQLite could not; the next store_step of NULL reports it. One user at a time: a statement
  * that is still being stepped cannot be had again. */

@@ -17,6 +17,7 @@ struct store_tx {
     sqlite3 *db;
     struct store_statement *statements; /* open addressing; a power of two */
     size_t n_statements, n_places;
+    uint64_t serial;
     int64_t now_ms, wall_shift_ms;
     struct err error; /* the first of this transaction */
     struct store_job *done, **done_end;

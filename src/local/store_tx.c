@@ -19,6 +19,12 @@ store_wall_ms(const struct store_tx *tx, int64_t at_ms)
     return at_ms + tx->wall_shift_ms;
 }
 
+uint64_t
+store_serial(const struct store_tx *tx)
+{
+    return tx->serial;
+}
+
 /* ---- errors ------------------------------------------------------------------------------------------------------ */
 
 int
@@ -173,6 +179,7 @@ store_tx_begin(struct store_tx *tx)
     err_clear(&tx->error);
     tx->done = NULL;
     tx->done_end = &tx->done;
+    tx->serial++;
     tx->now_ms = store_writer_now_ms(tx->store);
     tx->wall_shift_ms = clock_wall_ms() - tx->now_ms;
     return store_run(tx, store_prepare(tx, "BEGIN IMMEDIATE"));

@@ -1,0 +1,49 @@
+/* local_impl: the server's own parts, shared by server.c (a request's way), admin.c (/_fanout/) and delays.c. */
+#ifndef FANOUT_LOCAL_IMPL_H
+#define FANOUT_LOCAL_IMPL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "local/auth.h"
+#include "local/faults.h"
+#include "local/local.h"
+#include "local/store.h"
+
+#define LOCAL_MAX_SERVICES 8
+#define LOCAL_MAX_COUNTERS 128
+
+/* How often an operation was asked for. */
+struct local_counter {
+    char name[64]; /* "sqs:SendMessage" */
+    uint64_t n;
+};
+
+struct local {
+    char *listen, *account, *region;
+    struct store *store;
+    struct local_auth *auth;
+    struct local_faults *faults;
+    struct local_delays *delays;
+    struct httpd *httpd;
+    struct local_service services[LOCAL_MAX_SERVICES];
+    size_t n_services;
+    int64_t started_at_ms; /* monotonic */
+    atomic_bool serving;
+    local_provision_fn *provision;
+    void *provision_context;
+
+    pthread_mutex_t lock; /* guards the counters; "other" counts what has no place */
+    struct local_counter counters[LOCAL_MAX_COUNTERS];
+    size_t n_counters;
+};
+
+/* admin.c: answers a request under /_fanout/. */
+void local_admin_serve(struct local *l, struct httpd_request *r);
+
+/* delays.c: calls that wait before they are served, by the store's clock. */
+int local_delays_new(struct local *l, struct local_delays **ret_delays, struct err *e);
+void local_delays_destroy(struct local_delays *d);
+void local_delays_add(struct local_delays *d, struct local_call *call, int64_t delay_ms);
+
+#endif
