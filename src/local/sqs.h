@@ -19,8 +19,7 @@
 
 struct local_sqs;
 
-/* Adds itself to the server and its store. Services whose turns send messages (events) must be added before it, so that
- * long polls see them in the same turn. */
+/* Adds itself to the server and its store. */
 int local_sqs_new(struct local *l, struct local_sqs **ret_sqs, struct err *e);
 void local_sqs_destroy(struct local_sqs *s); /* after local_stop; NULL is fine */
 

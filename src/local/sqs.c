@@ -1,0 +1,286 @@
+#include "local/sqs.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/json.h"
+#include "local/sqs_impl.h"
+#include "local/sqs_shape.h"
+
+static const char *const MIGRATIONS[] = {
+    /* Small rows apart from bodies: what is written again with every receive stays small. The index is all that
+     * receiving, counting and expiring need to look at. Ids are ours, not SQLite's, so that none is used twice. */
+    "CREATE TABLE sqs_meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE sqs_queue (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, box INTEGER NOT NULL UNIQUE,"
+    " created_at INTEGER NOT NULL, modified_at INTEGER NOT NULL, purged_at INTEGER NOT NULL,"
+    " visibility_s INTEGER NOT NULL, max_bytes INTEGER NOT NULL, retention_s INTEGER NOT NULL,"
+    " delay_s INTEGER NOT NULL, wait_s INTEGER NOT NULL, kms_reuse_s INTEGER NOT NULL, managed_sse INTEGER NOT NULL,"
+    " policy TEXT, redrive_policy TEXT, redrive_allow_policy TEXT, kms_key TEXT, tags TEXT);"
+    "CREATE TABLE sqs_deleted (name TEXT PRIMARY KEY, deleted_at INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE sqs_garbage (box INTEGER PRIMARY KEY);"
+    "CREATE TABLE sqs_message (id INTEGER PRIMARY KEY, box INTEGER NOT NULL, visible_at INTEGER NOT NULL,"
+    " sent_at INTEGER NOT NULL, receives INTEGER NOT NULL, received_at INTEGER, first_received_at INTEGER,"
+    " uuid BLOB NOT NULL, source TEXT);"
+    "CREATE INDEX sqs_message_due ON sqs_message (box, visible_at, sent_at, receives);"
+    "CREATE TABLE sqs_payload (id INTEGER PRIMARY KEY, md5 BLOB NOT NULL, body TEXT NOT NULL, attributes BLOB,"
+    " trace TEXT, group_id TEXT)",
+};
+
+/* ---- operations -------------------------------------------------------------------------------------------------- */
+
+static const struct lsqs_operation OPERATIONS[] = {
+    {"ReceiveMessage", &LSQS_SHAPE_RECEIVE, &LSQS_SHAPE_MESSAGES, true, lsqs_check_receive, lsqs_run_receive},
+    {"SendMessage", &LSQS_SHAPE_SEND, &LSQS_SHAPE_SENT, true, lsqs_check_send, lsqs_run_send},
+    {"SendMessageBatch", &LSQS_SHAPE_SEND_BATCH, &LSQS_SHAPE_SENT_BATCH, true, lsqs_check_send_batch,
+     lsqs_run_send_batch},
+    {"DeleteMessage", &LSQS_SHAPE_SETTLE, NULL, true, lsqs_check_settle, lsqs_run_delete},
+    {"DeleteMessageBatch", &LSQS_SHAPE_SETTLE_BATCH, &LSQS_SHAPE_SETTLED_BATCH, true, lsqs_check_delete_batch,
+     lsqs_run_delete_batch},
+    {"ChangeMessageVisibility", &LSQS_SHAPE_SETTLE, NULL, true, lsqs_check_visibility, lsqs_run_visibility},
+    {"ChangeMessageVisibilityBatch", &LSQS_SHAPE_SETTLE_BATCH, &LSQS_SHAPE_SETTLED_BATCH, true,
+     lsqs_check_visibility_batch, lsqs_run_visibility_batch},
+    {"GetQueueUrl", &LSQS_SHAPE_GET_URL, &LSQS_SHAPE_URL, false, lsqs_check_get_url, lsqs_run_get_url},
+    {"GetQueueAttributes", &LSQS_SHAPE_GET_ATTRIBUTES, &LSQS_SHAPE_ATTRIBUTES, true, NULL, lsqs_run_get_attributes},
+    {"SetQueueAttributes", &LSQS_SHAPE_SET_ATTRIBUTES, NULL, true, lsqs_check_set_attributes, lsqs_run_set_attributes},
+    {"CreateQueue", &LSQS_SHAPE_CREATE_QUEUE, &LSQS_SHAPE_URL, false, lsqs_check_create_queue, lsqs_run_create_queue},
+    {"DeleteQueue", &LSQS_SHAPE_QUEUE, NULL, true, NULL, lsqs_run_delete_queue},
+    {"ListQueues", &LSQS_SHAPE_LIST_QUEUES, &LSQS_SHAPE_URLS, false, lsqs_check_list_queues, lsqs_run_list_queues},
+    {"PurgeQueue", &LSQS_SHAPE_QUEUE, NULL, true, NULL, lsqs_run_purge_queue},
+};
+
+static const struct lsqs_operation *
+find_operation(struct slice name)
+{
+    for (size_t i = 0; i < sizeof OPERATIONS / sizeof *OPERATIONS; i++)
+        if (slice_equals_string(name, OPERATIONS[i].name))
+            return &OPERATIONS[i];
+    return NULL;
+}
+
+/* ---- the answer -------------------------------------------------------------------------------------------------- */
+
+static void
+answer_error(struct local_call *call, const struct lsqs_error *e)
+{
+    lsqs_json_answer_error(call, lsqs_error_status(e->kind), lsqs_error_shape(e->kind), lsqs_error_code(e->kind),
+                           e->message);
+}
+
+static void
+answer(struct lsqs_call *c)
+{
+    struct buf body = BUF_INIT;
+    if (c->op->result)
+        lsqs_json_encode(c->op->result, c->result, &body);
+    if (buf_failed(&body)) {
+        struct lsqs_error e;
+        lsqs_fail(&e, LSQS_INTERNAL, "out of memory");
+        answer_error(c->call, &e);
+    } else {
+        local_answer(c->call,
+                     &(struct httpd_answer){.status = 200,
+                                            .content_type = c->op->result ? "application/x-amz-json-1.0" : NULL,
+                                            .body = buf_slice(&body)});
+    }
+    buf_clean_up(&body);
+}
+
+static void
+refuse(struct local_call *call, int status, const char *code, const char *message)
+{
+    lsqs_json_answer_error(call, status, code, code, message);
+}
+
+/* ---- the job ----------------------------------------------------------------------------------------------------- */
+
+static int
+run(struct store_tx *tx, struct store_job *job)
+{
+    struct lsqs_call *c = (struct lsqs_call *)job;
+    lsqs_stop_waiting(c->sqs, c);
+    c->error.kind = LSQS_OK;
+    if (c->op->result)
+        memset(c->result, 0, c->op->result->size);
+    if (c->op->about_queue) {
+        c->queue = lsqs_find_queue(c->sqs, c->queue_name);
+        if (!c->queue) {
+            lsqs_fail(&c->error, LSQS_NO_SUCH_QUEUE, "The specified queue does not exist.");
+            return 0;
+        }
+    }
+    return c->op->run(tx, c);
+}
+
+static void
+finish(struct store_job *job, const struct err *error)
+{
+    struct lsqs_call *c = (struct lsqs_call *)job;
+    if (error)
+        local_answer_failure(c->call, error);
+    else if (c->error.kind != LSQS_OK)
+        answer_error(c->call, &c->error);
+    else
+        answer(c);
+}
+
+/* ---- the request ------------------------------------------------------------------------------------------------- */
+
+#define TARGET "AmazonSQS."
+
+static bool
+claims(void *sqs, const struct httpd_request *r)
+{
+    (void)sqs;
+    return slice_starts_with(httpd_header(r, "x-amz-target"), SLICE(TARGET));
+}
+
+static struct slice
+operation(void *sqs, const struct httpd_request *r)
+{
+    (void)sqs;
+    struct slice target = httpd_header(r, "x-amz-target");
+    const struct lsqs_operation *op =
+        target.n > strlen(TARGET) ? find_operation(slice_of(target.p + strlen(TARGET), target.n - strlen(TARGET)))
+                                  : NULL;
+    return slice_of_string(op ? op->name : "");
+}
+
+/* What comes behind the last '/' of *path, which is shortened; false: there is none, or nothing comes. */
+static bool
+cut_segment(struct slice *path, struct slice *ret)
+{
+    const char *slash = path->n > 0 ? memrchr(path->p, '/', path->n) : NULL;
+    if (!slash)
+        return false;
+    *ret = slice_of(slash + 1, (size_t)(path->p + path->n - slash - 1));
+    path->n = (size_t)(slash - path->p);
+    return ret->n > 0;
+}
+
+/* "http://any.host/ACCOUNT/NAME", or its path alone. */
+static bool
+read_queue_url(struct lsqs_call *c, struct slice url)
+{
+    struct slice account, rest = url;
+    if (!url.p)
+        return lsqs_fail_missing(&c->error, "QueueUrl");
+    while (rest.n > 0 && rest.p[rest.n - 1] == '/')
+        rest.n--;
+    if (!cut_segment(&rest, &c->queue_name) || !cut_segment(&rest, &account))
+        return lsqs_fail(&c->error, LSQS_INVALID_ADDRESS, "The address %.*s is not valid for this endpoint.",
+                         (int)(url.n < 300 ? url.n : 300), url.p);
+    return slice_equals_string(account, local_account(c->sqs->local)) ||
+           lsqs_fail(&c->error, LSQS_NO_SUCH_QUEUE, "The specified queue does not exist.");
+}
+
+static bool
+prepare(struct lsqs_call *c)
+{
+    struct local_call *call = c->call;
+    struct slice host = httpd_header(call->http, "host");
+    const char *account = local_account(c->sqs->local);
+    const char *base = host.n > 0 ? arena_format(&call->arena, "http://%.*s/%s/", SLICE_ARG(host), account)
+                                  : arena_format(&call->arena, "%s/%s/", local_url(c->sqs->local), account);
+    c->op = find_operation(call->operation);
+    if (!c->op)
+        return lsqs_fail(&c->error, LSQS_UNKNOWN_OPERATION, "The operation is not one of this server's.");
+    c->request = arena_zalloc(&call->arena, c->op->request->size);
+    c->result = c->op->result ? arena_zalloc(&call->arena, c->op->result->size) : NULL;
+    if (!base || !c->request || (c->op->result && !c->result))
+        return lsqs_fail(&c->error, LSQS_INTERNAL, "out of memory");
+    c->url_base = slice_of_string(base);
+    return lsqs_json_decode(httpd_body(call->http), c->op->request, c->request, &call->arena, &c->error) &&
+           (!c->op->about_queue || read_queue_url(c, ((struct lsqs_queue_request *)c->request)->queue_url)) &&
+           (!c->op->check || c->op->check(c));
+}
+
+static void
+serve(void *sqs, struct local_call *call)
+{
+    struct local_sqs *s = sqs;
+    struct lsqs_call *c = arena_zalloc(&call->arena, sizeof *c);
+    if (!c) {
+        struct err e;
+        err_no_memory(&e);
+        local_answer_failure(call, &e);
+        return;
+    }
+    *c = (struct lsqs_call){.job = {.run = run, .finish = finish}, .sqs = s, .call = call};
+    if (prepare(c))
+        store_submit(s->store, &c->job);
+    else
+        answer_error(call, &c->error);
+}
+
+/* ---- life -------------------------------------------------------------------------------------------------------- */
+
+static void
+describe(void *sqs, struct store_tx *tx, struct buf *out)
+{
+    struct local_sqs *s = sqs;
+    bool first = true;
+    buf_add_string(out, "{\"queues\":[");
+    for (size_t i = 0; i < s->n_places; i++)
+        for (struct lsqs_queue *q = s->table[i]; q; q = q->next) {
+            const struct lsqs_counts *counts = &q->counts;
+            size_t waiting = 0;
+            for (struct store_job *job = q->waiting; job; job = job->next)
+                waiting++;
+            if (lsqs_touch(s, tx, q) < 0)
+                return;
+            buf_add_format(out,
+                           "%s{\"name\":\"%s\",\"visible\":%lld,\"in_flight\":%lld,\"delayed\":%lld,\"waiting\":%zu}",
+                           first ? "" : ",", q->name, (long long)(counts->total - counts->in_flight - counts->delayed),
+                           (long long)counts->in_flight, (long long)counts->delayed, waiting);
+            first = false;
+        }
+    buf_add_string(out, "]}");
+}
+
+int
+local_sqs_new(struct local *l, struct local_sqs **ret_sqs, struct err *e)
+{
+    struct local_sqs *s = calloc(1, sizeof *s);
+    if (!s)
+        return err_no_memory(e);
+    s->local = l;
+    s->store = local_store(l);
+    timers_init(&s->timers);
+    struct store_service stored = {.name = "sqs",
+                                   .context = s,
+                                   .migrations = MIGRATIONS,
+                                   .n_migrations = sizeof MIGRATIONS / sizeof *MIGRATIONS,
+                                   .load = lsqs_state_load,
+                                   .rollback = lsqs_state_rollback,
+                                   .turn = lsqs_turn,
+                                   .due_ms = lsqs_due_ms,
+                                   .stop = lsqs_stop};
+    struct local_service served = {.name = "sqs",
+                                   .request_id_header = "x-amzn-RequestId",
+                                   .context = s,
+                                   .claims = claims,
+                                   .operation = operation,
+                                   .serve = serve,
+                                   .refuse = refuse,
+                                   .reset = lsqs_reset,
+                                   .describe = describe};
+    int code = store_add_service(s->store, &stored, e);
+    if (!code)
+        code = local_add_service(l, &served, e);
+    if (code)
+        local_sqs_destroy(s);
+    else
+        *ret_sqs = s;
+    return code;
+}
+
+void
+local_sqs_destroy(struct local_sqs *s)
+{
+    if (!s)
+        return;
+    lsqs_state_clear(s);
+    timers_clean_up(&s->timers);
+    free(s);
+}

@@ -1,0 +1,314 @@
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "local/sqs_impl.h"
+
+#define MAX_ITEMS 10000 /* of a list in a request */
+
+/* The bodies of messages are payloads, so base/json reads the requests: strings that hold no escape are not even
+ * copied, and nothing is cut at a \u0000. */
+
+/* ---- decoding ---------------------------------------------------------------------------------------------------- */
+
+struct decoder {
+    struct json_walk walk;
+    struct arena *arena;
+    struct lsqs_error *e;
+};
+
+static bool decode_struct(struct decoder *d, const struct lsqs_shape *shape, void *out);
+
+static bool
+wrong_type(struct decoder *d, enum json_type is, const char *wanted)
+{
+    static const char *const TOKENS[] = {
+        [JSON_NULL] = "NULL_VALUE",     [JSON_BOOL] = "TRUE_VALUE",   [JSON_NUMBER] = "NUMBER_VALUE",
+        [JSON_STRING] = "STRING_VALUE", [JSON_ARRAY] = "START_ARRAY", [JSON_OBJECT] = "START_OBJECT"};
+    return lsqs_fail(d->e, LSQS_SERIALIZATION, "%s can not be converted to %s", TOKENS[is], wanted);
+}
+
+static bool
+no_memory(struct decoder *d)
+{
+    return lsqs_fail(d->e, LSQS_INTERNAL, "out of memory");
+}
+
+/* The string's text: the request's own bytes, or a copy without its escapes. */
+static bool
+text_of(struct decoder *d, struct json string, struct slice *out)
+{
+    *out = json_raw(string);
+    if (json_is_plain(string))
+        return true;
+    char *text = arena_alloc(d->arena, out->n);
+    size_t n;
+    if (!text)
+        return no_memory(d);
+    if (!json_decode_into(string, text, out->n, &n))
+        return lsqs_fail(d->e, LSQS_SERIALIZATION, "half of a surrogate pair is no character");
+    *out = slice_of(text, n);
+    return true;
+}
+
+static bool
+decode_string(struct decoder *d, struct slice *out)
+{
+    struct json v = json_walk_take(&d->walk);
+    if (v.type == JSON_NULL)
+        return true;
+    return v.type == JSON_STRING ? text_of(d, v, out) : wrong_type(d, v.type, "a String");
+}
+
+static bool
+decode_blob(struct decoder *d, struct slice *out)
+{
+    struct slice text = {0};
+    struct buf bytes = BUF_INIT;
+    if (!decode_string(d, &text))
+        return false;
+    if (!text.p)
+        return true;
+    bool ok = digest_base64_decode(&bytes, text);
+    char *copy = ok ? arena_strndup(d->arena, bytes.data ? bytes.data : "", bytes.len) : NULL;
+    *out = slice_of(copy, bytes.len);
+    buf_clean_up(&bytes);
+    return copy ? true : lsqs_fail(d->e, LSQS_SERIALIZATION, "a blob is not in base64");
+}
+
+static bool
+decode_number(struct decoder *d, struct lsqs_int *out)
+{
+    struct json v = json_walk_take(&d->walk);
+    if (v.type == JSON_NULL)
+        return true;
+    if (v.type != JSON_NUMBER)
+        return wrong_type(d, v.type, "an Integer");
+    out->given = true;
+    if (!json_int64(v, &out->value)) {
+        double x = trunc(json_double(v));
+        out->value = x >= 9e18 ? INT64_MAX : x <= -9e18 ? INT64_MIN : (int64_t)x;
+    }
+    return true;
+}
+
+static bool
+decode_flag(struct decoder *d, struct lsqs_int *out)
+{
+    struct json v = json_walk_take(&d->walk);
+    if (v.type != JSON_BOOL)
+        return v.type == JSON_NULL || wrong_type(d, v.type, "a Boolean");
+    *out = (struct lsqs_int){.given = true, .value = json_bool(v)};
+    return true;
+}
+
+/* One more item of size bytes, zeroed, at the end of a list that holds room items. */
+static void *
+add_item(struct decoder *d, struct lsqs_list *list, size_t *room, size_t size)
+{
+    if (list->n == MAX_ITEMS) {
+        lsqs_fail(d->e, LSQS_SERIALIZATION, "a list has more than %d members", MAX_ITEMS);
+        return NULL;
+    }
+    if (list->n == *room) {
+        *room = *room ? *room * 2 : LSQS_MAX_ENTRIES;
+        void *larger = arena_alloc(d->arena, *room * size);
+        if (!larger) {
+            no_memory(d);
+            return NULL;
+        }
+        if (list->n > 0)
+            memcpy(larger, list->items, list->n * size);
+        list->items = larger;
+    }
+    char *item = (char *)list->items + list->n++ * size;
+    memset(item, 0, size);
+    return item;
+}
+
+/* The lists and maps of all kinds; the walk is at the container. */
+static bool
+decode_list(struct decoder *d, const struct lsqs_member *m, struct lsqs_list *out)
+{
+    bool map = m->type == LSQS_MAP || m->type == LSQS_MAP_OF;
+    size_t room = 0, size = m->shape              ? m->shape->size
+                            : m->type == LSQS_MAP ? sizeof(struct local_sqs_attribute)
+                                                  : sizeof(struct slice);
+    enum json_type type = json_walk_type(&d->walk);
+    struct json key;
+    if (type != (map ? JSON_OBJECT : JSON_ARRAY)) {
+        json_walk_take(&d->walk);
+        return type == JSON_NULL || wrong_type(d, type, map ? "a map" : "a list");
+    }
+    out->given = true;
+    json_walk_enter(&d->walk);
+    while (map ? json_walk_member(&d->walk, &key) : json_walk_element(&d->walk)) {
+        char *item = add_item(d, out, &room, size);
+        if (!item || (map && !text_of(d, key, (struct slice *)(void *)item)))
+            return false;
+        bool ok = m->shape              ? decode_struct(d, m->shape, item)
+                  : m->type == LSQS_MAP ? decode_string(d, &((struct local_sqs_attribute *)(void *)item)->value)
+                                        : decode_string(d, (struct slice *)(void *)item);
+        if (!ok)
+            return false;
+    }
+    return true;
+}
+
+static bool
+decode_member(struct decoder *d, const struct lsqs_member *m, char *at)
+{
+    switch (m->type) {
+    case LSQS_STRING:
+        return decode_string(d, (struct slice *)(void *)at);
+    case LSQS_BLOB:
+        return decode_blob(d, (struct slice *)(void *)at);
+    case LSQS_INT:
+        return decode_number(d, (struct lsqs_int *)(void *)at);
+    case LSQS_FLAG:
+        return decode_flag(d, (struct lsqs_int *)(void *)at);
+    default:
+        return decode_list(d, m, (struct lsqs_list *)(void *)at);
+    }
+}
+
+static bool
+decode_struct(struct decoder *d, const struct lsqs_shape *shape, void *out)
+{
+    struct json key;
+    enum json_type type = json_walk_type(&d->walk);
+    if (type != JSON_OBJECT) {
+        json_walk_take(&d->walk);
+        return wrong_type(d, type, "a structure");
+    }
+    json_walk_enter(&d->walk);
+    while (json_walk_member(&d->walk, &key)) {
+        const struct lsqs_member *m = shape->members, *end = m + shape->n_members;
+        while (m < end && !json_equals_string(key, slice_of_string(m->name)))
+            m++;
+        if (m == end)
+            json_walk_take(&d->walk);
+        else if (!decode_member(d, m, (char *)out + m->offset))
+            return false;
+    }
+    return true;
+}
+
+bool
+lsqs_json_decode(struct slice body, const struct lsqs_shape *shape, void *out, struct arena *arena,
+                 struct lsqs_error *e)
+{
+    struct json value;
+    struct err cause;
+    if (json_parse(body.n > 0 ? body : SLICE("{}"), &value, &cause) != 0)
+        return lsqs_fail(e, LSQS_SERIALIZATION, "%s", cause.text);
+    struct decoder d = {.walk = json_walk(value), .arena = arena, .e = e};
+    return decode_struct(&d, shape, out);
+}
+
+/* ---- encoding ---------------------------------------------------------------------------------------------------- */
+
+static bool
+is_given(const struct lsqs_member *m, const char *at)
+{
+    switch (m->type) {
+    case LSQS_STRING:
+    case LSQS_BLOB:
+        return ((const struct slice *)(const void *)at)->p != NULL;
+    case LSQS_INT:
+    case LSQS_FLAG:
+        return ((const struct lsqs_int *)(const void *)at)->given;
+    default:
+        return m->always || ((const struct lsqs_list *)(const void *)at)->n > 0;
+    }
+}
+
+static void
+encode_list(const struct lsqs_member *m, const struct lsqs_list *list, struct buf *out)
+{
+    const struct slice *strings = list->items;
+    const struct local_sqs_attribute *pairs = list->items;
+    bool map = m->type == LSQS_MAP || m->type == LSQS_MAP_OF;
+    buf_add_char(out, map ? '{' : '[');
+    for (size_t i = 0; i < list->n; i++) {
+        const char *item = m->shape ? (const char *)list->items + i * m->shape->size : NULL;
+        if (i > 0)
+            buf_add_char(out, ',');
+        if (map) {
+            json_write_string(out, item ? *(const struct slice *)(const void *)item : pairs[i].name);
+            buf_add_char(out, ':');
+        }
+        if (item)
+            lsqs_json_encode(m->shape, item, out);
+        else
+            json_write_string(out, m->type == LSQS_MAP ? pairs[i].value : strings[i]);
+    }
+    buf_add_char(out, map ? '}' : ']');
+}
+
+static void
+encode_member(const struct lsqs_member *m, const char *at, struct buf *out)
+{
+    const struct slice *s = (const struct slice *)(const void *)at;
+    const struct lsqs_int *v = (const struct lsqs_int *)(const void *)at;
+    switch (m->type) {
+    case LSQS_STRING:
+        json_write_string(out, *s);
+        break;
+    case LSQS_BLOB:
+        buf_add_char(out, '"');
+        digest_base64_encode(out, s->p, s->n);
+        buf_add_char(out, '"');
+        break;
+    case LSQS_INT:
+        buf_add_int(out, v->value);
+        break;
+    case LSQS_FLAG:
+        buf_add_string(out, v->value ? "true" : "false");
+        break;
+    default:
+        encode_list(m, (const struct lsqs_list *)(const void *)at, out);
+    }
+}
+
+void
+lsqs_json_encode(const struct lsqs_shape *shape, const void *value, struct buf *out)
+{
+    char before = '{';
+    for (size_t i = 0; i < shape->n_members; i++) {
+        const struct lsqs_member *m = &shape->members[i];
+        const char *at = (const char *)value + m->offset;
+        if (!is_given(m, at))
+            continue;
+        buf_add_char(out, before);
+        buf_add_char(out, '"');
+        buf_add_string(out, m->name);
+        buf_add(out, "\":", 2);
+        encode_member(m, at, out);
+        before = ',';
+    }
+    if (before == '{')
+        buf_add_char(out, '{');
+    buf_add_char(out, '}');
+}
+
+void
+lsqs_json_answer_error(struct local_call *call, int status, const char *shape, const char *code, const char *message)
+{
+    struct buf body = BUF_INIT;
+    char query_error[200];
+    snprintf(query_error, sizeof query_error, "%s;%s", code, status < 500 ? "Sender" : "Receiver");
+    struct httpd_header_out headers[] = {{"x-amzn-query-error", query_error}};
+    buf_add_string(&body, "{\"__type\":");
+    json_write_string(&body, slice_of_string(shape));
+    buf_add_string(&body, ",\"message\":");
+    json_write_string(&body, slice_of_string(message));
+    buf_add_char(&body, '}');
+    local_answer(call, &(struct httpd_answer){.status = status,
+                                              .content_type = "application/x-amz-json-1.0",
+                                              .headers = headers,
+                                              .n_headers = 1,
+                                              .body = buf_slice(&body)});
+    buf_clean_up(&body);
+}

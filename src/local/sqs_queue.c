@@ -1,0 +1,456 @@
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "local/sqs_impl.h"
+
+#define MAX_NAME 80
+#define MAX_LIST 1000
+
+/* ---- names ------------------------------------------------------------------------------------------------------- */
+
+static bool
+is_name(struct slice name)
+{
+    bool ok = name.n >= 1 && name.n <= MAX_NAME;
+    for (size_t i = 0; ok && i < name.n; i++)
+        ok = isalnum((unsigned char)name.p[i]) || name.p[i] == '-' || name.p[i] == '_';
+    return ok;
+}
+
+static bool
+check_name(struct slice name, struct lsqs_error *e)
+{
+    return is_name(name) ||
+           lsqs_fail(e, LSQS_INVALID_VALUE,
+                     "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length");
+}
+
+static struct slice
+url_of(struct lsqs_call *c, const char *name)
+{
+    char *url = arena_format(&c->call->arena, "%.*s%s", SLICE_ARG(c->url_base), name);
+    return slice_of_string(url);
+}
+
+static int
+no_memory(struct lsqs_call *c)
+{
+    lsqs_fail(&c->error, LSQS_INTERNAL, "out of memory");
+    return 0;
+}
+
+/* ---- making ------------------------------------------------------------------------------------------------------ */
+
+bool
+lsqs_check_create_queue(struct lsqs_call *c)
+{
+    const struct lsqs_create_queue *r = c->request;
+    const struct local_sqs_attribute *a = r->attributes.items;
+    bool fifo = r->name.n > 5 && memcmp(r->name.p + r->name.n - 5, ".fifo", 5) == 0;
+    if (!r->name.p)
+        return lsqs_fail_missing(&c->error, "QueueName");
+    for (size_t i = 0; i < r->attributes.n; i++)
+        if (slice_equals(a[i].name, SLICE("FifoQueue")) && slice_equals(a[i].value, SLICE("true")) && fifo)
+            return lsqs_fail(&c->error, LSQS_UNSUPPORTED,
+                             "This server has standard queues only; it makes no FIFO queues.");
+    return check_name(r->name, &c->error);
+}
+
+/* Is the name free again? Forgets the deletions that are long past. */
+static int
+find_deleted(struct store_tx *tx, struct slice name, bool *ret_deleted)
+{
+    sqlite3_stmt *w = store_prepare(tx, "DELETE FROM sqs_deleted WHERE deleted_at <= ?");
+    if (w)
+        store_bind_int(w, 1, store_now_ms(tx) - LSQS_DELETED_MS);
+    int code = store_run(tx, w);
+    if (code < 0)
+        return code;
+    sqlite3_stmt *r = store_prepare(tx, "SELECT 1 FROM sqs_deleted WHERE name = ?");
+    if (r)
+        store_bind_text(r, 1, name);
+    code = store_step(tx, r);
+    *ret_deleted = code > 0;
+    store_reset(r);
+    return code < 0 ? code : 0;
+}
+
+/* Applies attributes to a copy of settings, so that a refusal leaves them alone. */
+static bool
+apply_all(struct local_sqs *s, const struct lsqs_settings *from, const struct local_sqs_attribute *a, size_t n,
+          struct lsqs_settings *to, struct lsqs_error *e)
+{
+    if (!lsqs_settings_copy(from, to))
+        return lsqs_fail(e, LSQS_INTERNAL, "out of memory");
+    for (size_t i = 0; i < n; i++)
+        if (!lsqs_settings_apply(s, to, &a[i], e)) {
+            lsqs_settings_clean_up(to);
+            return false;
+        }
+    return true;
+}
+
+static int
+make_queue(struct local_sqs *s, struct store_tx *tx, struct slice name, struct lsqs_settings *settings, char *tags,
+           struct lsqs_queue **ret_queue)
+{
+    struct lsqs_queue *q = lsqs_new_queue(s, name);
+    if (!q || !lsqs_enter_queue(s, q)) {
+        lsqs_free_queue(q);
+        free(tags);
+        lsqs_settings_clean_up(settings);
+        return store_fail(tx, ERR_NO_MEMORY, "out of memory");
+    }
+    lsqs_restructure(s, tx);
+    q->settings = *settings;
+    q->tags = tags;
+    q->id = s->next_queue_id++;
+    q->box = s->next_box++;
+    q->created_at_ms = q->modified_at_ms = q->counts.counted_at_ms = store_now_ms(tx);
+    *ret_queue = q;
+    return lsqs_save_queue(tx, q);
+}
+
+static char *
+tags_text(const struct lsqs_list *tags)
+{
+    const struct local_sqs_attribute *t = tags->items;
+    struct buf text = BUF_INIT;
+    for (size_t i = 0; i < tags->n; i++) {
+        buf_add_char(&text, i ? ',' : '{');
+        json_write_string(&text, t[i].name);
+        buf_add_char(&text, ':');
+        json_write_string(&text, t[i].value);
+    }
+    buf_add_char(&text, '}');
+    return buf_take(&text);
+}
+
+/* A queue of that name is there: it must be what was asked for. */
+static void
+compare_with_existing(struct lsqs_call *c, struct lsqs_queue *q)
+{
+    const struct lsqs_create_queue *r = c->request;
+    const struct local_sqs_attribute *a = r->attributes.items;
+    struct lsqs_settings wanted;
+    if (!apply_all(c->sqs, &q->settings, a, r->attributes.n, &wanted, &c->error))
+        return;
+    for (size_t i = 0; i < r->attributes.n && c->error.kind == LSQS_OK; i++)
+        if (!lsqs_settings_agree(&wanted, &q->settings, a[i].name))
+            lsqs_fail(&c->error, LSQS_QUEUE_EXISTS,
+                      "A queue already exists with the same name and a different value for attribute %.*s",
+                      SLICE_ARG(a[i].name));
+    lsqs_settings_clean_up(&wanted);
+}
+
+int
+lsqs_run_create_queue(struct store_tx *tx, struct lsqs_call *c)
+{
+    const struct lsqs_create_queue *r = c->request;
+    struct lsqs_url_result *result = c->result;
+    struct lsqs_settings defaults, settings;
+    struct lsqs_queue *q = lsqs_find_queue(c->sqs, r->name);
+    int code = 0;
+    if (q) {
+        compare_with_existing(c, q);
+    } else {
+        bool deleted;
+        code = find_deleted(tx, r->name, &deleted);
+        if (code < 0)
+            return code;
+        lsqs_settings_init(&defaults);
+        if (deleted)
+            lsqs_fail(
+                &c->error, LSQS_QUEUE_DELETED_RECENTLY,
+                "You must wait 60 seconds after deleting a queue before you can create another with the same name.");
+        else if (apply_all(c->sqs, &defaults, r->attributes.items, r->attributes.n, &settings, &c->error))
+            code = make_queue(c->sqs, tx, r->name, &settings, r->tags.n ? tags_text(&r->tags) : NULL, &q);
+    }
+    if (code < 0 || c->error.kind != LSQS_OK)
+        return code;
+    result->url = url_of(c, q->name);
+    return result->url.p ? 0 : no_memory(c);
+}
+
+/* ---- finding ----------------------------------------------------------------------------------------------------- */
+
+bool
+lsqs_check_get_url(struct lsqs_call *c)
+{
+    const struct lsqs_get_url *r = c->request;
+    return r->name.p ? true : lsqs_fail_missing(&c->error, "QueueName");
+}
+
+int
+lsqs_run_get_url(struct store_tx *tx, struct lsqs_call *c)
+{
+    (void)tx;
+    const struct lsqs_get_url *r = c->request;
+    struct lsqs_url_result *result = c->result;
+    struct lsqs_queue *q = lsqs_find_queue(c->sqs, r->name);
+    if (!q || (r->owner.p && !slice_equals_string(r->owner, local_account(c->sqs->local)))) {
+        lsqs_fail(&c->error, LSQS_NO_SUCH_QUEUE, "The specified queue does not exist.");
+        return 0;
+    }
+    result->url = url_of(c, q->name);
+    return result->url.p ? 0 : no_memory(c);
+}
+
+bool
+lsqs_check_list_queues(struct lsqs_call *c)
+{
+    const struct lsqs_list_queues *r = c->request;
+    if (r->max.given && (r->max.value < 1 || r->max.value > MAX_LIST))
+        return lsqs_fail(
+            &c->error, LSQS_INVALID_VALUE,
+            "Value %lld for parameter MaxResults is invalid. Reason: MaxResults must be an integer between 1 and "
+            "1000.",
+            (long long)r->max.value);
+    if (r->token.p && !r->max.given)
+        return lsqs_fail_missing(&c->error, "MaxResults");
+    return true;
+}
+
+/* A page's token is the last name on it, in base64. */
+static bool
+read_token(struct slice token, struct buf *ret_name)
+{
+    return digest_base64_decode(ret_name, token) && is_name(buf_slice(ret_name));
+}
+
+static int
+list_from(struct store_tx *tx, struct lsqs_call *c, struct slice after)
+{
+    const struct lsqs_list_queues *r = c->request;
+    struct lsqs_urls_result *result = c->result;
+    size_t most = r->max.given ? (size_t)r->max.value : MAX_LIST, n = 0;
+    struct slice *urls = arena_alloc(&c->call->arena, most * sizeof *urls);
+    struct buf token = BUF_INIT;
+    sqlite3_stmt *q = store_prepare(tx, "SELECT name FROM sqs_queue WHERE name > ?1 AND substr(name, 1, ?3) = ?2"
+                                        " ORDER BY name LIMIT ?4");
+    if (q) {
+        store_bind_text(q, 1, after);
+        store_bind_text(q, 2, r->prefix);
+        store_bind_int(q, 3, (int64_t)r->prefix.n);
+        store_bind_int(q, 4, (int64_t)most + 1);
+    }
+    int code;
+    bool more = false;
+    while ((code = store_step(tx, q)) > 0) {
+        char name[MAX_NAME + 1];
+        struct slice column = store_column(q, 0);
+        if (n == most) {
+            more = true;
+            continue;
+        }
+        snprintf(name, sizeof name, "%.*s", SLICE_ARG(column));
+        if (urls)
+            urls[n++] = url_of(c, name);
+        if (n == most)
+            digest_base64_encode(&token, column.p, column.n);
+        if (!urls || !urls[n - 1].p)
+            no_memory(c);
+    }
+    result->urls = (struct lsqs_list){.items = urls, .n = n};
+    if (more && r->max.given)
+        result->token = slice_of_string(arena_strndup(&c->call->arena, token.data, token.len));
+    buf_clean_up(&token);
+    return code;
+}
+
+int
+lsqs_run_list_queues(struct store_tx *tx, struct lsqs_call *c)
+{
+    const struct lsqs_list_queues *r = c->request;
+    struct buf after = BUF_INIT;
+    int code = 0;
+    if (r->token.n > 0 && !read_token(r->token, &after))
+        lsqs_fail(&c->error, LSQS_INVALID_VALUE, "Invalid or expired next token.");
+    else
+        code = list_from(tx, c, buf_slice(&after));
+    buf_clean_up(&after);
+    return code;
+}
+
+/* ---- attributes -------------------------------------------------------------------------------------------------- */
+
+static bool
+is_wanted(const struct lsqs_list *names, const char *name)
+{
+    const struct slice *wanted = names->items;
+    for (size_t i = 0; i < names->n; i++)
+        if (slice_equals(wanted[i], SLICE("All")) || slice_equals_string(wanted[i], name))
+            return true;
+    return false;
+}
+
+static bool
+check_wanted(struct lsqs_call *c, const struct lsqs_list *names, struct store_tx *tx)
+{
+    const struct slice *wanted = names->items;
+    struct buf text = BUF_INIT;
+    bool ok = true;
+    for (size_t i = 0; i < names->n && ok; i++) {
+        const char *name = NULL;
+        ok = slice_equals(wanted[i], SLICE("All"));
+        for (size_t j = 0; !ok && (name = lsqs_attribute(c->queue, tx, j, &text)); j++)
+            ok = slice_equals_string(wanted[i], name);
+        if (!ok)
+            lsqs_fail(&c->error, LSQS_INVALID_ATTRIBUTE_NAME, "Unknown Attribute %.*s.",
+                      (int)(wanted[i].n < 200 ? wanted[i].n : 200), wanted[i].p);
+    }
+    buf_clean_up(&text);
+    return ok;
+}
+
+int
+lsqs_run_get_attributes(struct store_tx *tx, struct lsqs_call *c)
+{
+    const struct lsqs_get_attributes *r = c->request;
+    struct lsqs_attributes_result *result = c->result;
+    struct buf text = BUF_INIT;
+    const char *name;
+    size_t n = 0;
+    int code = lsqs_touch(c->sqs, tx, c->queue);
+    if (code == 0)
+        code = lsqs_expire(c->sqs, tx, c->queue);
+    if (code < 0 || !check_wanted(c, &r->names, tx))
+        return code;
+    struct local_sqs_attribute *items = arena_alloc(&c->call->arena, 32 * sizeof *items);
+    for (size_t i = 0; items && i < 32 && (name = lsqs_attribute(c->queue, tx, i, &text)); i++) {
+        if (text.len > 0 && is_wanted(&r->names, name))
+            items[n++] = (struct local_sqs_attribute){
+                .name = slice_of_string(name),
+                .value = slice_of(arena_strndup(&c->call->arena, text.data, text.len), text.len)};
+        buf_reset(&text);
+    }
+    buf_clean_up(&text);
+    result->attributes = (struct lsqs_list){.items = items, .n = n};
+    return items ? 0 : no_memory(c);
+}
+
+bool
+lsqs_check_set_attributes(struct lsqs_call *c)
+{
+    const struct lsqs_set_attributes *r = c->request;
+    return r->attributes.n > 0 ? true : lsqs_fail_missing(&c->error, "Attribute.Name");
+}
+
+static int
+change_settings(struct local_sqs *s, struct store_tx *tx, struct lsqs_queue *q, struct lsqs_settings *settings)
+{
+    lsqs_restructure(s, tx);
+    lsqs_settings_clean_up(&q->settings);
+    q->settings = *settings;
+    q->modified_at_ms = store_now_ms(tx);
+    q->swept_at_ms = 0;
+    lsqs_set_expiry(q);
+    return lsqs_save_queue(tx, q);
+}
+
+int
+lsqs_run_set_attributes(struct store_tx *tx, struct lsqs_call *c)
+{
+    const struct lsqs_set_attributes *r = c->request;
+    struct lsqs_settings settings;
+    if (!apply_all(c->sqs, &c->queue->settings, r->attributes.items, r->attributes.n, &settings, &c->error))
+        return 0;
+    return change_settings(c->sqs, tx, c->queue, &settings);
+}
+
+/* ---- emptying and deleting --------------------------------------------------------------------------------------- */
+
+static void
+forget_messages(struct lsqs_queue *q, int64_t now_ms)
+{
+    q->counts = (struct lsqs_counts){.oldest_at_ms = INT64_MAX, .counted_at_ms = now_ms};
+    lsqs_set_expiry(q);
+}
+
+int
+lsqs_run_purge_queue(struct store_tx *tx, struct lsqs_call *c)
+{
+    struct lsqs_queue *q = c->queue;
+    int64_t now_ms = store_now_ms(tx), box = q->box;
+    if (q->purged_at_ms && now_ms - q->purged_at_ms < LSQS_PURGE_INTERVAL_MS) {
+        lsqs_fail(&c->error, LSQS_PURGE_IN_PROGRESS, "Only one PurgeQueue operation on %s is allowed every 60 seconds.",
+                  q->name);
+        return 0;
+    }
+    lsqs_restructure(c->sqs, tx);
+    q->purged_at_ms = now_ms;
+    q->box = c->sqs->next_box++;
+    forget_messages(q, now_ms);
+    int code = lsqs_save_queue(tx, q);
+    return code ? code : lsqs_discard_box(c->sqs, tx, box);
+}
+
+static int
+delete_queue(struct local_sqs *s, struct store_tx *tx, struct lsqs_queue *q)
+{
+    sqlite3_stmt *w = store_prepare(tx, "DELETE FROM sqs_queue WHERE id = ?");
+    if (w)
+        store_bind_int(w, 1, q->id);
+    lsqs_restructure(s, tx);
+    int code = store_run(tx, w);
+    if (code == 0)
+        code = lsqs_discard_box(s, tx, q->box);
+    if (code < 0)
+        return code;
+    lsqs_dismiss_waiting(s, tx, q);
+    lsqs_leave_queue(s, q);
+    if (s->touched_in == store_serial(tx))
+        s->touched_in = 0; /* the list may hold q; everything is read again should this be undone */
+    lsqs_free_queue(q);
+    return 0;
+}
+
+int
+lsqs_run_delete_queue(struct store_tx *tx, struct lsqs_call *c)
+{
+    sqlite3_stmt *w = store_prepare(tx, "REPLACE INTO sqs_deleted (name, deleted_at) VALUES (?, ?)");
+    if (w) {
+        store_bind_text(w, 1, slice_of_string(c->queue->name));
+        store_bind_int(w, 2, store_now_ms(tx));
+    }
+    int code = store_run(tx, w);
+    return code ? code : delete_queue(c->sqs, tx, c->queue);
+}
+
+/* ---- for other services ------------------------------------------------------------------------------------------ */
+
+int
+local_sqs_ensure_queue(struct local_sqs *s, struct store_tx *tx, struct slice name,
+                       const struct local_sqs_attribute *attributes, size_t n_attributes, struct err *e)
+{
+    struct lsqs_error refused = {.kind = LSQS_OK};
+    struct lsqs_settings settings, defaults;
+    struct lsqs_queue *q = lsqs_find_queue(s, name);
+    lsqs_settings_init(&defaults);
+    if (!check_name(name, &refused) ||
+        !apply_all(s, q ? &q->settings : &defaults, attributes, n_attributes, &settings, &refused))
+        return err_set(e, ERR_INVALID, "queue \"%.*s\": %s", (int)(name.n < 100 ? name.n : 100), name.p,
+                       refused.message);
+    return q ? change_settings(s, tx, q, &settings) : make_queue(s, tx, name, &settings, NULL, &q);
+}
+
+bool
+local_sqs_has_queue(struct local_sqs *s, struct slice queue_arn)
+{
+    return lsqs_find_queue_by_arn(s, queue_arn) != NULL;
+}
+
+/* Forgets every queue, and the names that were deleted. */
+int
+lsqs_reset(void *sqs, struct store_tx *tx)
+{
+    struct local_sqs *s = sqs;
+    int code = 0;
+    for (size_t i = 0; i < s->n_places && code == 0; i++)
+        while (s->table[i] && code == 0)
+            code = delete_queue(s, tx, s->table[i]);
+    return code ? code : store_exec(tx, "DELETE FROM sqs_deleted");
+}

@@ -1,0 +1,489 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "local/sqs_impl.h"
+
+#define MAX_MESSAGES   10
+#define MAX_ATTRIBUTES 8 /* system attributes of one message */
+
+/* ---- what is asked for ------------------------------------------------------------------------------------------- */
+
+static const char *const SYSTEM_NAMES[] = {"SenderId",
+                                           "SentTimestamp",
+                                           "ApproximateReceiveCount",
+                                           "ApproximateFirstReceiveTimestamp",
+                                           "SequenceNumber",
+                                           "MessageDeduplicationId",
+                                           "MessageGroupId",
+                                           "AWSTraceHeader",
+                                           "DeadLetterQueueSourceArn"};
+#define N_SYSTEM_NAMES (sizeof SYSTEM_NAMES / sizeof *SYSTEM_NAMES)
+
+static bool
+check_names(const struct lsqs_list *names, struct lsqs_error *e)
+{
+    const struct slice *s = names->items;
+    for (size_t i = 0; i < names->n; i++) {
+        bool known = slice_equals(s[i], SLICE("All"));
+        for (size_t j = 0; j < N_SYSTEM_NAMES && !known; j++)
+            known = slice_equals_string(s[i], SYSTEM_NAMES[j]);
+        if (!known)
+            return lsqs_fail(e, LSQS_INVALID_ATTRIBUTE_NAME, "Unknown Attribute %.*s.",
+                             (int)(s[i].n < 200 ? s[i].n : 200), s[i].p);
+    }
+    return true;
+}
+
+bool
+lsqs_check_receive(struct lsqs_call *c)
+{
+    const struct lsqs_receive *r = c->request;
+    if (r->max.given && (r->max.value < 1 || r->max.value > MAX_MESSAGES))
+        return lsqs_fail(
+            &c->error, LSQS_INVALID_VALUE,
+            "Value %lld for parameter MaxNumberOfMessages is invalid. Reason: Must be between 1 and 10, if "
+            "provided.",
+            (long long)r->max.value);
+    if (r->wait_s.given && (r->wait_s.value < 0 || r->wait_s.value > 20))
+        return lsqs_fail(
+            &c->error, LSQS_INVALID_VALUE,
+            "Value %lld for parameter WaitTimeSeconds is invalid. Reason: Must be >= 0 and <= 20, if provided.",
+            (long long)r->wait_s.value);
+    if (r->visibility_s.given && (r->visibility_s.value < 0 || r->visibility_s.value > LSQS_MAX_VISIBILITY_S))
+        return lsqs_fail(&c->error, LSQS_INVALID_VALUE,
+                         "Value %lld for parameter VisibilityTimeout is invalid. Reason: Must be >= 0 and <= 43200, if "
+                         "provided.",
+                         (long long)r->visibility_s.value);
+    return check_names(&r->attribute_names, &c->error) && check_names(&r->system_names, &c->error);
+}
+
+static bool
+wants(const struct lsqs_receive *r, const char *name)
+{
+    const struct lsqs_list *lists[] = {&r->attribute_names, &r->system_names};
+    for (size_t i = 0; i < 2; i++) {
+        const struct slice *s = lists[i]->items;
+        for (size_t j = 0; j < lists[i]->n; j++)
+            if (slice_equals(s[j], SLICE("All")) || slice_equals_string(s[j], name))
+                return true;
+    }
+    return false;
+}
+
+/* ---- taking messages --------------------------------------------------------------------------------------------- */
+
+/* A message that may be received now. */
+struct candidate {
+    int64_t id, sent_at_ms, first_received_at_ms, receives;
+    uint8_t uuid[16];
+    struct slice source; /* the queue it is a dead letter of */
+};
+
+static int
+find_candidates(struct store_tx *tx, struct lsqs_call *c, size_t most, struct candidate *out, size_t *ret_n)
+{
+    size_t n = 0;
+    int code = 0;
+    sqlite3_stmt *r = store_prepare(tx, "SELECT id, sent_at, receives, first_received_at, uuid, source FROM sqs_message"
+                                        " WHERE box = ? AND visible_at <= ? ORDER BY visible_at, sent_at LIMIT ?");
+    if (r) {
+        store_bind_int(r, 1, c->queue->box);
+        store_bind_int(r, 2, store_now_ms(tx));
+        store_bind_int(r, 3, (int64_t)most);
+    }
+    while (n < most && (code = store_step(tx, r)) > 0) {
+        struct candidate *m = &out[n++];
+        struct slice uuid = store_column(r, 4), source = store_column(r, 5);
+        *m = (struct candidate){.id = sqlite3_column_int64(r, 0),
+                                .sent_at_ms = sqlite3_column_int64(r, 1),
+                                .receives = sqlite3_column_int64(r, 2),
+                                .first_received_at_ms = sqlite3_column_int64(r, 3)};
+        if (uuid.n == sizeof m->uuid)
+            memcpy(m->uuid, uuid.p, sizeof m->uuid);
+        if (source.p)
+            m->source = slice_of(arena_strndup(&c->call->arena, source.p, source.n), source.n);
+    }
+    store_reset(r);
+    *ret_n = n;
+    return code < 0 ? code : 0;
+}
+
+/* Dead letters keep their identity, their count and the time they were sent. */
+static int
+move_to(struct local_sqs *s, struct store_tx *tx, struct lsqs_queue *from, struct lsqs_queue *to,
+        const struct candidate *m)
+{
+    int64_t now_ms = store_now_ms(tx);
+    int code = lsqs_touch(s, tx, to);
+    if (code < 0)
+        return code;
+    sqlite3_stmt *w = store_prepare(tx, "UPDATE sqs_message SET box = ?, visible_at = ?, source = ? WHERE id = ?");
+    if (w) {
+        store_bind_int(w, 1, to->box);
+        store_bind_int(w, 2, now_ms);
+        store_bind_text(w, 3, slice_of_string(from->arn));
+        store_bind_int(w, 4, m->id);
+    }
+    code = store_run(tx, w);
+    if (code < 0)
+        return code;
+    from->counts.total--;
+    to->counts.total++;
+    if (to->counts.oldest_at_ms > m->sent_at_ms)
+        to->counts.oldest_at_ms = m->sent_at_ms;
+    lsqs_set_expiry(to);
+    lsqs_expect(to, now_ms);
+    return 0;
+}
+
+static int
+mark_received(struct store_tx *tx, const struct candidate *m, int64_t visible_at_ms)
+{
+    sqlite3_stmt *w = store_prepare(tx, "UPDATE sqs_message SET visible_at = ?, receives = ?, received_at = ?,"
+                                        " first_received_at = ? WHERE id = ?");
+    if (w) {
+        store_bind_int(w, 1, visible_at_ms);
+        store_bind_int(w, 2, m->receives);
+        store_bind_int(w, 3, store_now_ms(tx));
+        store_bind_int(w, 4, m->first_received_at_ms);
+        store_bind_int(w, 5, m->id);
+    }
+    return store_run(tx, w);
+}
+
+/* ---- telling of them --------------------------------------------------------------------------------------------- */
+
+static struct slice
+keep(struct arena *arena, struct slice s)
+{
+    return s.p ? slice_of(arena_strndup(arena, s.p, s.n), s.n) : s;
+}
+
+static struct slice
+number(struct arena *arena, int64_t v)
+{
+    return slice_of_string(arena_format(arena, "%lld", (long long)v));
+}
+
+static void
+add(struct lsqs_list *list, const struct lsqs_receive *r, const char *name, struct slice value)
+{
+    struct local_sqs_attribute *items = list->items;
+    if (value.p && wants(r, name))
+        items[list->n++] = (struct local_sqs_attribute){.name = slice_of_string(name), .value = value};
+}
+
+static void
+tell_attributes(struct store_tx *tx, struct lsqs_call *c, const struct candidate *m, struct slice trace,
+                struct slice group_id, struct lsqs_message *out)
+{
+    const struct lsqs_receive *r = c->request;
+    struct arena *arena = &c->call->arena;
+    if (r->attribute_names.n == 0 && r->system_names.n == 0)
+        return;
+    out->attributes.items = arena_alloc(arena, MAX_ATTRIBUTES * sizeof(struct local_sqs_attribute));
+    if (!out->attributes.items)
+        return;
+    add(&out->attributes, r, "SenderId", slice_of_string(local_account(c->sqs->local)));
+    add(&out->attributes, r, "ApproximateFirstReceiveTimestamp",
+        number(arena, store_wall_ms(tx, m->first_received_at_ms)));
+    add(&out->attributes, r, "ApproximateReceiveCount", number(arena, m->receives));
+    add(&out->attributes, r, "SentTimestamp", number(arena, store_wall_ms(tx, m->sent_at_ms)));
+    add(&out->attributes, r, "AWSTraceHeader", trace);
+    add(&out->attributes, r, "MessageGroupId", group_id);
+    add(&out->attributes, r, "DeadLetterQueueSourceArn", m->source);
+}
+
+static int
+tell(struct store_tx *tx, struct lsqs_call *c, const struct candidate *m, struct lsqs_message *out)
+{
+    const struct lsqs_receive *r = c->request;
+    struct arena *arena = &c->call->arena;
+    struct lsqs_handle handle = {.queue = c->queue->id, .message = m->id, .receive = (uint32_t)m->receives};
+    char text[LSQS_HANDLE_TEXT], uuid[UUID_TEXT_BYTES];
+    sqlite3_stmt *p = store_prepare(tx, "SELECT md5, body, attributes, trace, group_id FROM sqs_payload WHERE id = ?");
+    if (p)
+        store_bind_int(p, 1, m->id);
+    int code = store_step(tx, p);
+    if (code <= 0)
+        return code < 0 ? code : store_fail(tx, ERR_CORRUPT, "message %lld has no payload", (long long)m->id);
+    memcpy(handle.uuid, m->uuid, sizeof handle.uuid);
+    lsqs_write_handle(c->sqs->handle_key, &handle, text);
+    lsqs_format_uuid(m->uuid, uuid);
+    struct slice md5 = store_column(p, 0), packed = store_column(p, 2);
+    *out = (struct lsqs_message){.message_id = slice_of_string(arena_strdup(arena, uuid)),
+                                 .handle = slice_of_string(arena_strdup(arena, text)),
+                                 .md5 = lsqs_hex(arena, (const uint8_t *)md5.p, md5.n),
+                                 .body = keep(arena, store_column(p, 1))};
+    tell_attributes(tx, c, m, keep(arena, store_column(p, 3)), keep(arena, store_column(p, 4)), out);
+    bool ok = packed.n == 0 ||
+              lsqs_unpack_attributes(packed, &r->message_names, arena, &out->message_attributes, &out->md5_attributes);
+    store_reset(p);
+    return ok && out->body.p && out->handle.p ? 0 : store_fail(tx, ERR_NO_MEMORY, "out of memory");
+}
+
+/* ---- receiving --------------------------------------------------------------------------------------------------- */
+
+/* One candidate: dropped when it is too old, moved when it was received too often, otherwise received. */
+static int
+take(struct store_tx *tx, struct lsqs_call *c, struct candidate *m, struct lsqs_list *messages)
+{
+    struct lsqs_queue *q = c->queue, *dead_letters = NULL;
+    const struct lsqs_settings *t = &q->settings;
+    const struct lsqs_receive *r = c->request;
+    int64_t now_ms = store_now_ms(tx);
+    if (m->sent_at_ms <= now_ms - t->retention_s * 1000) {
+        q->counts.total--;
+        return lsqs_remove_message(tx, m->id);
+    }
+    if (t->dead_letter_arn && m->receives >= t->max_receives &&
+        (dead_letters = lsqs_find_queue_by_arn(c->sqs, slice_of_string(t->dead_letter_arn))) && dead_letters != q)
+        return move_to(c->sqs, tx, q, dead_letters, m);
+    int64_t visibility_s = r->visibility_s.given ? r->visibility_s.value : t->visibility_s;
+    int64_t visible_at_ms = now_ms + (c->call->duplicate ? 0 : visibility_s * 1000);
+    m->receives++;
+    if (m->receives == 1)
+        m->first_received_at_ms = now_ms;
+    int code = mark_received(tx, m, visible_at_ms);
+    if (code < 0)
+        return code;
+    q->counts.in_flight += visible_at_ms > now_ms;
+    lsqs_expect(q, visible_at_ms);
+    return tell(tx, c, m, &((struct lsqs_message *)messages->items)[messages->n++]);
+}
+
+/* Receives what can be had; c->queue is touched. Returns 0 with c's result filled in or empty, or the store's error. */
+static int
+receive(struct store_tx *tx, struct lsqs_call *c)
+{
+    const struct lsqs_receive *r = c->request;
+    struct lsqs_messages_result *result = c->result;
+    size_t most = r->max.given ? (size_t)r->max.value : 1, found = 1;
+    struct candidate candidates[MAX_MESSAGES];
+    struct lsqs_queue *q = c->queue;
+    result->messages.n = 0;
+    if (q->counts.total - q->counts.in_flight - q->counts.delayed <= 0)
+        return 0;
+    if (q->counts.in_flight >= LSQS_MAX_IN_FLIGHT) {
+        lsqs_fail(&c->error, LSQS_OVER_LIMIT, "Too many messages in flight: the limit of a queue is %d.",
+                  LSQS_MAX_IN_FLIGHT);
+        return 0;
+    }
+    if (!result->messages.items &&
+        !(result->messages.items = arena_alloc(&c->call->arena, most * sizeof(struct lsqs_message))))
+        return store_fail(tx, ERR_NO_MEMORY, "out of memory");
+    /* a visibility of 0 leaves a message visible: one round alone, so that no message comes twice */
+    while (result->messages.n < most && found > 0) {
+        int code = find_candidates(tx, c, most - result->messages.n, candidates, &found);
+        for (size_t i = 0; i < found && code == 0; i++)
+            code = take(tx, c, &candidates[i], &result->messages);
+        if (code < 0)
+            return code;
+        if (result->messages.n > 0)
+            break;
+    }
+    return 0;
+}
+
+int
+lsqs_run_receive(struct store_tx *tx, struct lsqs_call *c)
+{
+    const struct lsqs_receive *r = c->request;
+    const struct lsqs_messages_result *result = c->result;
+    int64_t wait_s = r->wait_s.given ? r->wait_s.value : c->queue->settings.wait_s;
+    int code = lsqs_touch(c->sqs, tx, c->queue);
+    if (code == 0)
+        code = receive(tx, c);
+    if (c->deadline_ms == 0)
+        c->deadline_ms = store_now_ms(tx) + wait_s * 1000;
+    if (code < 0 || result->messages.n > 0 || c->error.kind != LSQS_OK || c->deadline_ms <= store_now_ms(tx))
+        return code;
+    code = lsqs_wait(c->sqs, tx, c->queue, c);
+    return code < 0 ? code : STORE_PARKED;
+}
+
+/* ---- waiting ----------------------------------------------------------------------------------------------------- */
+
+static struct lsqs_call *
+call_of(struct store_job *job)
+{
+    return (struct lsqs_call *)job;
+}
+
+/* Sets the timer for the next thing that can happen to somebody who waits. */
+static void
+set_wake(struct lsqs_queue *q)
+{
+    int64_t due_ms = q->next_visible_ms;
+    for (struct store_job *job = q->waiting; job; job = job->next)
+        due_ms = call_of(job)->deadline_ms < due_ms ? call_of(job)->deadline_ms : due_ms;
+    if (q->waiting)
+        timers_set(&q->sqs->timers, &q->wake, due_ms);
+    else
+        timers_cancel(&q->sqs->timers, &q->wake);
+}
+
+void
+lsqs_expect(struct lsqs_queue *q, int64_t at_ms)
+{
+    if (!q->waiting || at_ms >= q->next_visible_ms)
+        return;
+    q->next_visible_ms = at_ms;
+    if (!timer_is_set(&q->wake) || q->wake.due_ms > at_ms)
+        timers_set(&q->sqs->timers, &q->wake, at_ms);
+}
+
+static int
+find_next_visible(struct store_tx *tx, struct lsqs_queue *q)
+{
+    sqlite3_stmt *r = store_prepare(tx, "SELECT min(visible_at) FROM sqs_message WHERE box = ?");
+    if (r)
+        store_bind_int(r, 1, q->box);
+    int code = store_step(tx, r);
+    if (code <= 0)
+        return code;
+    q->next_visible_ms = sqlite3_column_type(r, 0) == SQLITE_NULL ? INT64_MAX : sqlite3_column_int64(r, 0);
+    store_reset(r);
+    return 0;
+}
+
+int
+lsqs_wait(struct local_sqs *s, struct store_tx *tx, struct lsqs_queue *q, struct lsqs_call *c)
+{
+    if (!q->waiting) {
+        int code = find_next_visible(tx, q);
+        if (code < 0)
+            return code;
+        /* a queue's first timer may need memory; setting it again does not */
+        if (timers_set(&s->timers, &q->wake, q->next_visible_ms) != 0)
+            return store_fail(tx, ERR_NO_MEMORY, "out of memory");
+    }
+    c->waits_for = q->id;
+    c->job.next = NULL;
+    *q->waiting_end = &c->job;
+    q->waiting_end = &c->job.next;
+    if (c->deadline_ms < q->wake.due_ms)
+        timers_set(&s->timers, &q->wake, c->deadline_ms);
+    return 0;
+}
+
+/* Takes *at out of the list of those that wait for q. */
+static struct lsqs_call *
+unlink_waiting(struct lsqs_queue *q, struct store_job **at)
+{
+    struct lsqs_call *c = call_of(*at);
+    if (!(*at = c->job.next))
+        q->waiting_end = at;
+    c->job.next = NULL;
+    c->waits_for = 0;
+    return c;
+}
+
+void
+lsqs_stop_waiting(struct local_sqs *s, struct lsqs_call *c)
+{
+    if (!c->waits_for)
+        return;
+    struct lsqs_queue *q = lsqs_find_queue(s, c->queue_name);
+    for (struct store_job **at = q ? &q->waiting : NULL; at && *at; at = &(*at)->next)
+        if (*at == &c->job) {
+            unlink_waiting(q, at);
+            break;
+        }
+    c->waits_for = 0;
+}
+
+void
+lsqs_dismiss_waiting(struct local_sqs *s, struct store_tx *tx, struct lsqs_queue *q)
+{
+    (void)s;
+    while (q->waiting) {
+        struct lsqs_call *c = unlink_waiting(q, &q->waiting);
+        lsqs_fail(&c->error, LSQS_NO_SUCH_QUEUE, "The specified queue does not exist.");
+        store_complete(tx, &c->job);
+    }
+}
+
+/* Gives what is visible to those that wait, first come first served. Whoever has hung up gets nothing: the message
+ * would be invisible to the others for nothing. */
+static int
+serve_waiting(struct store_tx *tx, struct lsqs_queue *q)
+{
+    while (q->waiting && q->next_visible_ms <= store_now_ms(tx)) {
+        struct lsqs_call *c = call_of(q->waiting);
+        struct lsqs_messages_result *result = c->result;
+        c->queue = q;
+        int code = httpd_peer_gone(c->call->http) ? 0 : receive(tx, c);
+        if (code < 0)
+            return code;
+        if (result->messages.n > 0 || c->error.kind != LSQS_OK || httpd_peer_gone(c->call->http)) {
+            store_complete(tx, &unlink_waiting(q, &q->waiting)->job);
+            continue;
+        }
+        code = find_next_visible(tx, q);
+        if (code < 0)
+            return code;
+        if (q->next_visible_ms <= store_now_ms(tx)) /* nothing there to be had after all: not before the next turn */
+            q->next_visible_ms = store_now_ms(tx) + 1;
+    }
+    return 0;
+}
+
+static void
+end_overdue(struct store_tx *tx, struct lsqs_queue *q, int64_t now_ms)
+{
+    for (struct store_job **at = &q->waiting; *at;) {
+        if (call_of(*at)->deadline_ms <= now_ms)
+            store_complete(tx, &unlink_waiting(q, at)->job);
+        else
+            at = &(*at)->next;
+    }
+}
+
+void
+lsqs_fire_wake(struct timer *t, int64_t now_ms)
+{
+    struct lsqs_queue *q = (struct lsqs_queue *)(void *)((char *)t - offsetof(struct lsqs_queue, wake));
+    struct local_sqs *s = q->sqs;
+    int code = lsqs_touch(s, s->turning, q);
+    if (code == 0)
+        code = serve_waiting(s->turning, q);
+    if (code < 0)
+        s->turn_code = code;
+    else
+        end_overdue(s->turning, q, now_ms);
+    set_wake(q);
+}
+
+/* ---- the store's turns ------------------------------------------------------------------------------------------- */
+
+int
+lsqs_turn(void *sqs, struct store_tx *tx)
+{
+    struct local_sqs *s = sqs;
+    s->turning = tx;
+    s->turn_code = 0;
+    timers_run(&s->timers, store_now_ms(tx));
+    s->turning = NULL;
+    if (s->turn_code == 0 && s->has_garbage)
+        s->turn_code = lsqs_clear_garbage(s, tx);
+    return s->turn_code;
+}
+
+int64_t
+lsqs_due_ms(void *sqs)
+{
+    const struct local_sqs *s = sqs;
+    if (s->has_garbage)
+        return INT64_MIN;
+    return s->timers.count > 0 ? s->timers.heap[0]->due_ms : INT64_MAX;
+}
+
+void
+lsqs_stop(void *sqs, struct store_tx *tx)
+{
+    struct local_sqs *s = sqs;
+    for (size_t i = 0; i < s->n_places; i++)
+        for (struct lsqs_queue *q = s->table[i]; q; q = q->next)
+            end_overdue(tx, q, INT64_MAX);
+}

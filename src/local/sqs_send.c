@@ -1,0 +1,206 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "local/sqs_impl.h"
+
+/* ---- one --------------------------------------------------------------------------------------------------------- */
+
+static bool
+too_long(struct lsqs_error *e, const char *what, int64_t max_bytes)
+{
+    return lsqs_fail(e, LSQS_INVALID_VALUE,
+                     "One or more parameters %s. Reason: Message must be shorter than %lld bytes.", what,
+                     (long long)max_bytes);
+}
+
+bool
+lsqs_check_send(struct lsqs_call *c)
+{
+    struct lsqs_send *m = &((struct lsqs_send_one *)c->request)->entry;
+    if (m->body.n == 0)
+        return lsqs_fail_missing(&c->error, "MessageBody");
+    if (!lsqs_prepare_send(m, &c->call->arena, &c->error))
+        return false;
+    if (m->bytes > LSQS_MAX_BYTES)
+        return too_long(&c->error, "are invalid", LSQS_MAX_BYTES);
+    return true;
+}
+
+/* What depends on the queue. AWS words it differently for an entry of a batch. */
+static bool
+check_for_queue(const struct lsqs_queue *q, const struct lsqs_send *m, bool entry, struct lsqs_error *e)
+{
+    if ((int64_t)m->bytes > q->settings.max_bytes)
+        return too_long(e, entry ? "cannot be validated" : "are invalid", q->settings.max_bytes);
+    if (m->deduplication_id.p)
+        return lsqs_fail(e, LSQS_INVALID_VALUE,
+                         "Value %.*s for parameter MessageDeduplicationId is invalid. Reason: The request include "
+                         "parameter that is not valid for this queue type.",
+                         SLICE_ARG(m->deduplication_id));
+    return true;
+}
+
+static int
+insert_payload(struct store_tx *tx, int64_t id, const struct lsqs_send *m)
+{
+    sqlite3_stmt *w = store_prepare(tx, "INSERT INTO sqs_payload (id, md5, body, attributes, trace, group_id)"
+                                        " VALUES (?, ?, ?, ?, ?, ?)");
+    if (w) {
+        store_bind_int(w, 1, id);
+        store_bind_blob(w, 2, slice_of((const char *)m->md5, sizeof m->md5));
+        store_bind_text(w, 3, m->body);
+        if (m->packed.p)
+            store_bind_blob(w, 4, m->packed);
+        if (m->trace.p)
+            store_bind_text(w, 5, m->trace);
+        if (m->group_id.p)
+            store_bind_text(w, 6, m->group_id);
+    }
+    return store_run(tx, w);
+}
+
+int
+lsqs_put_message(struct local_sqs *s, struct store_tx *tx, struct lsqs_queue *q, const struct lsqs_send *m,
+                 char ret_id[UUID_TEXT_BYTES])
+{
+    uint8_t uuid[16];
+    int64_t now_ms = store_now_ms(tx), id = s->next_message_id++;
+    int64_t visible_at_ms = now_ms + (m->delay_s.given ? m->delay_s.value : q->settings.delay_s) * 1000;
+    uuid_random_bytes(uuid, sizeof uuid);
+    uuid[6] = (uuid[6] & 0x0f) | 0x40; /* RFC 9562: version 4, variant 1 */
+    uuid[8] = (uuid[8] & 0x3f) | 0x80;
+    lsqs_format_uuid(uuid, ret_id);
+    int code = lsqs_touch(s, tx, q);
+    if (code < 0)
+        return code;
+    sqlite3_stmt *w = store_prepare(tx, "INSERT INTO sqs_message (id, box, visible_at, sent_at, receives, uuid)"
+                                        " VALUES (?, ?, ?, ?, 0, ?)");
+    if (w) {
+        store_bind_int(w, 1, id);
+        store_bind_int(w, 2, q->box);
+        store_bind_int(w, 3, visible_at_ms);
+        store_bind_int(w, 4, now_ms);
+        store_bind_blob(w, 5, slice_of((const char *)uuid, sizeof uuid));
+    }
+    code = store_run(tx, w);
+    if (code == 0)
+        code = insert_payload(tx, id, m);
+    if (code < 0)
+        return code;
+    q->counts.total++;
+    q->counts.delayed += visible_at_ms > now_ms;
+    if (q->counts.oldest_at_ms > now_ms) {
+        q->counts.oldest_at_ms = now_ms;
+        lsqs_set_expiry(q);
+    }
+    lsqs_expect(q, visible_at_ms);
+    return 0;
+}
+
+/* Puts it once, or twice when a fault says so, and fills in what the client is told. */
+static int
+put(struct store_tx *tx, struct lsqs_call *c, const struct lsqs_send *m, struct lsqs_sent *sent)
+{
+    char id[UUID_TEXT_BYTES];
+    int code = lsqs_put_message(c->sqs, tx, c->queue, m, id);
+    *sent = (struct lsqs_sent){.id = m->id,
+                               .message_id = slice_of_string(arena_strdup(&c->call->arena, id)),
+                               .md5 = m->md5_hex,
+                               .md5_attributes = m->md5_attributes_hex,
+                               .md5_system = m->md5_system_hex};
+    return code == 0 && c->call->duplicate ? lsqs_put_message(c->sqs, tx, c->queue, m, id) : code;
+}
+
+int
+lsqs_run_send(struct store_tx *tx, struct lsqs_call *c)
+{
+    const struct lsqs_send *m = &((struct lsqs_send_one *)c->request)->entry;
+    return check_for_queue(c->queue, m, false, &c->error) ? put(tx, c, m, c->result) : 0;
+}
+
+/* ---- a batch ----------------------------------------------------------------------------------------------------- */
+
+bool
+lsqs_check_send_batch(struct lsqs_call *c)
+{
+    const struct lsqs_batch *r = c->request;
+    struct lsqs_send *m = r->entries.items;
+    size_t bytes = 0;
+    if (!lsqs_check_entries(&r->entries, sizeof *m, "SendMessageBatchRequestEntry", &c->error))
+        return false;
+    for (size_t i = 0; i < r->entries.n; i++) {
+        struct lsqs_error e = {.kind = LSQS_OK};
+        if (m[i].body.n == 0) {
+            char name[64];
+            snprintf(name, sizeof name, "SendMessageBatchRequestEntry.%zu.MessageBody", i + 1);
+            return lsqs_fail_missing(&c->error, name);
+        }
+        if (!lsqs_prepare_send(&m[i], &c->call->arena, &e)) {
+            m[i].refused = arena_alloc(&c->call->arena, sizeof e);
+            if (!m[i].refused)
+                return lsqs_fail(&c->error, LSQS_INTERNAL, "out of memory");
+            *m[i].refused = e;
+        }
+        bytes += m[i].bytes;
+    }
+    if (bytes > LSQS_MAX_BYTES)
+        return lsqs_fail(&c->error, LSQS_BATCH_TOO_LONG,
+                         "Batch requests cannot be longer than %d bytes. You have sent %zu bytes.", LSQS_MAX_BYTES,
+                         bytes);
+    return true;
+}
+
+int
+lsqs_run_send_batch(struct store_tx *tx, struct lsqs_call *c)
+{
+    const struct lsqs_batch *r = c->request;
+    const struct lsqs_send *m = r->entries.items;
+    struct lsqs_batch_result *result = c->result;
+    struct lsqs_sent *sent = arena_alloc(&c->call->arena, r->entries.n * sizeof *sent);
+    int code = 0;
+    if (!sent)
+        return store_fail(tx, ERR_NO_MEMORY, "out of memory");
+    result->successful.items = sent;
+    for (size_t i = 0; i < r->entries.n && code == 0; i++) {
+        struct lsqs_error e = {.kind = LSQS_OK};
+        if (m[i].refused)
+            e = *m[i].refused;
+        if (e.kind != LSQS_OK || !check_for_queue(c->queue, &m[i], true, &e))
+            code = lsqs_add_failure(c, m[i].id, &e);
+        else
+            code = put(tx, c, &m[i], &sent[result->successful.n++]);
+    }
+    return code;
+}
+
+/* ---- for other services ------------------------------------------------------------------------------------------ */
+
+int
+local_sqs_deliver(struct local_sqs *s, struct store_tx *tx, struct slice queue_arn, struct slice body,
+                  const struct local_sqs_attribute *attributes, size_t n_attributes, struct err *e)
+{
+    char id[UUID_TEXT_BYTES];
+    struct lsqs_attribute items[10];
+    struct lsqs_error refused = {.kind = LSQS_OK};
+    struct lsqs_send m = {.body = body, .attributes = {.items = items, .n = n_attributes}};
+    struct lsqs_queue *q = lsqs_find_queue_by_arn(s, queue_arn);
+    struct arena arena;
+    if (!q)
+        return err_set(e, ERR_NOT_FOUND, "there is no queue %.*s", (int)(queue_arn.n < 200 ? queue_arn.n : 200),
+                       queue_arn.p);
+    if (body.n == 0 || n_attributes > 10)
+        return err_set(e, ERR_INVALID, "a message has a body, and ten attributes at most");
+    for (size_t i = 0; i < n_attributes; i++)
+        items[i] = (struct lsqs_attribute){
+            .name = attributes[i].name, .data_type = SLICE("String"), .string_value = attributes[i].value};
+    arena_init(&arena, 0);
+    int code = 0;
+    if (!lsqs_prepare_send(&m, &arena, &refused))
+        code = err_set(e, ERR_INVALID, "%s", refused.message);
+    else if (!check_for_queue(q, &m, false, &refused))
+        code = err_set(e, ERR_LIMIT, "%s", refused.message);
+    else
+        code = lsqs_put_message(s, tx, q, &m, id);
+    arena_clean_up(&arena);
+    return code;
+}

@@ -1,0 +1,273 @@
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "local/sqs_impl.h"
+
+/* ---- handles ----------------------------------------------------------------------------------------------------- */
+
+bool
+lsqs_check_settle(struct lsqs_call *c)
+{
+    const struct lsqs_settle_one *r = c->request;
+    return r->entry.handle.p ? true : lsqs_fail_missing(&c->error, "ReceiptHandle");
+}
+
+static bool
+check_visibility(const struct lsqs_settle *m, struct lsqs_error *e)
+{
+    if (!m->visibility_s.given)
+        return lsqs_fail_missing(e, "VisibilityTimeout");
+    if (m->visibility_s.value < 0 || m->visibility_s.value > LSQS_MAX_VISIBILITY_S)
+        return lsqs_fail(e, LSQS_INVALID_VALUE,
+                         "Value %lld for parameter VisibilityTimeout is invalid. Reason: Must be >= 0 and <= 43200, if "
+                         "provided.",
+                         (long long)m->visibility_s.value);
+    return true;
+}
+
+bool
+lsqs_check_visibility(struct lsqs_call *c)
+{
+    const struct lsqs_settle_one *r = c->request;
+    return lsqs_check_settle(c) && check_visibility(&r->entry, &c->error);
+}
+
+static bool
+read_handle(struct lsqs_call *c, struct slice text, struct lsqs_handle *ret, struct lsqs_error *e)
+{
+    int shown = (int)(text.n < 300 ? text.n : 300);
+    if (!lsqs_read_handle(c->sqs->handle_key, text, ret))
+        return lsqs_fail(e, LSQS_INVALID_HANDLE, "The input receipt handle \"%.*s\" is not a valid receipt handle.",
+                         shown, text.n ? text.p : "");
+    return ret->queue == c->queue->id ||
+           lsqs_fail(e, LSQS_INVALID_HANDLE, "The input receipt handle \"%.*s\" is not valid for this queue.", shown,
+                     text.p);
+}
+
+/* What a handle is of. */
+struct message {
+    int64_t visible_at_ms, received_at_ms;
+    bool current; /* it is there, in this queue, and was not received again since */
+};
+
+static int
+find_message(struct store_tx *tx, const struct lsqs_queue *q, const struct lsqs_handle *h, struct message *ret)
+{
+    *ret = (struct message){.current = false};
+    sqlite3_stmt *r =
+        store_prepare(tx, "SELECT box, visible_at, received_at, receives, uuid FROM sqs_message WHERE id = ?");
+    if (r)
+        store_bind_int(r, 1, h->message);
+    int code = store_step(tx, r);
+    if (code <= 0)
+        return code;
+    struct slice uuid = store_column(r, 4);
+    *ret = (struct message){.visible_at_ms = sqlite3_column_int64(r, 1),
+                            .received_at_ms = sqlite3_column_int64(r, 2),
+                            .current = sqlite3_column_int64(r, 0) == q->box &&
+                                       sqlite3_column_int64(r, 3) == (int64_t)h->receive && uuid.n == 16 &&
+                                       memcmp(uuid.p, h->uuid, sizeof h->uuid) == 0};
+    store_reset(r);
+    return 0;
+}
+
+/* ---- one --------------------------------------------------------------------------------------------------------- */
+
+static int
+delete_one(struct store_tx *tx, struct lsqs_call *c, const struct lsqs_settle *entry, struct lsqs_error *e)
+{
+    struct lsqs_handle h;
+    struct message m;
+    if (!read_handle(c, entry->handle, &h, e))
+        return 0;
+    int code = find_message(tx, c->queue, &h, &m);
+    if (code < 0 || !m.current)
+        return code;
+    c->queue->counts.total--;
+    c->queue->counts.in_flight -= m.visible_at_ms > store_now_ms(tx);
+    return lsqs_remove_message(tx, h.message);
+}
+
+static int
+change_one(struct store_tx *tx, struct lsqs_call *c, const struct lsqs_settle *entry, struct lsqs_error *e)
+{
+    struct lsqs_handle h;
+    struct message m;
+    int64_t now_ms = store_now_ms(tx), visible_at_ms = now_ms + entry->visibility_s.value * 1000;
+    if (!read_handle(c, entry->handle, &h, e))
+        return 0;
+    int code = find_message(tx, c->queue, &h, &m);
+    if (code < 0)
+        return code;
+    if (!m.current) {
+        lsqs_fail(
+            e, LSQS_INVALID_VALUE,
+            "Value %.*s for parameter ReceiptHandle is invalid. Reason: Message does not exist or is not available for "
+            "visibility timeout change.",
+            SLICE_ARG(entry->handle));
+        return 0;
+    }
+    if (visible_at_ms > m.received_at_ms + LSQS_MAX_VISIBILITY_S * INT64_C(1000)) {
+        lsqs_fail(
+            e, LSQS_INVALID_VALUE,
+            "Value %lld for parameter VisibilityTimeout is invalid. Reason: Total VisibilityTimeout for the message is "
+            "beyond the limit [43200 seconds]",
+            (long long)entry->visibility_s.value);
+        return 0;
+    }
+    sqlite3_stmt *w = store_prepare(tx, "UPDATE sqs_message SET visible_at = ? WHERE id = ?");
+    if (w) {
+        store_bind_int(w, 1, visible_at_ms);
+        store_bind_int(w, 2, h.message);
+    }
+    c->queue->counts.in_flight += (visible_at_ms > now_ms) - (m.visible_at_ms > now_ms);
+    lsqs_expect(c->queue, visible_at_ms);
+    return store_run(tx, w);
+}
+
+typedef int settle_fn(struct store_tx *tx, struct lsqs_call *c, const struct lsqs_settle *entry, struct lsqs_error *e);
+
+static int
+run_one(struct store_tx *tx, struct lsqs_call *c, settle_fn *settle)
+{
+    const struct lsqs_settle_one *r = c->request;
+    int code = lsqs_touch(c->sqs, tx, c->queue);
+    return code ? code : settle(tx, c, &r->entry, &c->error);
+}
+
+int
+lsqs_run_delete(struct store_tx *tx, struct lsqs_call *c)
+{
+    return run_one(tx, c, delete_one);
+}
+
+int
+lsqs_run_visibility(struct store_tx *tx, struct lsqs_call *c)
+{
+    return run_one(tx, c, change_one);
+}
+
+/* ---- batches ----------------------------------------------------------------------------------------------------- */
+
+static bool
+is_id(struct slice id)
+{
+    bool ok = id.n >= 1 && id.n <= 80;
+    for (size_t i = 0; ok && i < id.n; i++)
+        ok = isalnum((unsigned char)id.p[i]) || id.p[i] == '-' || id.p[i] == '_';
+    return ok;
+}
+
+static struct slice
+id_at(const struct lsqs_list *entries, size_t size, size_t i)
+{
+    return *(const struct slice *)(const void *)((const char *)entries->items + i * size);
+}
+
+bool
+lsqs_check_entries(const struct lsqs_list *entries, size_t size, const char *parameter, struct lsqs_error *e)
+{
+    char name[80];
+    if (entries->n == 0)
+        return lsqs_fail(e, LSQS_EMPTY_BATCH, "There should be at least one %s in the request.", parameter);
+    if (entries->n > LSQS_MAX_ENTRIES)
+        return lsqs_fail(e, LSQS_TOO_MANY_ENTRIES, "Maximum number of entries per request are %d. You have sent %zu.",
+                         LSQS_MAX_ENTRIES, entries->n);
+    for (size_t i = 0; i < entries->n; i++) {
+        struct slice id = id_at(entries, size, i);
+        if (!id.p) {
+            snprintf(name, sizeof name, "%s.%zu.Id", parameter, i + 1);
+            return lsqs_fail_missing(e, name);
+        }
+        if (!is_id(id))
+            return lsqs_fail(
+                e, LSQS_INVALID_BATCH_ID,
+                "A batch entry id can only contain alphanumeric characters, hyphens and underscores. It can "
+                "be at most 80 letters long.");
+        for (size_t j = 0; j < i; j++)
+            if (slice_equals(id, id_at(entries, size, j)))
+                return lsqs_fail(e, LSQS_BATCH_IDS_NOT_DISTINCT, "Id %.*s repeated.", SLICE_ARG(id));
+    }
+    return true;
+}
+
+int
+lsqs_add_failure(struct lsqs_call *c, struct slice id, const struct lsqs_error *e)
+{
+    struct lsqs_list *failed = &((struct lsqs_batch_result *)c->result)->failed;
+    struct lsqs_failed *items = failed->items;
+    char *message = arena_strdup(&c->call->arena, e->message);
+    if (!items)
+        failed->items = items = arena_alloc(&c->call->arena, LSQS_MAX_ENTRIES * sizeof *items);
+    if (!items || !message)
+        return ERR_NO_MEMORY;
+    items[failed->n++] = (struct lsqs_failed){.id = id,
+                                              .code = slice_of_string(lsqs_error_code(e->kind)),
+                                              .message = slice_of_string(message),
+                                              .sender = {.given = true, .value = lsqs_error_status(e->kind) < 500}};
+    return 0;
+}
+
+static bool
+check_batch(struct lsqs_call *c, const char *parameter)
+{
+    const struct lsqs_batch *r = c->request;
+    const struct lsqs_settle *m = r->entries.items;
+    char name[80];
+    if (!lsqs_check_entries(&r->entries, sizeof *m, parameter, &c->error))
+        return false;
+    for (size_t i = 0; i < r->entries.n; i++)
+        if (!m[i].handle.p) {
+            snprintf(name, sizeof name, "%s.%zu.ReceiptHandle", parameter, i + 1);
+            return lsqs_fail_missing(&c->error, name);
+        }
+    return true;
+}
+
+bool
+lsqs_check_delete_batch(struct lsqs_call *c)
+{
+    return check_batch(c, "DeleteMessageBatchRequestEntry");
+}
+
+bool
+lsqs_check_visibility_batch(struct lsqs_call *c)
+{
+    return check_batch(c, "ChangeMessageVisibilityBatchRequestEntry");
+}
+
+static int
+run_batch(struct store_tx *tx, struct lsqs_call *c, settle_fn *settle, bool needs_visibility)
+{
+    const struct lsqs_batch *r = c->request;
+    const struct lsqs_settle *m = r->entries.items;
+    struct lsqs_batch_result *result = c->result;
+    struct lsqs_settled *settled = arena_alloc(&c->call->arena, r->entries.n * sizeof *settled);
+    if (!settled)
+        return store_fail(tx, ERR_NO_MEMORY, "out of memory");
+    result->successful.items = settled;
+    int code = lsqs_touch(c->sqs, tx, c->queue);
+    for (size_t i = 0; i < r->entries.n && code == 0; i++) {
+        struct lsqs_error e = {.kind = LSQS_OK};
+        if (!needs_visibility || check_visibility(&m[i], &e))
+            code = settle(tx, c, &m[i], &e);
+        if (code == 0 && e.kind != LSQS_OK)
+            code = lsqs_add_failure(c, m[i].id, &e);
+        else
+            settled[result->successful.n++].id = m[i].id;
+    }
+    return code;
+}
+
+int
+lsqs_run_delete_batch(struct store_tx *tx, struct lsqs_call *c)
+{
+    return run_batch(tx, c, delete_one, false);
+}
+
+int
+lsqs_run_visibility_batch(struct store_tx *tx, struct lsqs_call *c)
+{
+    return run_batch(tx, c, change_one, true);
+}

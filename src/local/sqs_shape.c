@@ -1,0 +1,192 @@
+#include "local/sqs_shape.h"
+
+#define MEMBER(type_, struct_, field, name_)                                                                           \
+    {                                                                                                                  \
+        .name = (name_), .type = (type_), .offset = offsetof(struct struct_, field)                                    \
+    }
+#define LIST(type_, struct_, field, name_, shape_)                                                                     \
+    {                                                                                                                  \
+        .name = (name_), .type = (type_), .offset = offsetof(struct struct_, field), .shape = &(shape_)                \
+    }
+#define LIST_ALWAYS(struct_, field, name_, shape_)                                                                     \
+    {                                                                                                                  \
+        .name = (name_), .type = LSQS_LIST, .offset = offsetof(struct struct_, field), .shape = &(shape_),             \
+        .always = true                                                                                                 \
+    }
+#define SHAPE(name_, struct_, members_)                                                                                \
+    const struct lsqs_shape name_ = {                                                                                  \
+        .size = sizeof(struct struct_), .members = (members_), .n_members = sizeof(members_) / sizeof *(members_)}
+
+/* ---- message attributes ------------------------------------------------------------------------------------------ */
+
+static const struct lsqs_member ATTRIBUTE_MEMBERS[] = {
+    MEMBER(LSQS_STRING, lsqs_attribute, string_value, "StringValue"),
+    MEMBER(LSQS_BLOB, lsqs_attribute, binary_value, "BinaryValue"),
+    MEMBER(LSQS_STRINGS, lsqs_attribute, string_list, "StringListValues"),
+    MEMBER(LSQS_STRINGS, lsqs_attribute, binary_list, "BinaryListValues"),
+    MEMBER(LSQS_STRING, lsqs_attribute, data_type, "DataType"),
+};
+static SHAPE(ATTRIBUTE, lsqs_attribute, ATTRIBUTE_MEMBERS);
+
+/* ---- requests ---------------------------------------------------------------------------------------------------- */
+
+static const struct lsqs_member QUEUE_MEMBERS[] = {
+    MEMBER(LSQS_STRING, lsqs_queue_request, queue_url, "QueueUrl"),
+};
+SHAPE(LSQS_SHAPE_QUEUE, lsqs_queue_request, QUEUE_MEMBERS);
+
+static const struct lsqs_member CREATE_MEMBERS[] = {
+    MEMBER(LSQS_STRING, lsqs_create_queue, name, "QueueName"),
+    MEMBER(LSQS_MAP, lsqs_create_queue, attributes, "Attributes"),
+    MEMBER(LSQS_MAP, lsqs_create_queue, tags, "tags"),
+};
+SHAPE(LSQS_SHAPE_CREATE_QUEUE, lsqs_create_queue, CREATE_MEMBERS);
+
+static const struct lsqs_member LIST_MEMBERS[] = {
+    MEMBER(LSQS_STRING, lsqs_list_queues, prefix, "QueueNamePrefix"),
+    MEMBER(LSQS_STRING, lsqs_list_queues, token, "NextToken"),
+    MEMBER(LSQS_INT, lsqs_list_queues, max, "MaxResults"),
+};
+SHAPE(LSQS_SHAPE_LIST_QUEUES, lsqs_list_queues, LIST_MEMBERS);
+
+static const struct lsqs_member GET_URL_MEMBERS[] = {
+    MEMBER(LSQS_STRING, lsqs_get_url, name, "QueueName"),
+    MEMBER(LSQS_STRING, lsqs_get_url, owner, "QueueOwnerAWSAccountId"),
+};
+SHAPE(LSQS_SHAPE_GET_URL, lsqs_get_url, GET_URL_MEMBERS);
+
+static const struct lsqs_member GET_ATTRIBUTES_MEMBERS[] = {
+    MEMBER(LSQS_STRING, lsqs_get_attributes, queue_url, "QueueUrl"),
+    MEMBER(LSQS_STRINGS, lsqs_get_attributes, names, "AttributeNames"),
+};
+SHAPE(LSQS_SHAPE_GET_ATTRIBUTES, lsqs_get_attributes, GET_ATTRIBUTES_MEMBERS);
+
+static const struct lsqs_member SET_ATTRIBUTES_MEMBERS[] = {
+    MEMBER(LSQS_STRING, lsqs_set_attributes, queue_url, "QueueUrl"),
+    MEMBER(LSQS_MAP, lsqs_set_attributes, attributes, "Attributes"),
+};
+SHAPE(LSQS_SHAPE_SET_ATTRIBUTES, lsqs_set_attributes, SET_ATTRIBUTES_MEMBERS);
+
+static const struct lsqs_member SEND_MEMBERS[] = {
+    MEMBER(LSQS_STRING, lsqs_send_one, queue_url, "QueueUrl"),
+    MEMBER(LSQS_STRING, lsqs_send_one, entry.body, "MessageBody"),
+    MEMBER(LSQS_INT, lsqs_send_one, entry.delay_s, "DelaySeconds"),
+    LIST(LSQS_MAP_OF, lsqs_send_one, entry.attributes, "MessageAttributes", ATTRIBUTE),
+    LIST(LSQS_MAP_OF, lsqs_send_one, entry.system_attributes, "MessageSystemAttributes", ATTRIBUTE),
+    MEMBER(LSQS_STRING, lsqs_send_one, entry.deduplication_id, "MessageDeduplicationId"),
+    MEMBER(LSQS_STRING, lsqs_send_one, entry.group_id, "MessageGroupId"),
+};
+SHAPE(LSQS_SHAPE_SEND, lsqs_send_one, SEND_MEMBERS);
+
+static const struct lsqs_member SEND_ENTRY_MEMBERS[] = {
+    MEMBER(LSQS_STRING, lsqs_send, id, "Id"),
+    MEMBER(LSQS_STRING, lsqs_send, body, "MessageBody"),
+    MEMBER(LSQS_INT, lsqs_send, delay_s, "DelaySeconds"),
+    LIST(LSQS_MAP_OF, lsqs_send, attributes, "MessageAttributes", ATTRIBUTE),
+    LIST(LSQS_MAP_OF, lsqs_send, system_attributes, "MessageSystemAttributes", ATTRIBUTE),
+    MEMBER(LSQS_STRING, lsqs_send, deduplication_id, "MessageDeduplicationId"),
+    MEMBER(LSQS_STRING, lsqs_send, group_id, "MessageGroupId"),
+};
+static SHAPE(SEND_ENTRY, lsqs_send, SEND_ENTRY_MEMBERS);
+
+static const struct lsqs_member SEND_BATCH_MEMBERS[] = {
+    MEMBER(LSQS_STRING, lsqs_batch, queue_url, "QueueUrl"),
+    LIST(LSQS_LIST, lsqs_batch, entries, "Entries", SEND_ENTRY),
+};
+SHAPE(LSQS_SHAPE_SEND_BATCH, lsqs_batch, SEND_BATCH_MEMBERS);
+
+static const struct lsqs_member RECEIVE_MEMBERS[] = {
+    MEMBER(LSQS_STRING, lsqs_receive, queue_url, "QueueUrl"),
+    MEMBER(LSQS_STRINGS, lsqs_receive, attribute_names, "AttributeNames"),
+    MEMBER(LSQS_STRINGS, lsqs_receive, system_names, "MessageSystemAttributeNames"),
+    MEMBER(LSQS_STRINGS, lsqs_receive, message_names, "MessageAttributeNames"),
+    MEMBER(LSQS_INT, lsqs_receive, max, "MaxNumberOfMessages"),
+    MEMBER(LSQS_INT, lsqs_receive, visibility_s, "VisibilityTimeout"),
+    MEMBER(LSQS_INT, lsqs_receive, wait_s, "WaitTimeSeconds"),
+    MEMBER(LSQS_STRING, lsqs_receive, attempt_id, "ReceiveRequestAttemptId"),
+};
+SHAPE(LSQS_SHAPE_RECEIVE, lsqs_receive, RECEIVE_MEMBERS);
+
+static const struct lsqs_member SETTLE_MEMBERS[] = {
+    MEMBER(LSQS_STRING, lsqs_settle_one, queue_url, "QueueUrl"),
+    MEMBER(LSQS_STRING, lsqs_settle_one, entry.handle, "ReceiptHandle"),
+    MEMBER(LSQS_INT, lsqs_settle_one, entry.visibility_s, "VisibilityTimeout"),
+};
+SHAPE(LSQS_SHAPE_SETTLE, lsqs_settle_one, SETTLE_MEMBERS);
+
+static const struct lsqs_member SETTLE_ENTRY_MEMBERS[] = {
+    MEMBER(LSQS_STRING, lsqs_settle, id, "Id"),
+    MEMBER(LSQS_STRING, lsqs_settle, handle, "ReceiptHandle"),
+    MEMBER(LSQS_INT, lsqs_settle, visibility_s, "VisibilityTimeout"),
+};
+static SHAPE(SETTLE_ENTRY, lsqs_settle, SETTLE_ENTRY_MEMBERS);
+
+static const struct lsqs_member SETTLE_BATCH_MEMBERS[] = {
+    MEMBER(LSQS_STRING, lsqs_batch, queue_url, "QueueUrl"),
+    LIST(LSQS_LIST, lsqs_batch, entries, "Entries", SETTLE_ENTRY),
+};
+SHAPE(LSQS_SHAPE_SETTLE_BATCH, lsqs_batch, SETTLE_BATCH_MEMBERS);
+
+/* ---- results ----------------------------------------------------------------------------------------------------- */
+
+static const struct lsqs_member URL_MEMBERS[] = {MEMBER(LSQS_STRING, lsqs_url_result, url, "QueueUrl")};
+SHAPE(LSQS_SHAPE_URL, lsqs_url_result, URL_MEMBERS);
+
+static const struct lsqs_member URLS_MEMBERS[] = {
+    MEMBER(LSQS_STRINGS, lsqs_urls_result, urls, "QueueUrls"),
+    MEMBER(LSQS_STRING, lsqs_urls_result, token, "NextToken"),
+};
+SHAPE(LSQS_SHAPE_URLS, lsqs_urls_result, URLS_MEMBERS);
+
+static const struct lsqs_member ATTRIBUTES_MEMBERS[] = {
+    MEMBER(LSQS_MAP, lsqs_attributes_result, attributes, "Attributes"),
+};
+SHAPE(LSQS_SHAPE_ATTRIBUTES, lsqs_attributes_result, ATTRIBUTES_MEMBERS);
+
+static const struct lsqs_member SENT_MEMBERS[] = {
+    MEMBER(LSQS_STRING, lsqs_sent, id, "Id"),
+    MEMBER(LSQS_STRING, lsqs_sent, message_id, "MessageId"),
+    MEMBER(LSQS_STRING, lsqs_sent, md5, "MD5OfMessageBody"),
+    MEMBER(LSQS_STRING, lsqs_sent, md5_attributes, "MD5OfMessageAttributes"),
+    MEMBER(LSQS_STRING, lsqs_sent, md5_system, "MD5OfMessageSystemAttributes"),
+};
+SHAPE(LSQS_SHAPE_SENT, lsqs_sent, SENT_MEMBERS);
+
+static const struct lsqs_member SETTLED_MEMBERS[] = {MEMBER(LSQS_STRING, lsqs_settled, id, "Id")};
+static SHAPE(SETTLED, lsqs_settled, SETTLED_MEMBERS);
+
+static const struct lsqs_member FAILED_MEMBERS[] = {
+    MEMBER(LSQS_STRING, lsqs_failed, id, "Id"),
+    MEMBER(LSQS_FLAG, lsqs_failed, sender, "SenderFault"),
+    MEMBER(LSQS_STRING, lsqs_failed, code, "Code"),
+    MEMBER(LSQS_STRING, lsqs_failed, message, "Message"),
+};
+static SHAPE(FAILED, lsqs_failed, FAILED_MEMBERS);
+
+static const struct lsqs_member SENT_BATCH_MEMBERS[] = {
+    LIST_ALWAYS(lsqs_batch_result, successful, "Successful", LSQS_SHAPE_SENT),
+    LIST(LSQS_LIST, lsqs_batch_result, failed, "Failed", FAILED),
+};
+SHAPE(LSQS_SHAPE_SENT_BATCH, lsqs_batch_result, SENT_BATCH_MEMBERS);
+
+static const struct lsqs_member SETTLED_BATCH_MEMBERS[] = {
+    LIST_ALWAYS(lsqs_batch_result, successful, "Successful", SETTLED),
+    LIST(LSQS_LIST, lsqs_batch_result, failed, "Failed", FAILED),
+};
+SHAPE(LSQS_SHAPE_SETTLED_BATCH, lsqs_batch_result, SETTLED_BATCH_MEMBERS);
+
+static const struct lsqs_member MESSAGE_MEMBERS[] = {
+    MEMBER(LSQS_STRING, lsqs_message, message_id, "MessageId"),
+    MEMBER(LSQS_STRING, lsqs_message, handle, "ReceiptHandle"),
+    MEMBER(LSQS_STRING, lsqs_message, md5, "MD5OfBody"),
+    MEMBER(LSQS_STRING, lsqs_message, body, "Body"),
+    MEMBER(LSQS_MAP, lsqs_message, attributes, "Attributes"),
+    MEMBER(LSQS_STRING, lsqs_message, md5_attributes, "MD5OfMessageAttributes"),
+    LIST(LSQS_MAP_OF, lsqs_message, message_attributes, "MessageAttributes", ATTRIBUTE),
+};
+static SHAPE(MESSAGE, lsqs_message, MESSAGE_MEMBERS);
+
+static const struct lsqs_member MESSAGES_MEMBERS[] = {
+    LIST(LSQS_LIST, lsqs_messages_result, messages, "Messages", MESSAGE),
+};
+SHAPE(LSQS_SHAPE_MESSAGES, lsqs_messages_result, MESSAGES_MEMBERS);

@@ -1,0 +1,14 @@
+/* sqs_shape: the members of every request and result, for the codecs. One more codec is one more reader of these. */
+#ifndef FANOUT_LOCAL_SQS_SHAPE_H
+#define FANOUT_LOCAL_SQS_SHAPE_H
+
+#include "local/sqs_impl.h"
+
+extern const struct lsqs_shape LSQS_SHAPE_QUEUE, LSQS_SHAPE_CREATE_QUEUE, LSQS_SHAPE_LIST_QUEUES, LSQS_SHAPE_GET_URL,
+    LSQS_SHAPE_GET_ATTRIBUTES, LSQS_SHAPE_SET_ATTRIBUTES, LSQS_SHAPE_SEND, LSQS_SHAPE_SEND_BATCH, LSQS_SHAPE_RECEIVE,
+    LSQS_SHAPE_SETTLE, LSQS_SHAPE_SETTLE_BATCH;
+
+extern const struct lsqs_shape LSQS_SHAPE_URL, LSQS_SHAPE_URLS, LSQS_SHAPE_ATTRIBUTES, LSQS_SHAPE_SENT,
+    LSQS_SHAPE_SENT_BATCH, LSQS_SHAPE_SETTLED_BATCH, LSQS_SHAPE_MESSAGES;
+
+#endif
