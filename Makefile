@@ -32,8 +32,10 @@ OPT_tsan    := -O1 -fsanitize=thread -fno-omit-frame-pointer
 LD_tsan     := -fsanitize=thread
 OPT_cov     := -O0 --coverage
 LD_cov      := --coverage
+OPT_fuzz    := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+LD_fuzz     := -fsanitize=fuzzer,address,undefined
 ifeq ($(origin OPT_$(VARIANT)),undefined)
-$(error VARIANT=$(VARIANT) is none of release, debug, asan, tsan, cov)
+$(error VARIANT=$(VARIANT) is none of release, debug, asan, tsan, cov, fuzz)
 endif
 
 # Nothing below may fail only because pkg-config's packages are missing: `make demo` and `make test` install them first.
@@ -125,7 +127,7 @@ $(B)/.flags: FORCE
 FORCE:
 
 # ---- checks --------------------------------------------------------------------------------------------------------
-.PHONY: deps test check test-run lint check-layers bench fuzz soak demo install docs help
+.PHONY: deps test check test-run lint check-layers bench fuzz fuzz-run soak demo install docs help
 
 deps:
 	@.ci/deps build
@@ -162,6 +164,24 @@ check-layers: $(BINS)
 ## make bench            the figures, as ratios within the run
 bench: all $(BENCHES)
 	@for b in $(BENCHES); do $$b || exit 1; done
+
+## make fuzz             each fuzz target for FUZZ_SECONDS (20); what is found is kept in build/fuzz/found
+FUZZ_SECONDS ?= 20
+FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
+ifeq ($(VARIANT),fuzz)
+FUZZERS := $(patsubst tests/%.c,$(B)/tests/%,$(FUZZ_SRC))
+fuzz-run: $(FUZZERS)
+	@mkdir -p $(B)/found
+	@for f in $(FUZZERS); do n=$${f##*/}; mkdir -p $(B)/corpus/$$n; \
+	  seeds=; [ ! -d tests/fuzz/corpus/$$n ] || seeds=tests/fuzz/corpus/$$n; \
+	  ASAN_OPTIONS=detect_leaks=0 $$f -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -verbosity=0 \
+	    -print_final_stats=1 -artifact_prefix=$(B)/found/ $(B)/corpus/$$n $$seeds >$(B)/$$n.log 2>&1 || \
+	    { tail -40 $(B)/$$n.log; echo "$$n: FOUND SOMETHING, kept in $(B)/found"; exit 1; }; \
+	  echo "$$n: $$(sed -n 's/^stat::number_of_executed_units: *//p' $(B)/$$n.log) runs, nothing found"; done
+endif
+fuzz:
+	@.ci/deps lint
+	@$(MAKE) --no-print-directory VARIANT=fuzz CC=clang-14 fuzz-run
 
 # ---- use -----------------------------------------------------------------------------------------------------------
 ## make demo             install what is missing, build, run the whole system for a minute; EVENTS=file.ndjson for your own

@@ -8,7 +8,6 @@ struct chain {
     struct creds_provider base;
     struct creds_provider **sources;
     size_t n;
-    bool closing;
 };
 
 /* One caller's walk along the chain. */
@@ -36,8 +35,8 @@ answered(void *context, struct creds *creds, const struct err *error)
     struct walk *w = context;
     const struct creds_provider *source = w->chain->sources[w->at];
     struct err e;
-    if (!error || w->chain->closing) {
-        end(w, creds, error);
+    if (!error) {
+        end(w, creds, NULL);
         return;
     }
     if (error->code != ERR_NOT_FOUND) {
@@ -93,7 +92,6 @@ static void
 chain_destroy(struct creds_provider *p)
 {
     struct chain *c = (struct chain *)p;
-    c->closing = true; /* sources answer who still waits, and that must not go on to the next */
     for (size_t i = 0; i < c->n; i++)
         creds_provider_destroy(c->sources[i]);
     free(c->sources);

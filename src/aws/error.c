@@ -170,6 +170,15 @@ is_one_of(const char *code, const char *const *list)
     return false;
 }
 
+/* Refusals that pass by themselves, though not within the moments of a retry: too many messages in flight (with status
+ * 403, as if it were a matter of permissions), a minute not over since the last purge or delete. */
+static const char *const LATER[] = {"OverLimit",
+                                    "AWS.SimpleQueueService.PurgeQueueInProgress",
+                                    "PurgeQueueInProgress",
+                                    "AWS.SimpleQueueService.QueueDeletedRecently",
+                                    "QueueDeletedRecently",
+                                    NULL};
+
 static enum err_code
 meaning_of(const struct aws_error *e, enum retry_kind kind)
 {
@@ -194,12 +203,20 @@ meaning_of(const struct aws_error *e, enum retry_kind kind)
                                          "MissingAuthenticationTokenException",
                                          "AccessDenied",
                                          "AccessDeniedException",
+                                         "KMS.AccessDeniedException",
                                          "AuthFailure",
                                          NULL};
-    if (kind != RETRY_NEVER)
+    static const char *const existing[] = {"QueueAlreadyExists", "QueueNameExists", "ResourceAlreadyExistsException",
+                                           NULL};
+    static const char *const invalid[] = {"InvalidAddress", "ReceiptHandleIsInvalid", NULL}; /* 404, and no queue */
+    if (kind != RETRY_NEVER || is_one_of(e->code, LATER))
         return ERR_UNAVAILABLE;
     if (is_one_of(e->code, missing))
         return ERR_NOT_FOUND;
+    if (is_one_of(e->code, existing))
+        return ERR_EXISTS;
+    if (is_one_of(e->code, invalid))
+        return ERR_INVALID;
     if (is_one_of(e->code, denied) || e->status == 401 || e->status == 403)
         return ERR_DENIED;
     if (e->status == 404)
@@ -247,7 +264,7 @@ aws_error_decode(const char *operation, const struct aws_error_answer *answer, s
     enum retry_kind kind = retry_classify(e.status, e.code);
     e.throttled = kind == RETRY_THROTTLING;
     e.maybe_executed = e.status >= 500 && !e.throttled;
-    describe(operation, &e, meaning_of(&e, kind), kind != RETRY_NEVER);
+    describe(operation, &e, meaning_of(&e, kind), kind != RETRY_NEVER || is_one_of(e.code, LATER));
     *ret_error = e;
 }
 

@@ -6,6 +6,7 @@
 #include "aws/sqs_decode.h"
 #include "aws/sqs_encode.h"
 #include "aws/sqs_md5.h"
+#include "base/utf8.h"
 
 #define WAIT_MAX_S      20
 #define DELAY_MAX_S     900
@@ -209,14 +210,37 @@ check_message(const char *operation, const struct sqs_send *m, struct err *e)
                                                operation, m->delay_s, DELAY_MAX_S);
 }
 
-/* Notes what SQS's answer must confirm. */
+static bool
+is_utf8(struct slice text)
+{
+    const char *p = text.p, *end = p + text.n;
+    for (size_t n; p < end; p += n)
+        if ((n = utf8_length(p, end)) == 0)
+            return false;
+    return true;
+}
+
+static bool
+are_utf8(const struct sqs_attribute *attributes, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!is_utf8(attributes[i].name) || !is_utf8(attributes[i].type) ||
+            (!slice_starts_with(attributes[i].type, SLICE("Binary")) && !is_utf8(attributes[i].value)))
+            return false;
+    return true;
+}
+
+/* Notes what SQS's answer must confirm. What is no UTF-8 is sent with replacements (as JSON has it), so that its MD5
+ * would differ at every try: that is not compared. */
 static int
 note_digests(const struct sqs_send *m, struct sqs_decode_sent *sent, struct err *e)
 {
-    digest_md5_hex(m->body.p, m->body.n, sent->body);
-    return m->n_attributes > 0 && sqs_md5_attributes(m->attributes, m->n_attributes, sent->attributes) != 0
-               ? err_no_memory(e)
-               : 0;
+    if (is_utf8(m->body))
+        digest_md5_hex(m->body.p, m->body.n, sent->body);
+    if (m->n_attributes > 0 && are_utf8(m->attributes, m->n_attributes) &&
+        sqs_md5_attributes(m->attributes, m->n_attributes, sent->attributes) != 0)
+        return err_no_memory(e);
+    return 0;
 }
 
 int

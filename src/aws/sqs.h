@@ -76,6 +76,8 @@ struct sqs_visibility {
 int sqs_change_visibility_batch(struct aws_client *c, const char *queue_url, const struct sqs_visibility *entries,
                                 size_t n, sqs_batch_fn *done, void *context, struct aws_call **ret_call, struct err *e);
 
+/* What is no UTF-8 in body and attributes arrives as U+FFFD. A message whose MD5 comes back different is not ok, with
+ * code "checksum": it is in the queue, damaged. */
 struct sqs_send {
     struct slice body;
     const struct sqs_attribute *attributes;

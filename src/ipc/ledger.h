@@ -7,8 +7,10 @@
  * anything anywhere: a reader trusts no offset, no length and no state it has not checked.
  *
  * One writer at a time, the worker's engine thread, except for ledger_thread_* (each handler thread writes its own
- * entry) and the counters (relaxed atomics). Free space is tracked in the worker's private memory, never in the map.
- * Bodies lie in a heap of bounded size; pages of large bodies go back to the kernel when they are released. */
+ * entry), ledger_set_state to LEDGER_HANDLING (by the handler thread whose batch it is: the engine sets no state of a
+ * record between submitting its batch and getting the message back), and the counters (relaxed atomics). Free space is
+ * tracked in the worker's private memory, never in the map. Bodies lie in a heap of bounded size; pages of large bodies
+ * go back to the kernel when they are released. */
 #ifndef FANOUT_IPC_LEDGER_H
 #define FANOUT_IPC_LEDGER_H
 

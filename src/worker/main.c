@@ -9,6 +9,7 @@
  * engine's end. TERM and INT drain, as IPC_DRAIN and the end of the channel do; QUIT ends at once. Exit codes: ipc.h.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
 #include <poll.h>
@@ -55,6 +56,14 @@ struct worker {
 };
 
 /* ---- arguments and configuration ---- */
+
+/* What a handler executes must not inherit them: a channel that somebody else holds open never ends. */
+static void
+keep_descriptors(void)
+{
+    for (int fd = IPC_FD_CHANNEL; fd <= IPC_FD_CONFIG; fd++)
+        fcntl(fd, F_SETFD, FD_CLOEXEC);
+}
 
 static void
 usage(void)
@@ -106,6 +115,7 @@ read_conf(struct worker *w, const char *consumer, struct err *e)
         return err_set_errno(e, errno, "the configuration on descriptor %d", IPC_FD_CONFIG);
     int rc = conf_read_text("configuration", slice_of(text, (size_t)st.st_size), &w->conf, NULL, e);
     munmap(text, (size_t)st.st_size);
+    close(IPC_FD_CONFIG);
     if (rc != 0)
         return rc;
     for (size_t i = 0; i < w->conf->n_consumers; i++)
@@ -412,6 +422,7 @@ main(int argc, char **argv)
         fprintf(stderr, "fanout-worker: %s\n", e.text);
         return IPC_EXIT_FAILURE;
     }
+    keep_descriptors();
     int code = a.check ? check(&w, a.consumer) : work(&w, &a);
     log_close(LOG_CLOSE_MS);
     plugin_destroy(w.plugin);

@@ -74,7 +74,7 @@ thread_steps(struct timer *timer, int64_t now_ms)
             decide(b, m);
         if (m->verdict.kind != VERDICT_LOST && sim_chance(&b->sim, b->early))
             inbox_push(&b->inbox, &m->settled);
-        CHECK(timers_set(&b->sim.timers, timer, now_ms + handling_time(b, t)) == 0);
+        CHECK(timers_set(&b->sim.timers, timer, now_ms + (b->stopping ? 0 : handling_time(b, t))) == 0);
     } else {
         inbox_push(&b->inbox, &t->batch->returned);
         t->batch = NULL;
@@ -166,9 +166,25 @@ bench_init(struct bench *b, uint64_t seed, const struct engine_options *options)
     engine_start(b->engine);
 }
 
+/* What handlers still have goes back undecided, so that the engine can free it. */
+static void
+return_all(struct bench *b)
+{
+    for (size_t i = 0; i < BENCH_THREADS; i++) {
+        struct bench_thread *t = &b->threads[i];
+        timers_cancel(&b->sim.timers, &t->timer);
+        if (t->batch)
+            inbox_push(&b->inbox, &t->batch->returned);
+    }
+    for (struct batch *w = take_back(b); w; w = take_back(b))
+        inbox_push(&b->inbox, &w->returned);
+    engine_take(b->engine, inbox_take(&b->inbox), sim_now_ms());
+}
+
 void
 bench_clean_up(struct bench *b)
 {
+    return_all(b);
     engine_destroy(b->engine);
     sim_clean_up(&b->sim);
 }

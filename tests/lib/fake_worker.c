@@ -56,7 +56,7 @@ say_descriptors(void)
         if (fstat(fd, &st) == 0)
             n += (size_t)snprintf(list + n, sizeof list - n, " %d", fd);
     }
-    say("descriptors%s", list);
+    say("descriptors%s, no others", list);
 }
 
 static void
@@ -73,7 +73,7 @@ say_signals(void)
         if (sigaction(s, NULL, &action) == 0 && action.sa_handler == SIG_IGN)
             n += (size_t)snprintf(ignored + n, sizeof ignored - n, " %s", sigabbrev_np(s));
     }
-    say("blocked %d ignored%s", n_blocked, ignored);
+    say("blocked %d, ignored%s, no others", n_blocked, ignored);
 }
 
 static const char *

@@ -36,7 +36,7 @@ static struct http_engine *engine;
 static struct creds_provider *credentials;
 static struct stub_server *server;
 static struct aws_client *client;
-static const struct step *script;
+static const struct step *_Atomic script;
 static size_t n_steps;
 
 static void
@@ -581,6 +581,20 @@ an_empty_bucket_ends_retries(void **state)
 }
 
 static void
+successes_fill_the_bucket_again(void **state)
+{
+    (void)state;
+    static const struct step fail[] = {{.status = 500}}, succeed[] = {{.status = 200, .body = "{}"}};
+    start(fail, 1, AWS_SQS);
+    drain_bucket(); /* 10 are left */
+    script = succeed;
+    for (int i = 0; i < 4; i++)
+        assert_false(call(SIMPLE).failed);
+    script = fail;
+    assert_int_equal(call(SIMPLE).attempts, 2);
+}
+
+static void
 a_long_poll_waits_before_it_fails_for_want_of_tokens(void **state)
 {
     (void)state;
@@ -621,6 +635,24 @@ a_wrong_clock_is_corrected_once_and_stays_so(void **state)
 }
 
 static void
+a_clock_that_is_ahead_is_corrected_but_not_by_less_than_is_tolerated(void **state)
+{
+    (void)state;
+    start_script(AWS_SQS,
+                 {.status = 403,
+                  .headers = "Date: Fri, 20 Nov 2026 05:58:00 GMT\r\n",
+                  .body = "{\"__type\":\"x#SignatureDoesNotMatch\"}"},
+                 {.status = 403,
+                  .headers = "Date: Fri, 20 Nov 2026 05:00:00 GMT\r\n",
+                  .body = "{\"__type\":\"x#RequestInTheFuture\"}"},
+                 {.status = 200, .body = "{}"});
+    assert_true(call(SIMPLE).failed);
+    assert_int_equal(stub_server_requests(server), 1);
+    assert_false(call(SIMPLE).failed);
+    assert_header(2, "x-amz-date", "20261120T050000Z");
+}
+
+static void
 a_clock_that_stays_wrong_is_corrected_no_second_time(void **state)
 {
     (void)state;
@@ -655,7 +687,7 @@ struct turning {
     struct creds_provider base;
     struct creds *now, *next;
     int invalidations;
-    bool later;
+    bool later, endless;
     creds_done_fn *done;
     void *context;
 };
@@ -682,6 +714,8 @@ turning_invalidate(struct creds_provider *p, const struct creds *refused)
         t->now = t->next;
         t->next = NULL;
         creds_release(old);
+        if (t->endless)
+            t->next = creds_new("NEWER", SECRET, NULL, "test", 0);
     }
 }
 
@@ -720,6 +754,20 @@ refused_credentials_are_renewed_and_tried_once(void **state)
     assert_header(0, "x-amz-security-token", "old-token");
     assert_header(1, "x-amz-security-token", "new-token");
     assert_signature(1, "sqs", SECRET);
+}
+
+static void
+a_source_that_always_has_others_is_asked_but_once_more(void **state)
+{
+    (void)state;
+    struct turning *t = use_turning_credentials(true);
+    t->endless = true;
+    start_script(AWS_SQS, {.status = 403, .body = "{\"__type\":\"x#ExpiredToken\"}"});
+    struct outcome o = call(SIMPLE);
+    assert_true(o.failed);
+    assert_int_equal(stub_server_requests(server), 2);
+    assert_int_equal(t->invalidations, 1);
+    assert_string_equal(o.error.code, "ExpiredToken");
 }
 
 static void
@@ -956,11 +1004,14 @@ main(void)
         with_client(what_never_left_was_not_executed),
         with_client(no_answer_in_time_is_a_timeout),
         with_client(an_empty_bucket_ends_retries),
+        with_client(successes_fill_the_bucket_again),
         with_client(a_long_poll_waits_before_it_fails_for_want_of_tokens),
         with_client(a_wrong_clock_is_corrected_once_and_stays_so),
+        with_client(a_clock_that_is_ahead_is_corrected_but_not_by_less_than_is_tolerated),
         with_client(a_clock_that_stays_wrong_is_corrected_no_second_time),
         with_client(a_wrong_signature_at_the_right_time_is_no_matter_of_the_clock),
         with_client(refused_credentials_are_renewed_and_tried_once),
+        with_client(a_source_that_always_has_others_is_asked_but_once_more),
         with_client(credentials_that_stay_the_same_are_not_tried_again),
         with_client(without_credentials_a_call_fails_in_a_later_turn),
         with_client(credentials_may_come_later_and_calls_be_cancelled_meanwhile),

@@ -136,6 +136,34 @@ a_throttled_call_was_not_executed(void **state)
     assert_true(e.throttled);
 }
 
+/* A code says more than its status: SQS answers 403 for what has nothing to do with who asks, and 400 for what has. */
+static void
+a_code_goes_before_its_status(void **state)
+{
+    (void)state;
+    static const struct {
+        int status;
+        const char *query_error;
+        int code;
+        bool retryable;
+    } cases[] = {
+        {403, "OverLimit;Sender", ERR_UNAVAILABLE, true},
+        {403, "AWS.SimpleQueueService.PurgeQueueInProgress;Sender", ERR_UNAVAILABLE, true},
+        {400, "AWS.SimpleQueueService.QueueDeletedRecently;Sender", ERR_UNAVAILABLE, true},
+        {400, "KMS.AccessDeniedException;Sender", ERR_DENIED, false},
+        {400, "QueueAlreadyExists;Sender", ERR_EXISTS, false},
+        {404, "InvalidAddress;Sender", ERR_INVALID, false},
+        {404, "ReceiptHandleIsInvalid;Sender", ERR_INVALID, false},
+        {403, "InvalidSecurity;Sender", ERR_DENIED, false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct aws_error e = decode(cases[i].status, "{\"__type\":\"x#Y\"}", cases[i].query_error);
+        if (e.err.code != cases[i].code || e.err.retryable != cases[i].retryable)
+            fail_msg("%s is %s%s", cases[i].query_error, err_name(e.err.code), e.err.retryable ? ", retryable" : "");
+        assert_false(e.throttled || e.maybe_executed);
+    }
+}
+
 static void
 hostile_bodies_cost_nothing_and_break_no_line(void **state)
 {
@@ -313,6 +341,7 @@ main(void)
         cmocka_unit_test(xml_of_s3_and_of_the_query_protocol_is_understood),
         cmocka_unit_test(an_answer_without_a_body_is_known_by_its_status),
         cmocka_unit_test(a_throttled_call_was_not_executed),
+        cmocka_unit_test(a_code_goes_before_its_status),
         cmocka_unit_test(hostile_bodies_cost_nothing_and_break_no_line),
         cmocka_unit_test(long_texts_are_cut_between_characters),
         cmocka_unit_test(a_body_cut_anywhere_gives_its_code_or_the_status),

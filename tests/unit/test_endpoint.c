@@ -196,6 +196,8 @@ urls_are_checked(void **state)
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         if (endpoint_resolve(AWS_SQS, "us-east-1", NULL, bad[i], &p, &e) != ERR_INVALID)
             fail_msg("%s was taken for an endpoint", bad[i]);
+    assert_int_equal(endpoint_resolve(AWS_SQS, "us-east-1", NULL, "http://u:hunter2@h", &p, &e), ERR_INVALID);
+    assert_null(strstr(e.text, "hunter2"));
     char longest[700] = "http://h/";
     memset(longest + 9, 'a', 600);
     assert_int_equal(endpoint_resolve(AWS_SQS, "us-east-1", NULL, longest, &p, &e), ERR_INVALID);

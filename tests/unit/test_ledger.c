@@ -359,7 +359,8 @@ scribbles_are_noticed(void **state)
         } else {
             assert_int_equal(e.code, ERR_CORRUPT);
         }
-        memcpy(map, intact, span);
+        memcpy(map + at, intact + at, n);
+        memcpy(records, intact + 3 * SECTION, stride);
     }
     assert_true(fine > 1000 && corrupt > 1000 && lengths > 100);
     free(intact);

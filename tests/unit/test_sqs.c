@@ -239,6 +239,28 @@ sends_are_confirmed_by_their_md5(void **state)
                    "{\"Id\":\"1\",\"MessageBody\":\"hello\"}]}");
 }
 
+/* It arrives with U+FFFD for what is no text; a resend would arrive the same way, for ever. */
+static void
+what_is_no_utf8_is_sent_replaced_and_not_compared(void **state)
+{
+    (void)state;
+    struct got g = {0};
+    const struct sqs_attribute attribute = {.name = SLICE("reason"), .type = SLICE("String"), .value = SLICE("a\xff")};
+    const struct sqs_send messages[] = {{.body = SLICE("\xc3"), .delay_s = -1},
+                                        {.body = SLICE("hello"), .attributes = &attribute, .n_attributes = 1}};
+    aws_stub_answer(stub, 200, "",
+                    "{\"Successful\":[{\"Id\":\"0\",\"MessageId\":\"a\",\"MD5OfMessageBody\":\"b\"},"
+                    "{\"Id\":\"1\",\"MessageId\":\"c\",\"MD5OfMessageBody\":" HELLO_MD5
+                    ",\"MD5OfMessageAttributes\":\"d\"}]}");
+    assert_int_equal(sqs_send_batch(aws_stub_client(stub), URL, messages, 2, settled, &g, NULL, NULL), 0);
+    aws_stub_run(stub, &g.done);
+    assert_true(g.ok[0] && g.ok[1]);
+    assert_request("AmazonSQS.SendMessageBatch",
+                   "{\"QueueUrl\":\"" URL "\",\"Entries\":[{\"Id\":\"0\",\"MessageBody\":\"\xef\xbf\xbd\"},"
+                   "{\"Id\":\"1\",\"MessageBody\":\"hello\",\"MessageAttributes\":{\"reason\":{\"DataType\":"
+                   "\"String\",\"StringValue\":\"a\xef\xbf\xbd\"}},\"DelaySeconds\":0}]}");
+}
+
 static void
 a_single_send_has_one_result(void **state)
 {
@@ -364,6 +386,7 @@ main(void)
         TEST(deletes_are_settled_one_by_one),
         TEST(leases_are_changed_in_a_batch),
         TEST(sends_are_confirmed_by_their_md5),
+        TEST(what_is_no_utf8_is_sent_replaced_and_not_compared),
         TEST(a_single_send_has_one_result),
         TEST(a_queue_is_found_by_name),
         TEST(a_queue_tells_its_attributes),

@@ -1,0 +1,327 @@
+/* Leases: kept alive while a message is in hand, and what happens when that fails. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/log.h"
+#include "lib/bench.h"
+
+#define MINUTE INT64_C(60000)
+#define HOUR   (60 * MINUTE)
+
+static int64_t
+takes_so_long(struct bench *b, const struct message *m)
+{
+    (void)m;
+    return *(const int64_t *)b->context;
+}
+
+static void
+a_slow_handler_keeps_its_messages(void **state)
+{
+    (void)state;
+    const int visibilities_s[] = {2, 10, 30, 600};
+    for (size_t i = 0; i < 4; i++) {
+        struct bench b;
+        int64_t ms = 10 * MINUTE;
+        bench_init(&b, 1, NULL);
+        b.sim.visibility_s = visibilities_s[i];
+        b.takes = takes_so_long;
+        b.context = &ms;
+        bench_put(&b, 3);
+        assert_true(bench_run_until(&b, bench_all_deleted, HOUR));
+        for (size_t k = 0; k < 3; k++)
+            assert_int_equal(b.sim.messages[k].receives, 1);
+        assert_int_equal(BENCH_COUNT(&b, lost), 0);
+        bench_clean_up(&b);
+    }
+}
+
+static void
+extensions_go_out_at_half_the_visibility_timeout_ten_a_call(void **state)
+{
+    (void)state;
+    struct bench b;
+    int64_t ms = HOUR;
+    bench_init(&b, 1, NULL);
+    b.takes = takes_so_long;
+    b.context = &ms;
+    bench_put(&b, 40);
+    bench_run(&b, 10 * MINUTE);
+    /* 40 messages, every 15 s for 10 minutes: 4 calls each time */
+    assert_in_range(b.sim.calls[SIM_VISIBILITY], 140, 190);
+    assert_in_range(b.sim.entries[SIM_VISIBILITY], 1500, 1720);
+    assert_int_equal(BENCH_COUNT(&b, extended), b.sim.entries[SIM_VISIBILITY]);
+    bench_clean_up(&b);
+}
+
+static void
+queued_messages_are_extended_too(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct engine_options o = bench_defaults();
+    int64_t ms = 5 * MINUTE;
+    o.batch_size = 1;
+    bench_init(&b, 1, &o);
+    b.takes = takes_so_long;
+    b.context = &ms;
+    bench_put(&b, 8); /* four are handled, four wait for five minutes */
+    assert_true(bench_run_until(&b, bench_all_deleted, HOUR));
+    for (size_t k = 0; k < 8; k++)
+        assert_int_equal(b.sim.messages[k].receives, 1);
+    bench_clean_up(&b);
+}
+
+static void
+a_batch_that_waits_for_its_window_is_extended_too(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct engine_options o = bench_defaults();
+    o.batch_size = 100;
+    o.batch_window_ms = 60000;
+    bench_init(&b, 1, &o);
+    b.sim.visibility_s = 5;
+    bench_put(&b, 30);
+    assert_true(bench_run_until(&b, bench_all_deleted, 10 * MINUTE));
+    assert_int_equal(b.largest_batch, 30);
+    assert_int_equal(b.batches, 1);
+    bench_clean_up(&b);
+}
+
+static void
+no_visibility(void *context, enum sim_call call, int entry, struct sim_fault *fault)
+{
+    (void)context;
+    if (call == SIM_VISIBILITY && entry < 0)
+        fault->call = true;
+}
+
+static void
+a_lease_that_cannot_be_extended_is_lost_and_its_message_comes_back(void **state)
+{
+    (void)state;
+    struct bench b;
+    int64_t ms = 2 * MINUTE;
+    bench_init(&b, 1, NULL);
+    b.takes = takes_so_long;
+    b.context = &ms;
+    b.sim.hook = no_visibility;
+    bench_put(&b, 1);
+    bench_run(&b, 40000);
+    assert_int_equal(BENCH_COUNT(&b, lost), 1);
+    assert_true(b.sim.calls[SIM_VISIBILITY] >= 3); /* tried more than once in the 15 s that were left */
+    assert_true(b.sim.calls[SIM_VISIBILITY] < 60);
+    bench_clean_up(&b);
+}
+
+static int64_t
+second_takes_a_minute(struct bench *b, const struct message *m)
+{
+    (void)m;
+    return b->threads[0].at == 1 ? MINUTE : 1000;
+}
+
+static void
+done_after_the_lease_was_over_is_deleted_late_and_counted_apart(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct engine_options o = bench_defaults();
+    o.threads = 1;
+    o.batch_size = 2;
+    o.prefetch = 0;
+    bench_init(&b, 1, &o);
+    b.takes = second_takes_a_minute;
+    b.sim.hook = no_visibility;
+    bench_put(&b, 2);
+    bench_run(&b, 59000);
+    assert_int_equal(BENCH_COUNT(&b, lost), 2);
+    bench_run(&b, 3000); /* the batch returns: one is done, the other was told that it is lost */
+    assert_int_equal(b.sim.messages[0].done + b.sim.messages[1].done, 1);
+    assert_int_equal(b.sim.messages[0].deleted, b.sim.messages[0].done);
+    assert_int_equal(b.sim.messages[1].deleted, b.sim.messages[1].done);
+    assert_int_equal(BENCH_COUNT(&b, deleted), 0);
+    assert_int_equal(BENCH_COUNT(&b, deleted_late), 1);
+    bench_clean_up(&b);
+}
+
+static void
+refuse_extensions(void *context, enum sim_call call, int entry, struct sim_fault *fault)
+{
+    (void)context;
+    if (call == SIM_VISIBILITY && entry == 0) {
+        fault->entry = fault->sender_fault = true;
+        fault->code = "InvalidParameterValue";
+    }
+}
+
+static void
+a_refused_extension_loses_that_message_alone(void **state)
+{
+    (void)state;
+    struct bench b;
+    int64_t ms = 60000;
+    bench_init(&b, 1, NULL);
+    b.takes = takes_so_long;
+    b.context = &ms;
+    bench_put(&b, 10);
+    b.sim.hook = refuse_extensions;
+    while (b.sim.calls[SIM_VISIBILITY] == 0)
+        bench_run(&b, 100);
+    b.sim.hook = NULL;
+    bench_run(&b, 1000);
+    assert_int_equal(BENCH_COUNT(&b, lost), 1);
+    assert_int_equal(BENCH_COUNT(&b, extended), 9);
+    bench_clean_up(&b);
+}
+
+static void
+fail_one_entry(void *context, enum sim_call call, int entry, struct sim_fault *fault)
+{
+    unsigned *times = context;
+    if (call == SIM_VISIBILITY && entry == 0 && *times > 0) {
+        --*times;
+        fault->entry = true;
+    }
+}
+
+static void
+an_extension_that_failed_for_no_fault_of_ours_is_tried_again(void **state)
+{
+    (void)state;
+    struct bench b;
+    int64_t ms = 60000;
+    unsigned times = 3;
+    bench_init(&b, 1, NULL);
+    b.takes = takes_so_long;
+    b.context = &ms;
+    b.sim.hook = fail_one_entry;
+    b.sim.context = &times;
+    bench_put(&b, 1);
+    bench_run(&b, 30000);
+    assert_int_equal(times, 0);
+    assert_int_equal(BENCH_COUNT(&b, lost), 0);
+    assert_int_equal(BENCH_COUNT(&b, extend_errors), 3);
+    assert_true(bench_run_until(&b, bench_all_deleted, 5 * MINUTE));
+    assert_int_equal(b.sim.messages[0].receives, 1);
+    bench_clean_up(&b);
+}
+
+static void
+nothing_is_extended_past_twelve_hours_from_the_receive(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct engine_options o = bench_defaults();
+    int64_t ms = 30 * HOUR;
+    o.visibility_timeout_s = 600;
+    bench_init(&b, 1, &o);
+    b.takes = takes_so_long;
+    b.context = &ms;
+    bench_put(&b, 1);
+    bench_run(&b, 11 * HOUR + 50 * MINUTE);
+    assert_int_equal(BENCH_COUNT(&b, lost), 0);
+    assert_int_equal(b.sim.messages[0].receives, 1);
+    bench_run(&b, 15 * MINUTE);
+    assert_int_equal(BENCH_COUNT(&b, lost), 1);
+    assert_int_equal(BENCH_COUNT(&b, extend_errors), 0);
+    bench_clean_up(&b);
+}
+
+static void
+a_delay_past_twelve_hours_is_cut_to_what_the_queue_accepts(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct engine_options o = bench_defaults();
+    int64_t ms = 10 * HOUR;
+    o.visibility_timeout_s = 600;
+    o.retry.base_ms = o.retry.cap_ms = 12 * HOUR;
+    o.retry.floor_ms = 11 * HOUR;
+    bench_init(&b, 1, &o);
+    b.retry = 1000;
+    b.takes = takes_so_long;
+    b.context = &ms;
+    bench_put(&b, 1);
+    while (b.sim.messages[0].handled == 0 || bench_in_hand(&b) > 0)
+        bench_run(&b, 1000);
+    assert_in_range(b.sim.last_timeout_s, 2 * 3600 - 60 - 1200, 2 * 3600);
+    assert_true(b.sim.messages[0].visible_at_ms > sim_now_ms() + HOUR);
+    bench_clean_up(&b);
+}
+
+static void
+a_handlers_wish_for_a_longer_lease_is_asked_of_the_queue_at_once(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct engine_options o = bench_defaults();
+    int64_t ms = HOUR;
+    o.batch_size = 1;
+    bench_init(&b, 1, &o);
+    b.takes = takes_so_long;
+    b.context = &ms;
+    bench_put(&b, 1);
+    while (!b.threads[0].batch)
+        bench_run(&b, 10);
+    struct batch *batch = b.threads[0].batch;
+    atomic_store(&batch->messages[0]->asked_until_ms, sim_now_ms() + 20 * MINUTE);
+    inbox_push(&b.inbox, &batch->extend);
+    bench_run(&b, 1000);
+    assert_in_range(b.sim.last_timeout_s, 1190, 1201);
+    unsigned calls = b.sim.calls[SIM_VISIBILITY];
+    bench_run(&b, 19 * MINUTE);
+    assert_int_equal(b.sim.calls[SIM_VISIBILITY], calls); /* nothing shortens it */
+    assert_true(bench_run_until(&b, bench_all_deleted, 2 * HOUR));
+    assert_int_equal(b.sim.messages[0].receives, 1);
+    bench_clean_up(&b);
+}
+
+static void
+after_its_lease_was_lost_a_queued_message_is_not_started(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct engine_options o = bench_defaults();
+    int64_t ms = MINUTE;
+    o.threads = 4;
+    o.batch_size = 2;
+    bench_init(&b, 1, &o);
+    b.takes = takes_so_long;
+    b.context = &ms;
+    b.sim.hook = no_visibility;
+    bench_put(&b, 16);
+    bench_run(&b, 90000);
+    unsigned handled = 0;
+    for (size_t i = 0; i < 16; i++)
+        handled += b.sim.messages[i].handled;
+    assert_int_equal(handled, 0); /* every handling of this test begins after the lease is over */
+    bench_clean_up(&b);
+}
+
+int
+main(void)
+{
+    log_set_level(LOG_ERROR);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_slow_handler_keeps_its_messages),
+        cmocka_unit_test(extensions_go_out_at_half_the_visibility_timeout_ten_a_call),
+        cmocka_unit_test(queued_messages_are_extended_too),
+        cmocka_unit_test(a_batch_that_waits_for_its_window_is_extended_too),
+        cmocka_unit_test(a_lease_that_cannot_be_extended_is_lost_and_its_message_comes_back),
+        cmocka_unit_test(done_after_the_lease_was_over_is_deleted_late_and_counted_apart),
+        cmocka_unit_test(a_refused_extension_loses_that_message_alone),
+        cmocka_unit_test(an_extension_that_failed_for_no_fault_of_ours_is_tried_again),
+        cmocka_unit_test(nothing_is_extended_past_twelve_hours_from_the_receive),
+        cmocka_unit_test(a_delay_past_twelve_hours_is_cut_to_what_the_queue_accepts),
+        cmocka_unit_test(a_handlers_wish_for_a_longer_lease_is_asked_of_the_queue_at_once),
+        cmocka_unit_test(after_its_lease_was_lost_a_queued_message_is_not_started),
+    };
+    return cmocka_run_group_tests_name("worker_lease", tests, NULL, NULL);
+}
