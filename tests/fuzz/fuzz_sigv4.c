@@ -48,7 +48,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct slice rest = slice_of((const char *)data, size);
     struct sigv4_header headers[HEADERS_MAX + 1] = {{.name = SLICE("Host"), .value = SLICE("h")}};
-    struct sigv4_authorization_parts parts = {{0}};
+    struct sigv4_authorization_parts parts = {.region = SLICE("")};
     struct sigv4_request request = {.headers = headers, .n_headers = 1, .payload_hash = SLICE("UNSIGNED-PAYLOAD")};
     struct sigv4_credentials credentials = {.secret_access_key = SLICE("secret"), .session_token = SLICE("token")};
     struct buf out = BUF_INIT;
