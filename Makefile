@@ -161,9 +161,9 @@ lint:
 check-layers: $(BINS)
 	@.ci/check-layers $(B)
 
-## make bench            the figures, as ratios within the run
-bench: all $(BENCHES)
-	@for b in $(BENCHES); do $$b || exit 1; done
+## make bench            the figures, as ratios within the run; kept in build/VARIANT/bench.json for the next run to compare
+bench: all $(BENCHES) $(TESTPLUGINS)
+	@for b in $(BENCHES); do $$b || echo "FAILED $$b"; done | tests/bench/table $(B)/bench.json
 
 ## make fuzz             each fuzz target for FUZZ_SECONDS (20); what is found is kept in build/fuzz/found
 FUZZ_SECONDS ?= 20

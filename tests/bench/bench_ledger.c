@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "ipc/ledger.h"
+#include "lib/figures.h"
 
 #define IN_HAND 100
 
@@ -56,8 +57,9 @@ main(void)
         int rounds = sizes[i] < 100000 ? 3000 : 30;
         measure(&m, NULL, rounds / 10);
         double ns = measure(&m, NULL, rounds), bare = measure(&m, copies, rounds);
-        printf("ledger: put, two states, release of %6zu bytes: %9.1f ns, %5.1f x a bare copy (%.1f ns)\n", sizes[i],
-               ns, ns / bare, bare);
+        char what[80];
+        snprintf(what, sizeof what, "ledger: put, two states, release of %zu bytes", sizes[i]);
+        figure_print(&(struct figure){.what = what, .value = ns, .unit = "ns", .ratio = ns / bare, .ratio_of = "copy"});
     }
     free(copies);
     free(body);

@@ -1,0 +1,51 @@
+#include "lib/figures.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+void
+figure_print(const struct figure *f)
+{
+    printf("%s\t%.*f\t%s\t", f->what, f->value < 100 ? 2 : 0, f->value, f->unit);
+    if (f->ratio > 0)
+        printf("%.2f\t%s\t", f->ratio, f->ratio_of);
+    else
+        printf("\t\t");
+    if (f->most > 0)
+        printf("<= %g\n", f->most);
+    else if (f->least > 0)
+        printf(">= %.0f\n", f->least);
+    else
+        printf("\n");
+    fflush(stdout);
+}
+
+static int
+compare(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+double
+figure_median(double *values, size_t n)
+{
+    qsort(values, n, sizeof *values, compare);
+    return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
+}
+
+int64_t
+figure_cpu_ns(pid_t pid)
+{
+    clockid_t clock;
+    struct timespec t;
+    int rc = clock_getcpuclockid(pid, &clock);
+    if (rc != 0 || clock_gettime(clock, &t) != 0) {
+        fprintf(stderr, "CPU time of process %d: %s\n", (int)pid, strerror(rc ? rc : errno));
+        abort();
+    }
+    return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
+}

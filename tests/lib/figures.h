@@ -1,0 +1,29 @@
+/* figures: how a benchmark says what it found, for tests/bench/table to print and keep.
+ *
+ * One line to standard output for each figure, fields divided by tabs: what, figure, unit, ratio, what it is a ratio
+ * to, target. A ratio is taken within one run, of things measured in turns, so that it means something on a machine
+ * that is busy with other work as well. */
+#ifndef FANOUT_TESTS_LIB_FIGURES_H
+#define FANOUT_TESTS_LIB_FIGURES_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct figure {
+    const char *what; /* the same in every run: figures of two runs are matched by it */
+    double value;
+    const char *unit;
+    double ratio;         /* 0: none */
+    const char *ratio_of; /* "bare loop" */
+    double most, least;   /* the target; 0: none */
+};
+void figure_print(const struct figure *f);
+
+/* The one in the middle; sorts values. */
+double figure_median(double *values, size_t n);
+
+/* CPU time, user and system, of a whole process that runs or was not yet waited for, in nanoseconds. */
+int64_t figure_cpu_ns(pid_t pid);
+
+#endif
