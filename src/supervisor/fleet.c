@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "supervisor/fleet_impl.h"
 
 const struct fleet_counter fleet_counters[] = {
 #define X(n, h) {.name = #n, .help = (h), .offset = offsetof(struct ledger_counters, n)},
@@ -43,11 +44,8 @@ fleet_next_child(const struct fleet_place *p, const struct child *c)
     return c->next;
 }
 
-#define FOR_CHILDREN(c, p) for (struct child *c = fleet_next_child(p, NULL); c; c = fleet_next_child(p, c))
-#define FOR_PLACES(p, f)   for (struct fleet_place *p = (f)->places; p; p = p->next)
-
-static struct fleet_place *
-find_place(const struct fleet *f, const char *consumer, int number)
+struct fleet_place *
+fleet_find_place(const struct fleet *f, const char *consumer, int number)
 {
     FOR_PLACES(p, f)
     if (p->number == number && strcmp(p->consumer, consumer) == 0)
@@ -58,7 +56,7 @@ find_place(const struct fleet *f, const char *consumer, int number)
 static struct fleet_place *
 place_of(const struct fleet *f, const struct child *child)
 {
-    return find_place(f, child->consumer, child->number);
+    return fleet_find_place(f, child->consumer, child->number);
 }
 
 static uint64_t
@@ -96,8 +94,8 @@ fleet_crashes(const struct fleet_place *p)
     return n;
 }
 
-static void
-retire(struct fleet_place *p, struct child **role, int64_t now_ms)
+void
+fleet_retire(struct fleet_place *p, struct child **role, int64_t now_ms)
 {
     struct child *c = *role;
     if (!c)
@@ -145,7 +143,7 @@ hear_refusal(struct fleet *f, struct fleet_place *p, struct child *c, int64_t no
     if (c == p->successor) {
         log_write(LOG_ERROR, "new configuration refused, the old worker goes on", LOG_STR("consumer", c->consumer),
                   LOG_INT("slot", c->number), LOG_STR("error", c->refusal));
-        retire(p, &p->successor, now_ms);
+        fleet_retire(p, &p->successor, now_ms);
         f->partly = true;
         note_progress(f);
     } else if (c->generation == 1 && !c->slots.was_ready && !f->stopping) {
@@ -154,8 +152,8 @@ hear_refusal(struct fleet *f, struct fleet_place *p, struct child *c, int64_t no
     }
 }
 
-static void
-hear(void *context, struct child *c, enum child_news news, int64_t now_ms)
+void
+fleet_hear(void *context, struct child *c, enum child_news news, int64_t now_ms)
 {
     struct fleet *f = context;
     struct fleet_place *p = place_of(f, c);
@@ -168,56 +166,14 @@ hear(void *context, struct child *c, enum child_news news, int64_t now_ms)
         log_write(LOG_INFO, "successor takes over", LOG_STR("consumer", c->consumer), LOG_INT("slot", c->number),
                   LOG_INT("pid", c->pid), LOG_INT("generation", c->generation));
         p->successor = NULL;
-        retire(p, &p->current, now_ms);
+        fleet_retire(p, &p->current, now_ms);
         p->current = c;
     }
     note_progress(f);
 }
 
-/* ---- a configuration ---- */
-
-static uint64_t
-next_random(uint64_t *x)
-{
-    *x = *x * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-    return *x ^ *x >> 32;
-}
-
-/* The places and the not yet started workers of c, in its order. */
-static int
-plan(struct fleet *f, const struct conf *c, unsigned generation, struct fleet_place **ret_places, struct err *e)
-{
-    struct fleet_place **end = ret_places;
-    for (size_t i = 0; i < c->n_consumers; i++) {
-        for (int n = 0; n < c->consumers[i].processes; n++) {
-            struct fleet_place *p = calloc(1, sizeof *p);
-            if (!p)
-                return err_no_memory(e);
-            *end = p;
-            end = &p->next;
-            p->number = n;
-            p->consumer = strdup(c->consumers[i].name);
-            if (!p->consumer)
-                return err_no_memory(e);
-            const struct child_options options = {.loop = f->loop,
-                                                  .worker_path = f->worker_path,
-                                                  .conf = c,
-                                                  .consumer = &c->consumers[i],
-                                                  .number = n,
-                                                  .generation = generation,
-                                                  .seed = next_random(&f->random),
-                                                  .tell = hear,
-                                                  .context = f};
-            int rc = child_new(&options, &p->current, e);
-            if (rc != 0)
-                return rc;
-        }
-    }
-    return 0;
-}
-
-static void
-destroy_places(struct fleet_place *p)
+void
+fleet_destroy_places(struct fleet_place *p)
 {
     while (p) {
         struct fleet_place *next = p->next;
@@ -231,66 +187,10 @@ destroy_places(struct fleet_place *p)
     }
 }
 
-static void
-move_into(struct fleet_place *to, struct fleet_place *old, int64_t now_ms)
-{
-    memcpy(to->past, old->past, sizeof to->past);
-    to->past_spawns = old->past_spawns;
-    to->past_crashes = old->past_crashes;
-    retire(old, &old->successor, now_ms); /* of a configuration that was never taken up */
-    to->leaving = old->leaving;
-    if (old->current) {
-        to->successor = to->current;
-        to->current = old->current;
-    }
-    old->current = old->leaving = NULL;
-}
-
-int
-fleet_apply(struct fleet *f, const struct conf *c, int64_t now_ms, struct err *e)
-{
-    struct fleet_place *planned = NULL;
-    int rc = plan(f, c, f->generation + 1, &planned, e);
-    if (rc != 0) {
-        destroy_places(planned);
-        return rc;
-    }
-    f->generation++;
-    f->reloading = f->generation > 1;
-    f->partly = false;
-
-    struct fleet_place *old = f->places, **end = &f->places;
-    f->places = planned;
-    while (*end)
-        end = &(*end)->next;
-    while (old) {
-        struct fleet_place *p = old, *same = find_place(f, p->consumer, p->number);
-        old = p->next;
-        p->next = NULL;
-        if (same) {
-            move_into(same, p, now_ms);
-            free(p->consumer);
-            free(p);
-        } else {
-            retire(p, &p->successor, now_ms);
-            retire(p, &p->current, now_ms);
-            *end = p;
-            end = &p->next;
-        }
-    }
-    FOR_PLACES(p, f)
-    {
-        struct child *fresh = p->successor ? p->successor : p->current;
-        if (fresh && fresh->generation == f->generation)
-            child_apply(fresh, SLOTS_START, 0, now_ms);
-    }
-    return 0;
-}
-
 void
 fleet_clean_up(struct fleet *f)
 {
-    destroy_places(f->places);
+    fleet_destroy_places(f->places);
     f->places = NULL;
 }
 
