@@ -25,21 +25,21 @@ enum { BARE_1K, WORKER_1K, BATCH_1K, ONE_1K, SIXTEEN_1K, MANY_1K, BARE_100, WORK
 static const struct bench_case {
     const char *what;
     const char *plugin; /* NULL: the bare loop */
-    unsigned threads;
     size_t body_bytes;
+    unsigned threads;
     int floor; /* the case it is a ratio to */
     double most_us;
 } cases[CASES] = {
-    [BARE_1K] = {"bare loop, 1 KB", NULL, 0, 1024, BARE_1K, 0},
-    [WORKER_1K] = {"worker, 1 KB", "tests/plugins/noop.so", 4, 1024, BARE_1K, 15},
-    [BATCH_1K] = {"worker, 1 KB, handle_batch", "tests/plugins/noop_batch.so", 4, 1024, BARE_1K, 15},
-    [ONE_1K] = {"worker, 1 KB, 1 thread", "tests/plugins/noop.so", 1, 1024, WORKER_1K, 0},
-    [SIXTEEN_1K] = {"worker, 1 KB, 16 threads", "tests/plugins/noop.so", 16, 1024, WORKER_1K, 0},
-    [MANY_1K] = {"worker, 1 KB, 64 threads", "tests/plugins/noop.so", 64, 1024, WORKER_1K, 0},
-    [BARE_100] = {"bare loop, 100 B", NULL, 0, 100, BARE_100, 0},
-    [WORKER_100] = {"worker, 100 B", "tests/plugins/noop.so", 4, 100, BARE_100, 0},
-    [BARE_10K] = {"bare loop, 10 KB", NULL, 0, 10240, BARE_10K, 0},
-    [WORKER_10K] = {"worker, 10 KB", "tests/plugins/noop.so", 4, 10240, BARE_10K, 0},
+    [BARE_1K] = {"bare loop, 1 KB", NULL, 1024, 0, BARE_1K, 0},
+    [WORKER_1K] = {"worker, 1 KB", "tests/plugins/noop.so", 1024, 4, BARE_1K, 15},
+    [BATCH_1K] = {"worker, 1 KB, handle_batch", "tests/plugins/noop_batch.so", 1024, 4, BARE_1K, 15},
+    [ONE_1K] = {"worker, 1 KB, 1 thread", "tests/plugins/noop.so", 1024, 1, WORKER_1K, 0},
+    [SIXTEEN_1K] = {"worker, 1 KB, 16 threads", "tests/plugins/noop.so", 1024, 16, WORKER_1K, 0},
+    [MANY_1K] = {"worker, 1 KB, 64 threads", "tests/plugins/noop.so", 1024, 64, WORKER_1K, 0},
+    [BARE_100] = {"bare loop, 100 B", NULL, 100, 0, BARE_100, 0},
+    [WORKER_100] = {"worker, 100 B", "tests/plugins/noop.so", 100, 4, BARE_100, 0},
+    [BARE_10K] = {"bare loop, 10 KB", NULL, 10240, 0, BARE_10K, 0},
+    [WORKER_10K] = {"worker, 10 KB", "tests/plugins/noop.so", 10240, 4, BARE_10K, 0},
 };
 
 struct samples {

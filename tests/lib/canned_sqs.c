@@ -376,8 +376,10 @@ canned_sqs_stop(struct canned_sqs *s)
     close(s->listen_fd);
     close(s->epoll_fd);
     close(s->wake_fd);
-    while (s->connections)
-        drop(s->connections);
+    for (struct connection *c = s->connections, *next; c; c = next) {
+        next = c->next;
+        drop(c);
+    }
     buf_clean_up(&s->message);
     buf_clean_up(&s->out);
     buf_clean_up(&s->json);
