@@ -127,7 +127,7 @@ $(B)/.flags: FORCE
 FORCE:
 
 # ---- checks --------------------------------------------------------------------------------------------------------
-.PHONY: deps test check test-run lint check-layers bench fuzz fuzz-run soak demo install docs help
+.PHONY: deps test check test-run lint check-layers bench fuzz fuzz-run demo install docs help
 
 deps:
 	@.ci/deps build

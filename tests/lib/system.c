@@ -73,7 +73,8 @@ system_start_fleet(struct system *s, const char *consumers)
     const char *conf = tmp_write(s->dir, "fanoutd.conf", "admin = { listen = \"127.0.0.1:0\"; };\n%s\n", consumers);
     const char *argv[] = {proc_path("bin/fanoutd"), "-c", conf, NULL};
     s->fleet = proc_spawn(argv, s->env);
-    assert_non_null(word_after(proc_wait_line(s->fleet, "msg=ready", START_MS), "admin=", s->admin, sizeof s->admin));
+    assert_non_null(
+        word_after(proc_wait_line(s->fleet, "msg=ready consumers=", START_MS), "admin=", s->admin, sizeof s->admin));
 }
 
 void
