@@ -159,11 +159,12 @@ finished(struct outbox *b, struct message *m, const struct outbox_outcome *o, in
         d->options.over(d->options.context, m, now_ms);
         return false;
     }
-    if (o->error || !o->result->sender_fault)
+    if (o->error ? o->error->err.retryable || o->error->maybe_executed : !o->result->sender_fault)
         return true;
     log_write_limited(LOG_ERROR, LOG_EVERY_MS,
                       "the dead-letter queue refused a message; it stays in its queue until SQS moves it",
-                      LOG_SLICE("id", m->id), LOG_STR("code", o->result->code), LOG_STR("error", o->result->message));
+                      LOG_SLICE("id", m->id), LOG_STR("code", o->error ? o->error->code : o->result->code),
+                      LOG_STR("error", o->error ? o->error->err.text : o->result->message));
     d->options.refused(d->options.context, m, now_ms);
     return false;
 }

@@ -26,7 +26,8 @@ struct deadletters_options {
 
     /* The dead letter is safe: delete the message. */
     void (*moved)(void *context, struct message *m, int64_t now_ms);
-    /* The dead-letter queue refuses this message for good: its own queue has to decide about it. */
+    /* The dead-letter queue refuses this message for good, or may not be sent to: its own queue has to decide about
+     * it. */
     void (*refused)(void *context, struct message *m, int64_t now_ms);
     /* Given up without either. */
     void (*over)(void *context, struct message *m, int64_t now_ms);

@@ -131,7 +131,8 @@ error_of(const struct pending *p)
 {
     struct aws_error e = {.maybe_executed = p->fault.executed};
     snprintf(e.code, sizeof e.code, "%s", p->fault.code ? p->fault.code : "InternalError");
-    err_set(&e.err, ERR_UNAVAILABLE, "simulated failure of call %d: %s", p->call, e.code);
+    err_set(&e.err, strcmp(e.code, "AccessDenied") == 0 ? ERR_DENIED : ERR_UNAVAILABLE,
+            "simulated failure of call %d: %s", p->call, e.code);
     return e;
 }
 

@@ -38,7 +38,7 @@ struct sim_fault {
     bool executed;     /* ... after it was executed: its answer is lost */
     bool entry;        /* an entry fails */
     bool sender_fault; /* ... as the sender's */
-    const char *code;  /* NULL: "InternalError" */
+    const char *code;  /* NULL: "InternalError"; "AccessDenied" is worth no retry */
 };
 
 struct sim {
