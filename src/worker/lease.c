@@ -85,6 +85,8 @@ lose(struct lease *l, struct message *m, int64_t now_ms, const char *why)
     timers_cancel(&l->due, &m->lease_timer);
     outbox_remove(&l->box, m);
     set_next(l);
+    if (lease_end(m) > now_ms)
+        set_lease(l, m, now_ms);
     atomic_store_explicit(&m->lost, true, memory_order_relaxed);
     log_write_limited(LOG_WARN, LOG_EVERY_MS, "lease lost", LOG_SLICE("id", m->id),
                       LOG_INT("receive_count", m->receive_count), LOG_INT("held_ms", now_ms - m->received_ms),

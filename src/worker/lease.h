@@ -21,7 +21,7 @@
 #define LEASE_LONGEST_MS INT64_C(43200000) /* 12 h, from the receive (SQS, visibility timeout) */
 
 struct lease_watcher {
-    /* The lease is over, or no longer ours: m->lost is set. It is watched no more. */
+    /* The lease is over, or no longer ours: m->lost is set, and it ended now at the latest. It is watched no more. */
     void (*lost)(void *context, struct message *m, int64_t now_ms);
     /* An extension was confirmed. */
     void (*extended)(void *context, struct message *m, int64_t now_ms);
