@@ -35,7 +35,7 @@ struct engine {
     struct timer poll_deadline, deadline;
 };
 
-/* ---- health ---- */
+/* ---- the queue's answers ---- */
 
 static void
 tell_health(struct engine *g, enum ipc_health health, const char *why)
@@ -45,6 +45,18 @@ tell_health(struct engine *g, enum ipc_health health, const char *why)
     g->health_told = true;
     g->health = health;
     g->options.health(g->options.context, health, why);
+}
+
+/* What a drain's receives brought while others were outstanding: given back at once, it would come straight back
+ * through those, one receive count the poorer each time. */
+static void
+give_back_held(struct engine *g, int64_t now_ms)
+{
+    for (struct message *m = g->in_hand.oldest, *next; m; m = next) {
+        next = m->next;
+        if (m->given_back && m->state == MESSAGE_QUEUED)
+            settle_verdict(&g->settle, m, now_ms);
+    }
 }
 
 static void
@@ -58,6 +70,8 @@ static void
 queue_answered(void *context, const struct aws_error *error)
 {
     struct engine *g = context;
+    if (g->draining && g->poll.outstanding == 0)
+        give_back_held(g, g->world.clock_ms());
     if (!error) {
         tell_health(g, IPC_HEALTH_OK, "");
         return;
@@ -189,7 +203,10 @@ received_new(struct engine *g, const struct sqs_message *r, int64_t now_ms)
         message_release(m);
     }
     m->verdict.kind = VERDICT_GIVE_BACK;
-    settle_verdict(&g->settle, m, now_ms);
+    if (g->draining && g->poll.outstanding > 0)
+        m->given_back = true; /* by give_back_held */
+    else
+        settle_verdict(&g->settle, m, now_ms);
 }
 
 static void
@@ -274,11 +291,11 @@ static void
 poll_deadline(struct timer *t, int64_t now_ms)
 {
     struct engine *g = (struct engine *)((char *)t - offsetof(struct engine, poll_deadline));
-    (void)now_ms;
     if (g->poll.outstanding > 0)
         log_write(LOG_WARN, "drain: the outstanding receive is cut off; what it may have taken comes back by itself",
                   LOG_INT("receives", g->poll.outstanding));
     poll_cancel(&g->poll);
+    give_back_held(g, now_ms);
 }
 
 static void
@@ -307,6 +324,8 @@ engine_drain(struct engine *g, int64_t deadline_ms, int64_t now_ms)
     discover_stop(&g->discover);
     poll_close(&g->poll);
     settle_drain(&g->settle, now_ms);
+    for (struct message *m = g->in_hand.oldest; m; m = m->next)
+        settle_hurry(&g->settle, m, now_ms);
     struct batch *b = batcher_take_open(&g->batcher);
     if (b)
         give_back_batch(g, b, now_ms);

@@ -63,7 +63,7 @@ struct message {
     uint32_t receive_count;
     int64_t received_ms;             /* monotonic; SQS's 12 h count from here */
     bool dead_lettered;              /* moved: what is left is the delete */
-    bool given_back;                 /* of MESSAGE_RETRY: unhandled, because of the drain */
+    bool given_back;                 /* unhandled, because of the drain; or about to be, when MESSAGE_QUEUED */
     uint32_t release_s;              /* of MESSAGE_RETRY: the visibility timeout to set */
     struct outbox_entry settling;    /* the box that carries out the verdict */
     struct outbox_entry extending;   /* the box of lease extensions */

@@ -339,6 +339,7 @@ outbox_hurry(struct outbox *b, struct message *m, int64_t now_ms)
     if (x->box != b || !timer_is_set(&x->again))
         return;
     timers_cancel(b->world->timers, &x->again);
+    x->failures = 0;
     wait_is_over(&x->again, now_ms);
 }
 
@@ -346,6 +347,8 @@ void
 outbox_drain(struct outbox *b, int64_t now_ms)
 {
     b->eager = true;
+    b->paused_until_ms = now_ms;
+    backoff_succeed(&b->backoff);
     pump(b, now_ms);
 }
 

@@ -91,10 +91,11 @@ void outbox_add(struct outbox *b, struct message *m, int64_t now_ms);
  * happens when m is not in this box. */
 void outbox_remove(struct outbox *b, struct message *m);
 
-/* m has a newer receipt handle: a wait for its backoff ends. */
+/* m has a newer receipt handle, or there is little time left: a wait for its backoff ends. */
 void outbox_hurry(struct outbox *b, struct message *m, int64_t now_ms);
 
-/* From now on nothing lingers, and what is ready goes out. */
+/* From now on nothing lingers; what is ready goes out, even if the box has just paused, and pauses begin small again.
+ */
 void outbox_drain(struct outbox *b, int64_t now_ms);
 
 bool outbox_holds(const struct outbox *b, const struct message *m);

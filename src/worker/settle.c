@@ -160,6 +160,12 @@ settle_receipt(struct settle *s, struct message *m, int64_t now_ms)
 {
     if (m->state == MESSAGE_DONE)
         WORLD_COUNT(s->world, redelivered, 1);
+    settle_hurry(s, m, now_ms);
+}
+
+void
+settle_hurry(struct settle *s, struct message *m, int64_t now_ms)
+{
     outbox_hurry(&s->deletes.box, m, now_ms);
     outbox_hurry(&s->releases.box, m, now_ms);
     outbox_hurry(&s->deadletters.box, m, now_ms);

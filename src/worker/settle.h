@@ -56,6 +56,9 @@ void settle_delete_again(struct settle *s, struct message *m, int64_t now_ms);
 /* m was just received again while its verdict is being carried out: that goes on with the newer receipt handle. */
 void settle_receipt(struct settle *s, struct message *m, int64_t now_ms);
 
+/* What failed for m and waits for its backoff is tried at once. */
+void settle_hurry(struct settle *s, struct message *m, int64_t now_ms);
+
 /* From the lease's watcher, for messages that are settled. */
 void settle_lost(struct settle *s, struct message *m, int64_t now_ms);
 void settle_extended(struct settle *s, struct message *m, int64_t now_ms);

@@ -1,0 +1,181 @@
+/* The engine as a whole under what operators and queues do to it: missing permissions, leases that are refused, drains
+ * with several receives outstanding. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/log.h"
+#include "lib/bench.h"
+
+#define MINUTE INT64_C(60000)
+
+static bool
+is_numbered_below(const char *id, unsigned limit)
+{
+    unsigned n;
+    return sscanf(id, "m-%u", &n) == 1 && n < limit;
+}
+
+/* ---- permissions ---- */
+
+static void
+deny_dead_letters(void *context, enum sim_call call, int entry, struct sim_fault *fault)
+{
+    (void)context;
+    if (call == SIM_SEND_DEAD && entry < 0) {
+        fault->call = true;
+        fault->code = "AccessDenied";
+    }
+}
+
+static void
+reject_the_first_hundred(struct bench *b, struct message *m, struct sim_message *s)
+{
+    (void)b;
+    m->verdict.kind = is_numbered_below(s->id, 100) ? HANDLER_REJECT : HANDLER_DONE;
+}
+
+static void
+dead_letters_that_may_not_be_sent_do_not_fill_the_worker_for_hours(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_init(&b, 1, NULL);
+    b.sim.hook = deny_dead_letters;
+    b.decide = reject_the_first_hundred;
+    bench_put(&b, 100);
+    bench_run(&b, MINUTE);
+    bench_put(&b, 100);
+    bench_run(&b, 10 * MINUTE);
+    for (size_t i = 0; i < 200; i++)
+        assert_int_equal(b.sim.messages[i].deleted, i >= 100);
+    assert_in_range(b.sim.calls[SIM_SEND_DEAD], 10, 1500);
+    bench_clean_up(&b);
+}
+
+/* ---- leases ---- */
+
+static void
+refuse_extensions(void *context, enum sim_call call, int entry, struct sim_fault *fault)
+{
+    (void)context;
+    if (call == SIM_VISIBILITY && entry >= 0)
+        fault->entry = fault->sender_fault = true;
+}
+
+static int64_t
+second_message_takes_long(struct bench *b, const struct message *m)
+{
+    (void)b;
+    return strcmp(m->view.id, "m-1") == 0 ? 25000 : 1;
+}
+
+static void
+a_delete_after_the_lease_was_refused_is_late_and_remembered(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct engine_options o = bench_defaults();
+    o.threads = 1;
+    bench_init(&b, 1, &o);
+    b.sim.hook = refuse_extensions;
+    b.takes = second_message_takes_long;
+    bench_put(&b, 2);
+    bench_run(&b, 28000); /* the lease that was refused would have lasted for 30 s */
+    assert_int_equal(b.sim.messages[0].done, 1);
+    assert_int_equal(BENCH_COUNT(&b, deleted_late), 1);
+    assert_int_equal(BENCH_COUNT(&b, deleted), 0);
+    bench_clean_up(&b);
+}
+
+/* ---- drains ---- */
+
+static int64_t
+the_first_hundred_are_quick(struct bench *b, const struct message *m)
+{
+    (void)b;
+    return is_numbered_below(m->view.id, 100) ? 1 : 5000;
+}
+
+static bool
+many_receives_wait(struct bench *b)
+{
+    return b->sim.receiving >= 4 && bench_in_hand(b) == 0;
+}
+
+static void
+what_a_drain_gives_back_does_not_bounce_through_its_own_receives(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct engine_options o = bench_defaults();
+    o.batch_size = 1;
+    o.prefetch = 16;
+    bench_init(&b, 1, &o);
+    b.takes = the_first_hundred_are_quick;
+    bench_put(&b, 100);
+    assert_true(bench_run_until(&b, many_receives_wait, MINUTE));
+    bench_put(&b, 8); /* half of them wait for a thread */
+    bench_run(&b, 200);
+    assert_int_equal(bench_in_hand(&b), 8);
+    assert_true(b.sim.receiving >= 3);
+    b.stopping = true;
+    engine_drain(b.engine, sim_now_ms() + 25000, sim_now_ms());
+    assert_true(bench_run_until(&b, bench_is_over, 25001));
+    for (size_t i = 100; i < 108; i++) {
+        assert_in_range(b.sim.messages[i].receives, 1, 2);
+        assert_true(b.sim.messages[i].deleted || b.sim.messages[i].visible_at_ms <= sim_now_ms());
+    }
+    assert_true(bench_ledger_is_empty(&b));
+    bench_clean_up(&b);
+}
+
+static void
+fail_deletes(void *context, enum sim_call call, int entry, struct sim_fault *fault)
+{
+    const bool *failing = context;
+    if (call == SIM_DELETE && entry >= 0 && *failing)
+        fault->entry = true;
+    if (call == SIM_VISIBILITY && entry < 0 && *failing)
+        fault->call = true;
+}
+
+static void
+a_drain_tries_at_once_what_waits_for_its_backoff(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct engine_options o = bench_defaults();
+    bool failing = true;
+    o.wait_time_s = 1;
+    bench_init(&b, 1, &o);
+    b.sim.visibility_s = 600;
+    b.sim.hook = fail_deletes;
+    b.sim.context = &failing;
+    bench_put(&b, 40);
+    bench_run(&b, 3 * MINUTE); /* the backoffs have grown to some 20 s */
+    assert_int_equal(bench_in_hand(&b), 40);
+    failing = false;
+    engine_drain(b.engine, sim_now_ms() + 3000, sim_now_ms());
+    assert_true(bench_run_until(&b, bench_is_over, 2500));
+    assert_true(bench_all_deleted(&b));
+    bench_clean_up(&b);
+}
+
+int
+main(void)
+{
+    log_set_level(LOG_ERROR);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(dead_letters_that_may_not_be_sent_do_not_fill_the_worker_for_hours),
+        cmocka_unit_test(a_delete_after_the_lease_was_refused_is_late_and_remembered),
+        cmocka_unit_test(what_a_drain_gives_back_does_not_bounce_through_its_own_receives),
+        cmocka_unit_test(a_drain_tries_at_once_what_waits_for_its_backoff),
+    };
+    return cmocka_run_group_tests_name("worker_engine", tests, NULL, NULL);
+}
