@@ -3,8 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
-#include "base/log.h"
+#include "base/utf8.h"
 
 static const char *const MIGRATIONS[] = {
     "CREATE TABLE s3_buckets (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, created_ms INTEGER NOT NULL);"
@@ -176,35 +175,46 @@ asks_for_more(const struct httpd_request *r)
     return httpd_header(r, "x-amz-copy-source").n > 0;
 }
 
+enum level { SERVICE, BUCKET, OBJECT };
+
+/* The first that fits is it. */
+static const struct {
+    enum level level;
+    const char *method, *parameter; /* NULL: whatever the parameters are */
+    const char *operation;
+} REQUESTS[] = {
+    {OBJECT, "GET", NULL, "GetObject"},
+    {OBJECT, "HEAD", NULL, "HeadObject"},
+    {OBJECT, "PUT", NULL, "PutObject"},
+    {OBJECT, "DELETE", NULL, "DeleteObject"},
+    {BUCKET, "GET", "location", "GetBucketLocation"},
+    {BUCKET, "GET", "list-type", "ListObjectsV2"},
+    {BUCKET, "HEAD", NULL, "HeadBucket"},
+    {BUCKET, "PUT", NULL, "CreateBucket"},
+    {BUCKET, "DELETE", NULL, "DeleteBucket"},
+    {SERVICE, "GET", NULL, "ListBuckets"},
+};
+
 static struct slice
 operation(void *context, const struct httpd_request *r)
 {
     (void)context;
     struct slice bucket, key = raw_path(r, &bucket), method = httpd_method(r), value;
+    enum level level = key.n > 0 ? OBJECT : bucket.n > 0 ? BUCKET : SERVICE;
     if (asks_for_more(r))
         return slice_of(NULL, 0);
-    if (bucket.n == 0)
-        return slice_equals_string(method, "GET") ? SLICE("ListBuckets") : slice_of(NULL, 0);
-    if (key.n > 0)
-        return slice_equals_string(method, "GET")      ? SLICE("GetObject")
-               : slice_equals_string(method, "HEAD")   ? SLICE("HeadObject")
-               : slice_equals_string(method, "PUT")    ? SLICE("PutObject")
-               : slice_equals_string(method, "DELETE") ? SLICE("DeleteObject")
-                                                       : slice_of(NULL, 0);
-    if (slice_equals_string(method, "GET"))
-        return raw_query(r, "location", &value)    ? SLICE("GetBucketLocation")
-               : raw_query(r, "list-type", &value) ? SLICE("ListObjectsV2")
-                                                   : slice_of(NULL, 0);
-    return slice_equals_string(method, "HEAD")     ? SLICE("HeadBucket")
-           : slice_equals_string(method, "PUT")    ? SLICE("CreateBucket")
-           : slice_equals_string(method, "DELETE") ? SLICE("DeleteBucket")
-                                                   : slice_of(NULL, 0);
+    for (size_t i = 0; i < sizeof REQUESTS / sizeof *REQUESTS; i++)
+        if (REQUESTS[i].level == level && slice_equals_string(method, REQUESTS[i].method) &&
+            (!REQUESTS[i].parameter || raw_query(r, REQUESTS[i].parameter, &value)))
+            return slice_of_string(REQUESTS[i].operation);
+    return slice_of(NULL, 0);
 }
 
 static const struct s3_operation *
 find_operation(struct slice name)
 {
-    const struct s3_operation *const tables[] = {S3_BUCKET_OPERATIONS, S3_OBJECT_OPERATIONS, S3_LIST_OPERATIONS};
+    const struct s3_operation *const tables[] = {S3_BUCKET_OPERATIONS, S3_OBJECT_OPERATIONS, S3_READ_OPERATIONS,
+                                                 S3_LIST_OPERATIONS};
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
         for (const struct s3_operation *o = tables[i]; o->name; o++)
             if (slice_equals_string(name, o->name))
@@ -212,30 +222,59 @@ find_operation(struct slice name)
     return NULL;
 }
 
+static bool
+is_utf8(struct slice text)
+{
+    const char *end = text.p + text.n;
+    size_t n;
+    for (const char *at = text.p; at < end; at += n)
+        if ((n = utf8_length(at, end)) == 0)
+            return false;
+    return true;
+}
+
+/* False: the answer is set. */
+static bool
+read_address(struct s3_call *c)
+{
+    struct slice raw_bucket, raw_key = raw_path(c->call->http, &raw_bucket);
+    struct slice bucket = decoded(&c->call->arena, raw_bucket, false), key = decoded(&c->call->arena, raw_key, false);
+    if (!bucket.p || !key.p) {
+        local_s3_refuse_no_memory(c);
+        return false;
+    }
+    if (!is_utf8(bucket) || !is_utf8(key)) {
+        local_s3_refuse(c, 400, "InvalidURI", "Couldn't parse the specified URI.");
+        return false;
+    }
+    if (key.n > S3_KEY_MAX) {
+        local_s3_refuse(c, 400, "KeyTooLongError", "Your key is too long");
+        return false;
+    }
+    c->bucket = bucket;
+    c->key = key;
+    return true;
+}
+
 static void
 serve(void *context, struct local_call *call)
 {
     const struct s3_operation *o = find_operation(call->operation);
     struct s3_call *c = arena_zalloc(&call->arena, sizeof *c);
-    struct slice bucket, key = raw_path(call->http, &bucket);
     if (!c) {
         local_s3_refuse_call(call, 500, "InternalError", "Out of memory.");
         return;
     }
     c->s3 = context;
     c->call = call;
-    c->bucket = decoded(&call->arena, bucket, false);
-    c->key = decoded(&call->arena, key, false);
-    if (!o) {
+    if (!o)
         local_s3_refuse(c, 501, "NotImplemented",
-                        "A header or query you provided implies functionality that is not implemented.");
-        local_s3_finish(c);
-    } else if (c->key.n > S3_KEY_MAX) {
-        local_s3_refuse(c, 400, "KeyTooLongError", "Your key is too long");
-        local_s3_finish(c);
-    } else {
+                        "fanout-local does not know this request of S3: multipart uploads, copies, versions, "
+                        "ListObjects of version 1 and the configuration of buckets are not there.");
+    if (o && read_address(c))
         o->begin(c);
-    }
+    else
+        local_s3_finish(c);
 }
 
 /* ---- the store --------------------------------------------------------------------------------------------------- */
@@ -248,6 +287,7 @@ run(struct store_tx *tx, struct store_job *job)
     c->code = c->message = c->content_type = NULL;
     c->n_headers = 0;
     c->content_length = 0;
+    c->no_memory = false;
     buf_reset(&c->body);
     return c->work(tx, c);
 }
@@ -273,17 +313,15 @@ local_s3_run(struct s3_call *c, int (*work)(struct store_tx *tx, struct s3_call 
 }
 
 int
-local_s3_find_bucket(struct store_tx *tx, struct slice bucket, int64_t *ret_id, int64_t *ret_created_ms)
+local_s3_find_bucket(struct store_tx *tx, struct slice bucket, int64_t *ret_id)
 {
-    sqlite3_stmt *q = store_prepare(tx, "SELECT id, created_ms FROM s3_buckets WHERE name = ?1");
+    sqlite3_stmt *q = store_prepare(tx, "SELECT id FROM s3_buckets WHERE name = ?1");
     if (q)
         store_bind_text(q, 1, bucket);
     int rc = store_step(tx, q);
     if (rc != 1)
         return rc == 0 ? ERR_NOT_FOUND : rc;
     *ret_id = sqlite3_column_int64(q, 0);
-    if (ret_created_ms)
-        *ret_created_ms = sqlite3_column_int64(q, 1);
     store_reset(q);
     return 0;
 }

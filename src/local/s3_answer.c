@@ -1,26 +1,30 @@
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "local/s3_impl.h"
 
 void
 local_s3_xml_text(struct buf *out, struct slice text)
 {
-    for (size_t i = 0; i < text.n; i++) {
-        unsigned char c = (unsigned char)text.p[i];
-        if (c == '&')
+    for (const char *at = text.p, *end = text.p + text.n; at < end;) {
+        size_t n = utf8_length(at, end);
+        if (n == 0)
+            buf_add_string(out, "\xef\xbf\xbd"); /* U+FFFD */
+        else if (n > 1)
+            buf_add(out, at, n);
+        else if (*at == '&')
             buf_add_string(out, "&amp;");
-        else if (c == '<')
+        else if (*at == '<')
             buf_add_string(out, "&lt;");
-        else if (c == '>')
+        else if (*at == '>')
             buf_add_string(out, "&gt;");
-        else if (c == '"')
+        else if (*at == '"')
             buf_add_string(out, "&quot;");
-        else if (c < 0x20)
-            buf_add_format(out, "&#x%x;", c);
+        else if ((unsigned char)*at < 0x20)
+            buf_add_format(out, "&#x%x;", (unsigned)*at);
         else
-            buf_add_char(out, (char)c);
+            buf_add_char(out, *at);
+        at += n > 0 ? n : 1;
     }
 }
 
@@ -39,17 +43,29 @@ local_s3_refuse_no_bucket(struct s3_call *c)
     return local_s3_refuse(c, 404, "NoSuchBucket", "The specified bucket does not exist");
 }
 
-void
-local_s3_header(struct s3_call *c, const char *name, const char *format, ...)
+int
+local_s3_refuse_no_memory(struct s3_call *c)
 {
-    char value[S3_META_MAX + 1];
-    va_list ap;
-    va_start(ap, format);
-    vsnprintf(value, sizeof value, format, ap);
-    va_end(ap);
-    char *copy = arena_strdup(&c->call->arena, value);
-    if (copy && c->n_headers < S3_HEADERS_MAX)
-        c->headers[c->n_headers++] = (struct httpd_header_out){.name = name, .value = copy};
+    return local_s3_refuse(c, 500, "InternalError", "Out of memory.");
+}
+
+void
+local_s3_header(struct s3_call *c, const char *name, const char *value)
+{
+    if (value && c->n_headers == c->header_room) {
+        size_t room = c->header_room ? 2 * c->header_room : 8;
+        struct httpd_header_out *more = arena_alloc(&c->call->arena, room * sizeof *more);
+        if (more && c->n_headers > 0)
+            memcpy(more, c->headers, c->n_headers * sizeof *more);
+        if (more) {
+            c->headers = more;
+            c->header_room = room;
+        }
+    }
+    if (value && c->n_headers < c->header_room)
+        c->headers[c->n_headers++] = (struct httpd_header_out){.name = name, .value = value};
+    else
+        c->no_memory = true;
 }
 
 static void
@@ -88,8 +104,8 @@ local_s3_finish(struct s3_call *c)
 {
     struct buf body = c->body;
     bool head = slice_equals_string(httpd_method(c->call->http), "HEAD");
-    if (buf_failed(&body))
-        local_s3_refuse(c, 500, "InternalError", "Out of memory.");
+    if (buf_failed(&body) || c->no_memory)
+        local_s3_refuse_no_memory(c);
     if (c->code) {
         buf_reset(&body);
         if (!head && c->status != 304)

@@ -43,7 +43,7 @@ local_s3_ensure_bucket(struct local_s3 *s, struct store_tx *tx, struct slice buc
         return err_set(e, ERR_INVALID,
                        "\"%.*s\" is no bucket name: 3 to 63 of a-z, 0-9, '-' and '.', a letter or digit at both ends",
                        SLICE_ARG(bucket));
-    int rc = local_s3_find_bucket(tx, bucket, &id, NULL);
+    int rc = local_s3_find_bucket(tx, bucket, &id);
     return rc == ERR_NOT_FOUND ? create(tx, bucket) : rc;
 }
 
@@ -51,13 +51,13 @@ static int
 create_work(struct store_tx *tx, struct s3_call *c)
 {
     int64_t id;
-    int rc = local_s3_find_bucket(tx, c->bucket, &id, NULL);
+    int rc = local_s3_find_bucket(tx, c->bucket, &id);
     if (rc == 0 && strcmp(local_region(c->s3->local), "us-east-1") != 0)
         return local_s3_refuse(c, 409, "BucketAlreadyOwnedByYou",
                                "Your previous request to create the named bucket succeeded and you already own it.");
     if (rc == ERR_NOT_FOUND)
         rc = create(tx, c->bucket);
-    local_s3_header(c, "Location", "/%.*s", SLICE_ARG(c->bucket));
+    local_s3_header(c, "Location", arena_format(&c->call->arena, "/%.*s", SLICE_ARG(c->bucket)));
     return rc;
 }
 
@@ -76,7 +76,7 @@ static int
 delete_work(struct store_tx *tx, struct s3_call *c)
 {
     int64_t id;
-    int rc = local_s3_find_bucket(tx, c->bucket, &id, NULL);
+    int rc = local_s3_find_bucket(tx, c->bucket, &id);
     if (rc != 0)
         return rc == ERR_NOT_FOUND ? local_s3_refuse_no_bucket(c) : rc;
     sqlite3_stmt *q = store_prepare(tx, "SELECT 1 FROM s3_objects WHERE bucket = ?1 LIMIT 1");
@@ -105,10 +105,10 @@ static int
 head_work(struct store_tx *tx, struct s3_call *c)
 {
     int64_t id;
-    int rc = local_s3_find_bucket(tx, c->bucket, &id, NULL);
+    int rc = local_s3_find_bucket(tx, c->bucket, &id);
     if (rc == ERR_NOT_FOUND)
         return local_s3_refuse_no_bucket(c);
-    local_s3_header(c, "x-amz-bucket-region", "%s", local_region(c->s3->local));
+    local_s3_header(c, "x-amz-bucket-region", local_region(c->s3->local));
     return rc;
 }
 
@@ -122,7 +122,7 @@ static int
 location_work(struct store_tx *tx, struct s3_call *c)
 {
     int64_t id;
-    int rc = local_s3_find_bucket(tx, c->bucket, &id, NULL);
+    int rc = local_s3_find_bucket(tx, c->bucket, &id);
     if (rc != 0)
         return rc == ERR_NOT_FOUND ? local_s3_refuse_no_bucket(c) : rc;
     const char *region = local_region(c->s3->local);

@@ -1,5 +1,11 @@
-/* s3_impl: what the files of local/s3 share: s3.c (the service: which operation, which bucket and key), s3_bucket.c,
- * s3_object.c, s3_list.c (the operations), s3_upload.c (the bytes of an upload), s3_checksum.c, s3_answer.c. */
+/* s3_impl: what the files of local/s3 share.
+ *
+ *     s3.c          the service: which operation, which bucket and key
+ *     s3_bucket.c   the calls about buckets          s3_list.c    ListObjectsV2
+ *     s3_object.c   writing and deleting objects     s3_read.c    reading them
+ *     s3_upload.c   the bytes of an upload and what is promised about them
+ *     s3_answer.c   headers, errors, XML
+ *     s3_chunked.c, s3_checksum.c, s3_range.c        formats, pure */
 #ifndef FANOUT_LOCAL_S3_IMPL_H
 #define FANOUT_LOCAL_S3_IMPL_H
 
@@ -8,10 +14,13 @@
 #include "base/buf.h"
 #include "local/s3.h"
 
-#define S3_KEY_MAX     1024     /* bytes of a key */
-#define S3_OBJECT_MAX  67108864 /* of an object: larger ones want multipart uploads, which are not here */
-#define S3_META_MAX    2048     /* of user metadata, names and values (AWS's limit) */
-#define S3_HEADERS_MAX 40
+#define S3_KEY_MAX    1024     /* bytes of a key */
+#define S3_OBJECT_MAX 67108864 /* of an object: larger ones want multipart uploads, which are not here */
+#define S3_META_MAX   2048     /* of user metadata, names and values (AWS's limit) */
+#define S3_SYSTEM_MAX 8192     /* of the other headers that are kept */
+
+#define S3_META_PREFIX     "x-amz-meta-"
+#define S3_CHECKSUM_PREFIX "x-amz-checksum-"
 
 struct local_s3 {
     struct local *local;
@@ -28,19 +37,21 @@ struct s3_call {
     /* the answer */
     int status;
     const char *code, *message; /* an error when code is set */
-    struct httpd_header_out headers[S3_HEADERS_MAX];
-    size_t n_headers;
+    struct httpd_header_out *headers;
+    size_t n_headers, header_room;
     struct buf body;
     const char *content_type; /* NULL: application/xml */
     int64_t content_length;   /* of a HEAD */
+    bool no_memory;           /* for a part of the answer */
 };
 
 struct s3_operation {
     const char *name;
-    void (*begin)(struct s3_call *c); /* checks the request, then s3_run or s3_finish */
+    void (*begin)(struct s3_call *c); /* checks the request, then local_s3_run or local_s3_finish */
 };
 
-extern const struct s3_operation S3_BUCKET_OPERATIONS[], S3_OBJECT_OPERATIONS[], S3_LIST_OPERATIONS[];
+extern const struct s3_operation S3_BUCKET_OPERATIONS[], S3_OBJECT_OPERATIONS[], S3_READ_OPERATIONS[],
+    S3_LIST_OPERATIONS[];
 
 /* ---- s3.c -------------------------------------------------------------------------------------------------------- */
 
@@ -52,17 +63,18 @@ void local_s3_run(struct s3_call *c, int (*work)(struct store_tx *tx, struct s3_
 bool local_s3_query(struct s3_call *c, const char *name, struct slice *ret_value);
 
 /* 0, ERR_NOT_FOUND, or the store's. */
-int local_s3_find_bucket(struct store_tx *tx, struct slice bucket, int64_t *ret_id, int64_t *ret_created_ms);
+int local_s3_find_bucket(struct store_tx *tx, struct slice bucket, int64_t *ret_id);
 
 /* ---- s3_answer.c ------------------------------------------------------------------------------------------------- */
 
 /* Sets the answer to an error; returns 0, so that work can `return local_s3_refuse(...)`. */
 int local_s3_refuse(struct s3_call *c, int status, const char *code, const char *message);
 int local_s3_refuse_no_bucket(struct s3_call *c);
+int local_s3_refuse_no_memory(struct s3_call *c);
 
-/* value is copied. */
-void local_s3_header(struct s3_call *c, const char *name, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+/* Adds a header to the answer. name and value must live as long as the call (its arena); value NULL says that there was
+ * no memory for it. */
+void local_s3_header(struct s3_call *c, const char *name, const char *value);
 
 /* Answers now. */
 void local_s3_finish(struct s3_call *c);
@@ -70,29 +82,41 @@ void local_s3_finish(struct s3_call *c);
 /* Answers any call with an error (struct local_service). */
 void local_s3_refuse_call(struct local_call *call, int status, const char *code, const char *message);
 
-/* Text with XML's five characters escaped; control characters XML cannot hold become references, as S3 writes them. */
+/* Text with XML's characters escaped; control characters XML cannot hold become references, as S3 writes them. */
 void local_s3_xml_text(struct buf *out, struct slice text);
 
 /* ---- s3_upload.c ------------------------------------------------------------------------------------------------- */
 
-/* The body of an upload with its framing taken off, checked against every checksum that came with it. The slice points
- * into the request or the call's arena. False: the answer is set. */
-bool local_s3_upload(struct s3_call *c, struct slice *ret_body);
+/* The bytes of an upload. Slices point into the request or the call's arena. */
+struct s3_upload {
+    struct slice body;                    /* with its framing taken off */
+    struct slice checksum_name, checksum; /* the one that came with it: "crc32" and its base64; empty: none */
+};
+
+/* Reads an upload and checks it against every promise that came with it. False: the answer is set. */
+bool local_s3_upload(struct s3_call *c, struct s3_upload *ret_upload);
+
+/* ---- s3_read.c --------------------------------------------------------------------------------------------------- */
+
+/* Quotes around an ETag are optional in conditions. */
+bool local_s3_same_etag(struct slice given, struct slice etag);
+
+/* ---- s3_chunked.c ------------------------------------------------------------------------------------------------ */
 
 /* Takes the aws-chunked framing off: "HEX[;...]\r\nDATA\r\n ... 0\r\n[TRAILER: VALUE\r\n...]\r\n". Appends the data and
- * the trailer lines. ERR_INVALID. Pure. */
+ * the trailer lines, each with "\n" behind it. ERR_INVALID; ERR_NO_MEMORY. */
 int local_s3_unchunk(struct slice framed, struct buf *data, struct buf *trailers, struct err *e);
 
 /* ---- s3_checksum.c ----------------------------------------------------------------------------------------------- */
 
 /* Computes the checksum that a header "x-amz-checksum-NAME" carries (crc32, crc32c, crc64nvme, sha1, sha256), in
- * base64. False: no such algorithm here. Pure. */
+ * base64. False: no such algorithm here. */
 bool local_s3_checksum(struct slice name, struct slice data, struct buf *base64);
 
-/* ---- s3_object.c ------------------------------------------------------------------------------------------------- */
+/* ---- s3_range.c -------------------------------------------------------------------------------------------------- */
 
 /* A Range header against an object of that size. 0: *ret_first and *ret_n are the bytes wanted; ERR_NOT_FOUND: not
- * satisfiable; ERR_INVALID: to be ignored (RFC 9110, 14.2). Pure. */
+ * satisfiable; ERR_INVALID: to be ignored (RFC 9110, 14.2; several ranges at once, as S3 ignores them). */
 int local_s3_range(struct slice header, int64_t size, int64_t *ret_first, int64_t *ret_n);
 
 #endif

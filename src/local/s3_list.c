@@ -27,7 +27,7 @@ read_token(struct s3_call *c, struct list *l)
     if (copy)
         l->after = slice_of(copy, text.len);
     else if (valid)
-        local_s3_refuse(c, 500, "InternalError", "Out of memory.");
+        local_s3_refuse_no_memory(c);
     else
         local_s3_refuse(c, 400, "InvalidArgument", "The continuation token provided is incorrect");
     buf_clean_up(&text);
@@ -156,43 +156,62 @@ struct page {
 };
 
 static int
+compare(struct slice a, struct slice b)
+{
+    size_t n = a.n < b.n ? a.n : b.n;
+    int order = n > 0 ? memcmp(a.p, b.p, n) : 0;
+    return order != 0 ? order : (a.n > b.n) - (a.n < b.n);
+}
+
+/* Writes a key (group empty) or a common prefix. */
+static void
+add_to_page(struct store_tx *tx, struct s3_call *c, const struct list *l, sqlite3_stmt *q, struct slice group,
+            struct page *page)
+{
+    page->count++;
+    buf_reset(&page->last);
+    buf_add_slice(&page->last, group.n > 0 ? group : store_column(q, 0));
+    if (group.n > 0) {
+        buf_add_string(&page->prefixes, "<CommonPrefixes>");
+        write_element(&page->prefixes, l, "Prefix", group);
+        buf_add_string(&page->prefixes, "</CommonPrefixes>");
+    } else {
+        write_object(c, l, tx, q);
+    }
+}
+
+static int
 fill(struct store_tx *tx, struct s3_call *c, const struct list *l, int64_t bucket, struct page *page)
 {
-    struct slice after = l->after;
-    bool inclusive = after.n == 0 ||
-                     memcmp(after.p, l->prefix.p ? l->prefix.p : "", after.n < l->prefix.n ? after.n : l->prefix.n) < 0;
+    bool from_prefix = compare(l->after, l->prefix) < 0 || l->after.n == 0;
     struct buf from = BUF_INIT;
-    buf_add_slice(&from, inclusive ? l->prefix : after);
-    sqlite3_stmt *q = keys_after(tx, bucket, buf_slice(&from), inclusive);
+    sqlite3_stmt *q = keys_after(tx, bucket, from_prefix ? l->prefix : l->after, from_prefix);
     int rc;
     while ((rc = store_step(tx, q)) == 1) {
         struct slice key = store_column(q, 0), group;
         if (!slice_starts_with(key, l->prefix))
             break;
         group = common_prefix(l, key);
-        if (group.n > 0 && slice_starts_with(after, group)) {
-            ; /* the page before, or start-after, ended inside this group: it is over */
-        } else if (page->count == l->max_keys) {
+        /* The page before, or start-after, ended inside this group: it is over. */
+        bool over = group.n > 0 && slice_starts_with(l->after, group);
+        if (!over && page->count == l->max_keys) {
             page->truncated = true;
             break;
-        } else {
-            page->count++;
-            buf_reset(&page->last);
-            buf_add_slice(&page->last, group.n > 0 ? group : key);
-            if (group.n == 0) {
-                write_object(c, l, tx, q);
-                continue;
-            }
-            buf_add_string(&page->prefixes, "<CommonPrefixes>");
-            write_element(&page->prefixes, l, "Prefix", group);
-            buf_add_string(&page->prefixes, "</CommonPrefixes>");
         }
+        if (!over)
+            add_to_page(tx, c, l, q, group, page);
+        if (group.n == 0)
+            continue;
         successor(&from, group); /* leap over the group instead of reading it */
+        if (from.len == 0)
+            break;
         store_reset(q);
         q = keys_after(tx, bucket, buf_slice(&from), true);
     }
     if (rc == 1)
         store_reset(q);
+    if (rc >= 0 && (buf_failed(&from) || buf_failed(&page->last)))
+        rc = store_fail(tx, ERR_NO_MEMORY, "out of memory");
     buf_clean_up(&from);
     return rc < 0 ? rc : 0;
 }
@@ -204,7 +223,7 @@ list_work(struct store_tx *tx, struct s3_call *c)
     struct page page = {0};
     struct buf *out = &c->body;
     int64_t bucket;
-    int rc = local_s3_find_bucket(tx, c->bucket, &bucket, NULL);
+    int rc = local_s3_find_bucket(tx, c->bucket, &bucket);
     if (rc != 0)
         return rc == ERR_NOT_FOUND ? local_s3_refuse_no_bucket(c) : rc;
     buf_add_string(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
@@ -245,7 +264,7 @@ list_objects(struct s3_call *c)
 {
     struct list *l = arena_zalloc(&c->call->arena, sizeof *l);
     if (!l)
-        local_s3_refuse(c, 500, "InternalError", "Out of memory.");
+        local_s3_refuse_no_memory(c);
     c->request = l;
     if (l && read_request(c, l))
         local_s3_run(c, list_work);
