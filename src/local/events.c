@@ -41,11 +41,22 @@ count(struct store_tx *tx, const char *sql, size_t *ret)
     return rc < 0 ? rc : store_fail(tx, ERR_CORRUPT, "a count gave no row");
 }
 
-static struct slice
-kept(struct local_events *s, struct slice text)
+/* Copies a column; false: no memory. */
+static bool
+keep(struct local_events *s, sqlite3_stmt *q, int column, struct slice *ret)
 {
+    struct slice text = store_column(q, column);
     char *copy = arena_strdup_slice(&s->arena, text);
-    return slice_of(copy, copy ? text.n : 0);
+    *ret = slice_of(copy, copy ? text.n : 0);
+    return copy != NULL;
+}
+
+static int
+no_memory(struct store_tx *tx, sqlite3_stmt *q)
+{
+    if (q)
+        store_reset(q);
+    return store_fail(tx, ERR_NO_MEMORY, "out of memory");
 }
 
 static int
@@ -56,10 +67,11 @@ load_buses(struct local_events *s, struct store_tx *tx)
     if (rc != 0)
         return rc;
     if (!(s->buses = arena_zalloc(&s->arena, n * sizeof *s->buses)))
-        return store_fail(tx, ERR_NO_MEMORY, "out of memory");
+        return no_memory(tx, NULL);
     sqlite3_stmt *q = store_prepare(tx, "SELECT name FROM events_buses");
     while ((rc = store_step(tx, q)) == 1)
-        s->buses[s->n_buses++] = kept(s, store_column(q, 0));
+        if (!keep(s, q, 0, &s->buses[s->n_buses++]))
+            return no_memory(tx, q);
     return rc;
 }
 
@@ -76,18 +88,24 @@ load_targets(struct local_events *s, struct store_tx *tx, struct events_rule *ru
     while ((rc = store_step(tx, q)) == 1) {
         if (!rule->targets)
             rule->targets = arena_zalloc(&s->arena, (size_t)sqlite3_column_int64(q, 0) * sizeof *rule->targets);
-        if (!rule->targets) {
-            store_reset(q);
-            return store_fail(tx, ERR_NO_MEMORY, "out of memory");
-        }
-        rule->targets[rule->n_targets++] = (struct events_target){
-            .id = kept(s, store_column(q, 1)),
-            .arn = kept(s, store_column(q, 2)),
-            .dead_letter_arn = kept(s, store_column(q, 3)),
-            .capture_bucket = kept(s, store_column(q, 4)),
-        };
+        if (!rule->targets)
+            return no_memory(tx, q);
+        struct events_target *t = &rule->targets[rule->n_targets++];
+        if (!keep(s, q, 1, &t->id) || !keep(s, q, 2, &t->arn) || !keep(s, q, 3, &t->dead_letter_arn) ||
+            !keep(s, q, 4, &t->capture_bucket))
+            return no_memory(tx, q);
     }
     return rc;
+}
+
+/* "arn:aws:events:REGION:ACCOUNT:rule/[BUS/]NAME", without the bus for the default one. */
+static struct slice
+arn_of(struct local_events *s, const struct events_rule *rule)
+{
+    bool named = !slice_equals_string(rule->bus, "default");
+    return slice_of_string(arena_format(&s->arena, "arn:aws:events:%s:%s:rule/%.*s%s%.*s", local_region(s->local),
+                                        local_account(s->local), named ? (int)rule->bus.n : 0, rule->bus.p,
+                                        named ? "/" : "", SLICE_ARG(rule->name)));
 }
 
 static int
@@ -98,22 +116,18 @@ load_rules(struct local_events *s, struct store_tx *tx)
     if (rc != 0)
         return rc;
     if (!(s->rules = arena_zalloc(&s->arena, n * sizeof *s->rules)))
-        return store_fail(tx, ERR_NO_MEMORY, "out of memory");
+        return no_memory(tx, NULL);
     sqlite3_stmt *q = store_prepare(tx, "SELECT bus, name, pattern FROM events_rules WHERE enabled ORDER BY bus, name");
     while ((rc = store_step(tx, q)) == 1) {
         struct events_rule *rule = &s->rules[s->n_rules];
         struct err e = {0};
-        rule->bus = kept(s, store_column(q, 0));
-        rule->name = kept(s, store_column(q, 1));
-        if (event_pattern_compile(store_column(q, 2), &rule->pattern, &e) != 0) {
-            rc = store_fail(tx, ERR_CORRUPT, "rule %.*s: %s", SLICE_ARG(rule->name), e.text);
+        if (!keep(s, q, 0, &rule->bus) || !keep(s, q, 1, &rule->name) || !(rule->arn = arn_of(s, rule)).p)
+            return no_memory(tx, q);
+        if ((rc = event_pattern_compile(store_column(q, 2), &rule->pattern, &e)) != 0) {
             store_reset(q);
-            return rc;
+            return store_fail(tx, rc == ERR_NO_MEMORY ? ERR_NO_MEMORY : ERR_CORRUPT, "rule %.*s: %s",
+                              SLICE_ARG(rule->name), e.text);
         }
-        bool on_default = slice_equals_string(rule->bus, "default");
-        rule->arn = slice_of_string(arena_format(
-            &s->arena, "arn:aws:events:%s:%s:rule/%.*s%s%.*s", local_region(s->local), local_account(s->local),
-            on_default ? 0 : (int)rule->bus.n, rule->bus.p, on_default ? "" : "/", SLICE_ARG(rule->name)));
         s->n_rules++;
     }
     for (size_t i = 0; rc == 0 && i < s->n_rules; i++)

@@ -28,12 +28,12 @@ int local_events_new(struct local *l, struct local_sqs *sqs, struct local_s3 *s3
 void local_events_destroy(struct local_events *s); /* after local_stop; NULL is fine */
 
 /* ---- for provisioning: in a transaction; what is there already is replaced ---------------------------------------
- * A rule's bus is given by its name or ARN; empty: the default bus. */
+ * Names are taken as they come. A rule's bus is given by its name or ARN; empty: the default bus. */
 
 int local_events_put_bus(struct local_events *s, struct store_tx *tx, struct slice bus);
 
-/* pattern: checked here; ERR_INVALID with AWS's text in e. ERR_NOT_FOUND: there is no such bus. Nothing was written
- * then, and the transaction goes on. */
+/* ERR_INVALID, ERR_LIMIT: the pattern, with AWS's text; ERR_NOT_FOUND: there is no such bus. Nothing was written then,
+ * and the transaction goes on. */
 int local_events_put_rule(struct local_events *s, struct store_tx *tx, struct slice bus, struct slice rule,
                           struct slice pattern, bool enabled, struct err *e);
 

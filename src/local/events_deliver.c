@@ -13,43 +13,50 @@ is_refusal(int rc)
     return rc == ERR_NOT_FOUND || rc == ERR_INVALID || rc == ERR_LIMIT;
 }
 
+/* The capture function of the template, done here: it writes the event as an object, but for replayed ones, which are
+ * in the bucket already. The key comes from the event alone, so that a repeated capture writes the same object. */
 static int
 capture(struct local_events *s, struct store_tx *tx, const struct events_target *target,
-        const struct events_event *event)
+        const struct events_event *event, struct err *e)
 {
     struct event_envelope envelope;
-    if (event_envelope_parse(event->envelope, &envelope, NULL) == 0 && event_envelope_is_replay(&envelope))
-        return 0;
+    int rc = event_envelope_read(event->event, &envelope, e);
+    if (rc != 0 || event_envelope_is_replay(&envelope))
+        return rc;
     char time[CLOCK_ISO8601_BYTES];
     struct buf key = BUF_INIT;
     clock_format_seconds(event->time_ms, time);
     buf_add_format(&key, "raw-events/%s-%.*s.json", time, SLICE_ARG(event->id));
-    int rc = buf_failed(&key) ? store_fail(tx, ERR_NO_MEMORY, "out of memory")
-                              : local_s3_store(s->s3, tx, target->capture_bucket, buf_slice(&key), event->envelope,
-                                               "application/json");
+    rc = buf_failed(&key) ? store_fail(tx, ERR_NO_MEMORY, "out of memory")
+                          : local_s3_store(s->s3, tx, target->capture_bucket, buf_slice(&key), event->event.text,
+                                           "application/json");
     buf_clean_up(&key);
+    if (rc == ERR_NOT_FOUND)
+        err_set(e, ERR_NOT_FOUND, "There is no bucket %.*s.", SLICE_ARG(target->capture_bucket));
     return rc;
 }
 
 /* To the rule's dead-letter queue, as EventBridge does when a retry can bring nothing (FACTS.md, 2). */
 static int
 bury(struct local_events *s, struct store_tx *tx, const struct events_rule *rule, const struct events_target *target,
-     const struct events_event *event)
+     const struct events_event *event, const struct err *why)
 {
     const struct local_sqs_attribute attributes[] = {
         {SLICE("RULE_ARN"), rule->arn},
         {SLICE("TARGET_ARN"), target->arn},
-        {SLICE("ERROR_CODE"), SLICE("NO_RESOURCE")},
-        {SLICE("ERROR_MESSAGE"), SLICE("The target does not exist.")},
+        {SLICE("ERROR_CODE"), why->code == ERR_NOT_FOUND ? SLICE("NO_RESOURCE") : SLICE("SDK_CLIENT_ERROR")},
+        {SLICE("ERROR_MESSAGE"), slice_of_string(why->text)},
+        {SLICE("RETRY_ATTEMPTS"), SLICE("0")},
     };
     int rc = ERR_NOT_FOUND;
     if (target->dead_letter_arn.n > 0)
-        rc = local_sqs_deliver(s->sqs, tx, target->dead_letter_arn, event->envelope, attributes,
+        rc = local_sqs_deliver(s->sqs, tx, target->dead_letter_arn, event->event.text, attributes,
                                sizeof attributes / sizeof *attributes, NULL);
     log_write_limited(rc == 0 ? LOG_WARN : LOG_ERROR, 10000,
                       rc == 0 ? "a rule's target does not take the event: sent to its dead-letter queue"
                               : "a rule's target does not take the event, and no dead-letter queue does: dropped",
-                      LOG_SLICE("rule", rule->name), LOG_SLICE("target", target->arn), LOG_SLICE("event", event->id));
+                      LOG_SLICE("rule", rule->name), LOG_SLICE("target", target->arn), LOG_SLICE("event", event->id),
+                      LOG_ERR(why));
     return is_refusal(rc) ? 0 : rc;
 }
 
@@ -57,29 +64,27 @@ static int
 deliver_to(struct local_events *s, struct store_tx *tx, const struct events_rule *rule,
            const struct events_target *target, const struct events_event *event)
 {
-    int rc = ERR_NOT_FOUND;
+    struct err e = {0};
+    int rc;
     if (target->capture_bucket.n > 0)
-        rc = capture(s, tx, target, event);
+        rc = capture(s, tx, target, event, &e);
     else if (slice_starts_with(target->arn, SLICE("arn:aws:sqs:")))
-        rc = local_sqs_deliver(s->sqs, tx, target->arn, event->envelope, NULL, 0, NULL);
-    return is_refusal(rc) ? bury(s, tx, rule, target, event) : rc;
+        rc = local_sqs_deliver(s->sqs, tx, target->arn, event->event.text, NULL, 0, &e);
+    else
+        rc = err_set(&e, ERR_NOT_FOUND, "There is no such target here.");
+    return is_refusal(rc) ? bury(s, tx, rule, target, event, &e) : rc;
 }
 
 int
 local_events_deliver(struct local_events *s, struct store_tx *tx, const struct events_event *event)
 {
-    struct json parsed;
-    struct err e = {0};
-    int rc = json_parse(event->envelope, &parsed, &e);
-    if (rc != 0)
-        return store_fail(tx, ERR_CORRUPT, "an envelope of our own is no JSON: %s", e.text);
-    for (size_t i = 0; i < s->n_rules; i++) {
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < s->n_rules; i++) {
         const struct events_rule *rule = &s->rules[i];
-        if (!slice_equals(event->bus, rule->bus) || !event_pattern_match(rule->pattern, parsed))
+        if (!slice_equals(event->bus, rule->bus) || !event_pattern_match(rule->pattern, event->event))
             continue;
-        for (size_t k = 0; k < rule->n_targets; k++)
-            if ((rc = deliver_to(s, tx, rule, &rule->targets[k], event)) != 0)
-                return rc;
+        for (size_t k = 0; rc == 0 && k < rule->n_targets; k++)
+            rc = deliver_to(s, tx, rule, &rule->targets[k], event);
     }
-    return 0;
+    return rc;
 }

@@ -4,6 +4,7 @@
 #define FANOUT_LOCAL_EVENTS_IMPL_H
 
 #include "base/arena.h"
+#include "base/json.h"
 #include "event/pattern.h"
 #include "local/events.h"
 
@@ -30,9 +31,10 @@ struct local_events {
     size_t n_rules;
 };
 
-/* An event on its way: the bus by name, and the envelope as its targets get it. */
+/* An event on its way: the bus by name, and the envelope, whose text is what its targets get. */
 struct events_event {
-    struct slice bus, id, envelope;
+    struct slice bus, id;
+    struct json event;
     int64_t time_ms;
 };
 

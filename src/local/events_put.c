@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/uuid.h"
 #include "event/envelope.h"
 
@@ -25,7 +26,7 @@ struct entry {
     const char *code; /* not NULL: refused */
     const char *message;
     char id[UUID_TEXT_BYTES];
-    struct slice envelope;
+    struct json event; /* the envelope around it */
 };
 
 struct put_call {
@@ -39,15 +40,29 @@ struct put_call {
 /* ---- reading the request ----------------------------------------------------------------------------------------- */
 
 static bool
-decode(struct put_call *c, struct json value, struct slice *ret)
+decode(struct put_call *c, struct json string, struct slice *ret)
 {
-    struct buf text = BUF_INIT;
-    bool ok = json_decode(value, &text, NULL) == 0;
-    char *copy = ok && !buf_failed(&text) ? arena_strndup(&c->call->arena, text.data ? text.data : "", text.len) : NULL;
-    if (copy)
-        *ret = slice_of(copy, text.len);
-    buf_clean_up(&text);
-    return copy != NULL;
+    size_t size = json_raw(string).n + 1, n; /* escapes are longer than what they mean */
+    char *out = string.type == JSON_STRING ? arena_alloc(&c->call->arena, size) : NULL;
+    if (!out || !json_decode_into(string, out, size, &n))
+        return false;
+    *ret = slice_of(out, n);
+    return true;
+}
+
+static const char *
+read_resources(struct put_call *c, struct entry *entry, struct json list)
+{
+    if (list.type != JSON_ARRAY)
+        return "Resources is no list";
+    entry->n_resources = 0; /* of a member given twice the last one counts */
+    entry->resources = arena_alloc(&c->call->arena, json_count(list) * sizeof *entry->resources);
+    if (!entry->resources)
+        return "out of memory";
+    for (struct json_iter it = json_iter(list); json_next(&it);)
+        if (!decode(c, it.value, &entry->resources[entry->n_resources++]))
+            return "Resources holds something that is no string";
+    return NULL;
 }
 
 /* What AWS's JSON protocol says of a member of the wrong type. */
@@ -67,9 +82,9 @@ read_member(struct put_call *c, struct entry *entry, struct json key, struct jso
         return NULL;
     for (size_t i = 0; i < sizeof STRINGS / sizeof *STRINGS; i++)
         if (json_equals_string(key, slice_of_string(STRINGS[i].name)))
-            return value.type == JSON_STRING && decode(c, value, (struct slice *)((char *)entry + STRINGS[i].offset))
+            return decode(c, value, (struct slice *)((char *)entry + STRINGS[i].offset))
                        ? NULL
-                       : "a string member of Entries is no string";
+                       : "a member of an entry that has to be a string is none";
     if (json_equals_string(key, SLICE("Time"))) {
         double seconds = value.type == JSON_NUMBER ? json_double(value) : NAN;
         if (!(seconds >= 0 && seconds < 253402300800.0))
@@ -77,13 +92,7 @@ read_member(struct put_call *c, struct entry *entry, struct json key, struct jso
         entry->has_time = true;
         entry->time_ms = (int64_t)(seconds * 1000);
     } else if (json_equals_string(key, SLICE("Resources"))) {
-        if (value.type != JSON_ARRAY)
-            return "Resources is no list";
-        if (!(entry->resources = arena_alloc(&c->call->arena, json_count(value) * sizeof *entry->resources)))
-            return "out of memory";
-        for (struct json_iter it = json_iter(value); json_next(&it); entry->n_resources++)
-            if (it.value.type != JSON_STRING || !decode(c, it.value, &entry->resources[it.index]))
-                return "Resources holds something that is no string";
+        return read_resources(c, entry, value);
     }
     return NULL;
 }
@@ -189,34 +198,46 @@ wrap(struct put_call *c, struct entry *entry, int64_t now_ms)
     };
     event_envelope_write(&envelope, &fields);
     char *copy = buf_failed(&envelope) ? NULL : arena_strndup(&c->call->arena, envelope.data, envelope.len);
-    if (copy)
-        entry->envelope = slice_of(copy, envelope.len);
-    else
+    if (!copy)
         refuse(entry, "InternalFailure", "Out of memory.");
+    else if (json_parse(slice_of(copy, envelope.len), &entry->event, NULL) != 0)
+        refuse(entry, "MalformedDetail", "Detail is malformed."); /* one level deeper than JSON may nest here */
     buf_clean_up(&envelope);
 }
 
 /* ---- the job ----------------------------------------------------------------------------------------------------- */
 
+/* An unknown bus swallows the event, with an id (FACTS.md, 2). */
+static bool
+is_heard(const struct local_events *s, const struct events_event *event)
+{
+    if (local_events_has_bus(s, event->bus))
+        return true;
+    log_write_limited(LOG_WARN, 10000, "an event for an event bus that does not exist: dropped, as AWS does",
+                      LOG_SLICE("bus", event->bus), LOG_SLICE("event", event->id));
+    return false;
+}
+
 static int
 run(struct store_tx *tx, struct store_job *job)
 {
     struct put_call *c = (struct put_call *)job;
-    for (size_t i = 0; i < c->n; i++) {
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < c->n; i++) {
         const struct entry *entry = &c->entries[i];
         const struct events_event event = {
             .bus = local_events_bus_name(entry->bus),
             .id = slice_of_string(entry->id),
-            .envelope = entry->envelope,
+            .event = entry->event,
             .time_ms = entry->time_ms,
         };
-        if (entry->code || !local_events_has_bus(c->events, event.bus))
-            continue; /* an unknown bus swallows the event, with an id (FACTS.md, 2) */
-        int rc = local_events_deliver(c->events, tx, &event);
-        if (rc != 0)
-            return rc;
+        if (entry->code || !is_heard(c->events, &event))
+            continue;
+        rc = local_events_deliver(c->events, tx, &event);
+        if (rc == 0 && c->call->duplicate)
+            rc = local_events_deliver(c->events, tx, &event);
     }
-    return 0;
+    return rc;
 }
 
 static void

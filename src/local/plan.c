@@ -153,12 +153,26 @@ add_step(const struct subject *s, enum local_plan_kind kind)
     return step;
 }
 
+/* Is the resource's name 1 to max letters, digits and others? */
+static int
+check_name(const struct subject *s, size_t max, const char *others, struct err *e)
+{
+    const char *name = s->resource->name;
+    size_t n = strlen(name);
+    for (size_t i = 0; i < n; i++) {
+        char c = name[i];
+        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+        if (!plain && !strchr(others, c))
+            return fault(s, "Name", e, "\"%s\" holds something else than letters, digits and \"%s\"", name, others);
+    }
+    return n <= max ? 0 : fault(s, "Name", e, "is longer than %zu characters", max);
+}
+
 static int
 plan_bus(const struct subject *s, struct err *e)
 {
-    (void)e;
     add_step(s, LOCAL_PLAN_BUS);
-    return 0;
+    return check_name(s, 256, "/.-_", e);
 }
 
 static int
@@ -308,7 +322,9 @@ plan_rule(const struct subject *s, struct err *e)
     if (!has_pattern)
         return fault(s, "EventPattern", e, "must be an event pattern");
     struct local_plan_step *step = add_step(s, LOCAL_PLAN_RULE);
-    rc = as_text(s, "EventPattern", pattern, &step->pattern, e);
+    rc = check_name(s, 64, ".-_", e);
+    if (rc == 0)
+        rc = as_text(s, "EventPattern", pattern, &step->pattern, e);
     if (rc == 0)
         rc = get_string(s, "EventBusName", false, &step->bus, e);
     if (rc == 0)

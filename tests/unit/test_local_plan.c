@@ -218,6 +218,13 @@ a_fault_is_named_with_its_path(void **state)
 {
     (void)state;
     assert_refused(QUEUE("{\"DelaySeconds\":[5]}"), "Resources.Q.Properties.DelaySeconds: must not be a list");
+    assert_refused(RULE("{\"Name\":\"a b\",\"EventPattern\":{}}"),
+                   "Resources.R.Properties.Name: \"a b\" holds something else than letters, digits and \".-_\"");
+    assert_refused(RULE("{\"Name\":\"a2345678901234567890123456789012345678901234567890123456789012345\","
+                        "\"EventPattern\":{}}"),
+                   "Resources.R.Properties.Name: is longer than 64 characters");
+    assert_refused("{\"Resources\":{\"B\":{\"Type\":\"AWS::Events::EventBus\",\"Properties\":{\"Name\":\"a:b\"}}}}",
+                   "Resources.B.Properties.Name: \"a:b\" holds something else than letters, digits and \"/.-_\"");
     assert_refused(RULE("{}"), "Resources.R.Properties.EventPattern: must be an event pattern");
     assert_refused(RULE("{\"EventPattern\":{},\"State\":\"ON\"}"),
                    "Resources.R.Properties.State: must be ENABLED or DISABLED");
