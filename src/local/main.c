@@ -43,7 +43,9 @@ static const char HELP[] =
     "  --version\n"
     "  --help\n"
     "\n"
-    "Ends on TERM or INT: answers what waits, closes the database, exit status 0.\n"
+    "Ends on TERM or INT: answers what waits, closes the database, exit status 0. Exit status 2: the command line or "
+    "the\n"
+    "template is at fault; 1: anything else.\n"
     "http://HOST:PORT/_fanout/ has health, stats, faults and reset, for programs on this machine.\n";
 
 struct options {
@@ -201,10 +203,6 @@ parse(int argc, char **argv, struct options *o, struct err *e)
     int code = check(o, e);
     if (!code && !o->memory && !o->local.data)
         code = default_folder(o, e);
-    if (!code && !o->no_provision && !o->template) {
-        code = local_provision_find(o->template_path, sizeof o->template_path, e);
-        o->template = o->template_path;
-    }
     return code;
 }
 
@@ -233,6 +231,18 @@ warn_of_default_keys(const struct options *o)
     if (!loopback && strcmp(o->local.secret_access_key, "test") == 0)
         log_write(LOG_WARN, "anybody who reaches this port knows the default keys; set --access-key and --secret-key",
                   LOG_STR("listen", o->local.listen));
+}
+
+static void
+find_template(struct options *o)
+{
+    struct err e = {0};
+    if (o->no_provision || o->template)
+        return;
+    if (local_provision_find(o->template_path, sizeof o->template_path, &e) == 0)
+        o->template = o->template_path;
+    else
+        log_write(LOG_WARN, "no template: nothing is provisioned", LOG_ERR(&e));
 }
 
 /* The three services, in the order of what they deliver to. */
@@ -300,10 +310,12 @@ main(int argc, char **argv)
     code = clock_init(&e);
     if (!code)
         code = log_open(&log, &e);
-    if (!code)
+    if (!code) {
+        find_template(&o);
         code = serve(&o, &ends, &e);
+    }
     if (code)
         log_write(LOG_ERROR, "cannot go on", LOG_ERR(&e));
     log_close(1000);
-    return code ? 1 : 0;
+    return code == ERR_INVALID ? EXIT_USAGE : code ? 1 : 0;
 }

@@ -125,7 +125,7 @@ local_provision(struct local *l, void *context, struct err *e)
     struct template *template = NULL;
     struct local_plan *plan = NULL;
     if (!p->template)
-        return 0;
+        return p->n_parameters == 0 ? 0 : err_set(e, ERR_INVALID, "parameters were given, but there is no template");
     buf_init_limited(&text, TEMPLATE_MAX_BYTES + 2 * READ_BYTES);
     buf_add_format(&queue_url_base, "%s/%s/", local_url(l), local_account(l));
     const struct template_environment environment = {

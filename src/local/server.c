@@ -44,17 +44,16 @@ end(struct local_call *call)
 void
 local_answer(struct local_call *call, const struct httpd_answer *answer)
 {
-    struct httpd_header_out headers[32];
     struct httpd_answer with_id = *answer;
     struct httpd_request *http = call->http;
-    size_t n = answer->n_headers < 31 ? answer->n_headers : 31;
-    if (n > 0)
-        memcpy(headers, answer->headers, n * sizeof *headers);
-    assert(call->service->request_id_header);
-    headers[n++] = (struct httpd_header_out){call->service->request_id_header, call->request_id};
+    struct httpd_header_out *headers = arena_alloc(&call->arena, (answer->n_headers + 1) * sizeof *headers);
+    if (headers && answer->n_headers > 0)
+        memcpy(headers, answer->headers, answer->n_headers * sizeof *headers);
+    if (headers)
+        headers[answer->n_headers] = (struct httpd_header_out){call->service->request_id_header, call->request_id};
     with_id.headers = headers;
-    with_id.n_headers = n;
-    if (call->drop_answer)
+    with_id.n_headers = answer->n_headers + 1;
+    if (call->drop_answer || !headers) /* no memory: half an answer would be worse than none */
         httpd_drop(http);
     else
         httpd_answer(http, &with_id);

@@ -105,7 +105,8 @@ undo(struct store *s)
 {
     struct store_tx *tx = &s->tx;
     struct err cause = tx->error;
-    log_write_limited(LOG_ERROR, LOG_INTERVAL_MS, "a transaction was undone", LOG_ERR(&cause));
+    if (cause.code != ERR_INVALID) /* a job's own word, which its caller hears: nothing is wrong with the store */
+        log_write_limited(LOG_ERROR, LOG_INTERVAL_MS, "a transaction was undone", LOG_ERR(&cause));
     pthread_mutex_lock(&s->lock);
     s->stats.rollbacks++;
     pthread_mutex_unlock(&s->lock);
