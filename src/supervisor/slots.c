@@ -145,7 +145,7 @@ apply_to_process(struct slots *s, enum slots_event event, int64_t argument, int6
     case SLOTS_SAID_READY:
         if (s->state == SLOTS_STARTING)
             s->state = SLOTS_READY;
-        if (s->state == SLOTS_READY && s->ready_at_ms < 0) {
+        if (s->ready_at_ms < 0) { /* also on its way out: it has begun to receive */
             s->ready_at_ms = now_ms;
             s->was_ready = true;
         }

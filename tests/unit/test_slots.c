@@ -279,6 +279,14 @@ only_what_was_left_in_hand_is_unclean(void **state)
     apply(&s, SLOTS_EXITED, EXITED(3), 6001);
     assert_true(s.unclean);
 
+    s = in_state(SLOTS_STARTING); /* its first word crosses with the order to drain */
+    apply(&s, SLOTS_STOP, 5000, 1000);
+    apply(&s, SLOTS_SAID_READY, 0, 1001);
+    assert_int_equal(s.state, SLOTS_DRAINING);
+    apply(&s, SLOTS_SAID_DRAINED, 7, 6000);
+    apply(&s, SLOTS_EXITED, EXITED(3), 6001);
+    assert_true(s.unclean);
+
     s = in_state(SLOTS_STARTING); /* it had received nothing yet */
     apply(&s, SLOTS_STOP_NOW, 0, 1000);
     apply(&s, SLOTS_EXITED, SIGNALLED(SIGKILL), 1001);
