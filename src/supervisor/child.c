@@ -204,7 +204,6 @@ hear(struct child *c, const struct ipc_message *m, int64_t now_ms)
     case IPC_BAD_CONFIG:
         snprintf(c->refusal, sizeof c->refusal, "%s", m->text);
         child_apply(c, SLOTS_SAID_BAD_CONFIG, 0, now_ms);
-        log_write(LOG_ERROR, "worker refuses its configuration", LOG_CHILD(c), LOG_STR("error", m->text));
         c->tell(c->context, c, CHILD_REFUSED, now_ms);
         break;
     case IPC_RECYCLE:

@@ -22,7 +22,7 @@ struct child;
 enum child_news {
     CHILD_READY,   /* its plugin is open */
     CHILD_HEALTH,  /* child->health changed */
-    CHILD_REFUSED, /* configuration or plugin: child->refusal says why */
+    CHILD_REFUSED, /* configuration or plugin: child->refusal says why; not logged yet */
 };
 
 struct child_options {

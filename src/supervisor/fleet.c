@@ -146,7 +146,11 @@ hear_refusal(struct fleet *f, struct fleet_place *p, struct child *c, int64_t no
         fleet_retire(p, &p->successor, now_ms);
         f->partly = true;
         note_progress(f);
-    } else if (c->generation == 1 && !c->slots.was_ready && !f->stopping) {
+        return;
+    }
+    log_write(LOG_ERROR, "worker refuses its configuration", LOG_STR("consumer", c->consumer),
+              LOG_INT("slot", c->number), LOG_INT("pid", c->pid), LOG_STR("error", c->refusal));
+    if (c->generation == 1 && !c->slots.was_ready && !f->stopping) {
         f->refused = true;
         fleet_stop(f, now_ms);
     }

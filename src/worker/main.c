@@ -378,9 +378,9 @@ static int
 fail(const struct err *e)
 {
     bool config = e->code == ERR_INVALID || e->code == ERR_NOT_FOUND;
-    log_write(LOG_ERROR, config ? "configuration or plugin refused" : "cannot start", LOG_ERR(e));
-    if (config)
-        ipc_send(IPC_FD_CHANNEL, IPC_BAD_CONFIG, 0, e->text, NULL);
+    bool told = config && ipc_send(IPC_FD_CHANNEL, IPC_BAD_CONFIG, 0, e->text, NULL) == 0;
+    if (!told) /* else the supervisor decides what follows, and logs it */
+        log_write(LOG_ERROR, config ? "configuration or plugin refused" : "cannot start", LOG_ERR(e));
     log_close(LOG_CLOSE_MS);
     _exit(config ? IPC_EXIT_CONFIG : IPC_EXIT_FAILURE); /* no exit handlers of a plugin that may be half open */
 }

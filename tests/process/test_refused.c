@@ -43,8 +43,8 @@ assert_refused(const char *plugin, const char *options, const char *table, const
     proc_destroy(p);
     p = proc_spawn(start, env);
     assert_int_equal(proc_wait_exit(p, 20000), 2);
-    if (!strstr(proc_stderr(p), reason))
-        fail_msg("fanoutd does not log \"%s\": %s", reason, proc_stderr(p));
+    if (proc_count_lines(p, reason) != 1)
+        fail_msg("fanoutd does not log \"%s\" once: %s", reason, proc_stderr(p));
     proc_destroy(p);
     tmp_remove(dir);
 }

@@ -591,6 +591,7 @@ hup_keeps_what_runs_when_the_new_configuration_is_no_good(void **state)
     proc_signal(w->p, SIGHUP);
     expect(w, "new configuration refused, the old worker goes on");
     expect(w, "in use, but for what was refused");
+    assert_int_equal(proc_count_lines(w->p, "is no good"), 1);
     assert_int_equal(request(w, "GET", "/readyz", NULL), 200);
     assert_int_equal(proc_count_lines(w->p, "drain within"), 0);
     proc_signal(w->p, SIGTERM);
