@@ -79,6 +79,37 @@ may_not_read(const struct aws_error *e)
     return strcmp(e->code, "AccessDenied") == 0 || strcmp(e->code, "AccessDeniedException") == 0;
 }
 
+#define ACCOUNT_DIGITS (sizeof((struct discover *)0)->dead_letter_account - 1)
+
+/* The account number that text ends with, behind separator; empty: none. */
+static struct slice
+account_at_end(struct slice text, char separator)
+{
+    size_t digits = 0;
+    while (digits < text.n && text.p[text.n - digits - 1] >= '0' && text.p[text.n - digits - 1] <= '9')
+        digits++;
+    bool found = digits == ACCOUNT_DIGITS && text.n > digits && text.p[text.n - digits - 1] == separator;
+    return found ? slice_of(text.p + text.n - digits, digits) : slice_of(NULL, 0);
+}
+
+static void
+note_account(struct discover *d, struct slice arn_without_name)
+{
+    struct slice account = account_at_end(arn_without_name, ':');
+    if (account.n > 0)
+        memcpy(d->dead_letter_account, account.p, account.n);
+    d->dead_letter_account[account.n] = '\0';
+}
+
+static bool
+is_another_accounts(const struct discover *d, struct slice url)
+{
+    while (url.n > 0 && url.p[url.n - 1] != '/')
+        url.n--;
+    struct slice account = url.n > 0 ? account_at_end(slice_of(url.p, url.n - 1), '/') : slice_of(NULL, 0);
+    return account.n > 0 && d->dead_letter_account[0] && !slice_equals_string(account, d->dead_letter_account);
+}
+
 static void
 attributes_found(void *context, const struct sqs_queue *q)
 {
@@ -101,6 +132,7 @@ attributes_found(void *context, const struct sqs_queue *q)
     size_t name = arn.n;
     while (name > 0 && arn.p[name - 1] != ':')
         name--;
+    note_account(d, slice_of(arn.p, name > 0 ? name - 1 : 0));
     if (name == arn.n) {
         free(d->world->queue->dead_letter_url);
         d->world->queue->dead_letter_url = NULL;
@@ -129,6 +161,12 @@ dead_letter_found(void *context, const struct sqs_queue *q)
     if (q->error)
         log_write(LOG_WARN, "the queue's dead-letter queue cannot be used: what the handler rejects is retried",
                   LOG_STR("dead_letter_queue", d->dead_letter_name), LOG_ERR(&q->error->err));
+    else if (is_another_accounts(d, q->url))
+        log_write(LOG_WARN,
+                  "the queue's dead-letter queue is in an account these credentials are not of: what the handler "
+                  "rejects is retried",
+                  LOG_STR("dead_letter_queue", d->dead_letter_name), LOG_STR("account", d->dead_letter_account),
+                  LOG_SLICE("found_instead", q->url));
     else if (!replace_text(&d->world->queue->dead_letter_url, q->url)) {
         wait(d);
         return;

@@ -2,8 +2,9 @@
  *
  * Tried until it succeeds, with backoff: a queue that is not there yet, an AWS that is down or credentials that are
  * refused are states of health, not reasons to die. Where the credentials may receive but not read the queue's
- * attributes, work goes on with what the configuration says (or 30 s) and without a dead-letter queue. Engine thread
- * only. */
+ * attributes, work goes on with what the configuration says (or 30 s) and without a dead-letter queue. A queue is
+ * looked up by name in the account of the credentials: where the dead-letter queue belongs to another one, a namesake
+ * must not get its messages, and there is none either. Engine thread only. */
 #ifndef FANOUT_WORKER_DISCOVER_H
 #define FANOUT_WORKER_DISCOVER_H
 
@@ -33,6 +34,7 @@ struct discover {
     enum discover_step step;
     int visibility_s;
     char *dead_letter_name;
+    char dead_letter_account[13];
     bool stopped;
     struct backoff backoff;
     struct timer again;

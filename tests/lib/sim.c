@@ -408,9 +408,12 @@ queue_fires(struct timer *t, int64_t now_ms)
                           .visibility_timeout_s = s->visibility_s,
                           .max_receive_count = s->has_dead_letters ? 10 : -1};
     if (p->call == SIM_FIND)
-        r.url = p->dead_letter ? SLICE("http://sim/orders-dlq") : SLICE("http://sim/orders");
+        r.url = !p->dead_letter      ? SLICE("http://sim/orders")
+                : s->dead_letter_url ? slice_of_string(s->dead_letter_url)
+                                     : SLICE("http://sim/orders-dlq");
     else if (s->has_dead_letters)
-        r.dead_letter_arn = SLICE("arn:aws:sqs:us-east-1:000000000000:orders-dlq");
+        r.dead_letter_arn = s->dead_letter_arn ? slice_of_string(s->dead_letter_arn)
+                                               : SLICE("arn:aws:sqs:us-east-1:000000000000:orders-dlq");
     sqs_queue_fn *done = p->done.queue;
     void *context = p->context;
     end(p);

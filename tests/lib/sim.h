@@ -50,7 +50,8 @@ struct sim {
     size_t n_messages;
     int visibility_s; /* the queue's own */
     bool has_dead_letters;
-    int64_t latency_ms; /* of an answer: up to twice that */
+    const char *dead_letter_arn, *dead_letter_url; /* NULL: the usual ones */
+    int64_t latency_ms;                            /* of an answer: up to twice that */
 
     /* per thousand */
     unsigned fail_calls, lose_answers, fail_entries, duplicates;

@@ -58,6 +58,39 @@ dead_letters_that_may_not_be_sent_do_not_fill_the_worker_for_hours(void **state)
     bench_clean_up(&b);
 }
 
+static void
+reject_all(struct bench *b, struct message *m, struct sim_message *s)
+{
+    (void)b;
+    (void)s;
+    m->verdict.kind = HANDLER_REJECT;
+}
+
+static void
+dead_letters_go_to_no_queue_of_another_account(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *url;
+        bool ours;
+    } found[] = {{"https://sqs.eu-west-1.amazonaws.com/111111111111/orders-dlq", true},
+                 {"http://127.0.0.1:4566/111111111111/orders-dlq", true},
+                 {"http://localhost:9324/queue/orders-dlq", true}, /* some emulators' URLs tell no account */
+                 {"https://sqs.eu-west-1.amazonaws.com/222222222222/orders-dlq", false}};
+    for (size_t i = 0; i < sizeof found / sizeof *found; i++) {
+        struct bench b;
+        bench_init(&b, 1, NULL);
+        b.sim.dead_letter_arn = "arn:aws:sqs:eu-west-1:111111111111:orders-dlq";
+        b.sim.dead_letter_url = found[i].url;
+        b.decide = reject_all;
+        bench_put(&b, 1);
+        bench_run(&b, 10 * MINUTE);
+        assert_int_equal(b.sim.messages[0].dead_letters, found[i].ours);
+        assert_int_equal(b.sim.messages[0].deleted, found[i].ours);
+        bench_clean_up(&b);
+    }
+}
+
 /* ---- leases ---- */
 
 static void
@@ -173,6 +206,7 @@ main(void)
     log_set_level(LOG_ERROR);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(dead_letters_that_may_not_be_sent_do_not_fill_the_worker_for_hours),
+        cmocka_unit_test(dead_letters_go_to_no_queue_of_another_account),
         cmocka_unit_test(a_delete_after_the_lease_was_refused_is_late_and_remembered),
         cmocka_unit_test(what_a_drain_gives_back_does_not_bounce_through_its_own_receives),
         cmocka_unit_test(a_drain_tries_at_once_what_waits_for_its_backoff),
