@@ -247,7 +247,8 @@ batch_returned(struct engine *g, struct batch *b, int64_t now_ms)
 static void
 extend_batch(struct engine *g, struct batch *b, int64_t now_ms)
 {
-    atomic_store_explicit(&b->extend_queued, false, memory_order_relaxed);
+    /* Either this sees the wish, or who wished after it queues the batch again. */
+    atomic_exchange_explicit(&b->extend_queued, false, memory_order_acq_rel);
     for (size_t i = 0; i < b->count; i++) {
         struct message *m = b->messages[i];
         int64_t until_ms = atomic_load_explicit(&m->asked_until_ms, memory_order_relaxed);

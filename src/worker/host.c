@@ -160,7 +160,7 @@ host_extend(struct handler_call *call, int64_t more_ms)
             asked = true;
         }
     }
-    if (asked && !atomic_exchange_explicit(&call->batch->extend_queued, true, memory_order_relaxed))
+    if (asked && !atomic_exchange_explicit(&call->batch->extend_queued, true, memory_order_acq_rel))
         host_post(call->shared, &call->batch->extend);
     return lost ? HANDLER_E_LOST : HANDLER_OK;
 }
