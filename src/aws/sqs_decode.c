@@ -29,6 +29,14 @@ needed_string(const cJSON *object, const char *name, struct slice *ret, struct e
     return answer_string(object, name, ret, e);
 }
 
+/* An empty one names nothing: two messages would be taken for one. */
+static int
+needed_text(const cJSON *object, const char *name, struct slice *ret, struct err *e)
+{
+    int rc = needed_string(object, name, ret, e);
+    return rc == 0 && ret->n == 0 ? err_set(e, ERR_PROTOCOL, "a message has no %s", name) : rc;
+}
+
 static int
 decode_system_attributes(const cJSON *message, struct sqs_message *m, struct err *e)
 {
@@ -144,9 +152,9 @@ decode_message(struct sqs_decoded *d, const cJSON *item, struct sqs_message *m, 
     *m = (struct sqs_message){0};
     if (!cJSON_IsObject(item))
         return err_set(e, ERR_PROTOCOL, "a message is no object");
-    int rc = needed_string(item, "MessageId", &m->id, e);
+    int rc = needed_text(item, "MessageId", &m->id, e);
     if (rc == 0)
-        rc = needed_string(item, "ReceiptHandle", &m->receipt_handle, e);
+        rc = needed_text(item, "ReceiptHandle", &m->receipt_handle, e);
     if (rc == 0)
         rc = needed_string(item, "Body", &m->body, e);
     if (rc == 0)

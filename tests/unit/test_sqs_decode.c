@@ -165,6 +165,8 @@ an_answer_that_makes_no_sense_is_named(void **state)
         {"{\"Messages\":{}}", "Messages is no array"},
         {"{\"Messages\":[1]}", "a message is no object"},
         {"{\"Messages\":[{\"ReceiptHandle\":\"r\",\"Body\":\"\"}]}", "no MessageId"},
+        {"{\"Messages\":[{\"MessageId\":\"\",\"ReceiptHandle\":\"r\",\"Body\":\"\"}]}", "no MessageId"},
+        {"{\"Messages\":[{\"MessageId\":\"m\",\"ReceiptHandle\":\"\",\"Body\":\"\"}]}", "no ReceiptHandle"},
         {"{\"Messages\":[{\"MessageId\":\"m\",\"Body\":\"\"}]}", "no ReceiptHandle"},
         {"{\"Messages\":[{\"MessageId\":\"m\",\"ReceiptHandle\":null,\"Body\":\"\"}]}", "no ReceiptHandle"},
         {"{\"Messages\":[{\"MessageId\":\"m\",\"ReceiptHandle\":\"r\"}]}", "no Body"},
