@@ -1,6 +1,7 @@
 #include "worker/engine_thread.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@
 #include "worker/queue.h"
 
 #define WAIT_MS        1000 /* the beat of an idle loop */
+#define FAILED_MS      50   /* of a loop whose waiting fails */
 #define STATS_EVERY_MS 1000
 #define NO_DRAIN       INT64_MAX
 
@@ -117,8 +119,10 @@ run(void *argument)
         update_stats(t, now_ms);
         if (engine_is_over(t->engine, &t->left))
             break;
-        if (http_engine_run(t->http, WAIT_MS, &e) != 0)
+        if (http_engine_run(t->http, WAIT_MS, &e) != 0) {
             log_write_limited(LOG_ERROR, 10000, "the HTTP engine fails", LOG_ERR(&e));
+            poll(NULL, 0, FAILED_MS); /* it may not have waited */
+        }
     }
     t->stats_due_ms = 0;
     update_stats(t, clock_monotonic_ms());
