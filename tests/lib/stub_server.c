@@ -257,6 +257,12 @@ run(void *argument)
 struct stub_server *
 stub_server_start(stub_handler *handler, void *context)
 {
+    return stub_server_start_at(0, handler, context);
+}
+
+struct stub_server *
+stub_server_start_at(int port, stub_handler *handler, void *context)
+{
     struct stub_server *s = calloc(1, sizeof *s);
     need(s, "no memory");
     s->handler = handler;
@@ -264,7 +270,9 @@ stub_server_start(stub_handler *handler, void *context)
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->progress, NULL);
     s->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    setsockopt(s->listener, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int));
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof address;
     need(s->listener >= 0 && bind(s->listener, (struct sockaddr *)&address, size) == 0 &&
              listen(s->listener, 1024) == 0 && getsockname(s->listener, (struct sockaddr *)&address, &size) == 0,

@@ -36,6 +36,7 @@ struct stub_answer {
 typedef void stub_handler(void *context, const struct stub_request *request, struct stub_answer *answer);
 
 struct stub_server *stub_server_start(stub_handler *handler, void *context);
+struct stub_server *stub_server_start_at(int port, stub_handler *handler, void *context); /* 0: any */
 void stub_server_stop(struct stub_server *s);
 
 const char *stub_server_url(const struct stub_server *s); /* "http://127.0.0.1:40123" */

@@ -1,0 +1,282 @@
+#include "lib/faulty_sqs.h"
+
+#include <cjson/cJSON.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/digest.h"
+#include "lib/stub_server.h"
+
+#define VISIBILITY_MS 30000
+#define AGAIN_MS      500 /* until what arrived damaged comes again */
+
+struct faulty_sqs {
+    struct stub_server *server;
+    pthread_mutex_t lock; /* of what the queues have seen */
+    struct faulty_queue *queues;
+    size_t n;
+};
+
+static void
+need(bool condition, const char *what)
+{
+    if (condition)
+        return;
+    fprintf(stderr, "faulty_sqs: %s\n", what);
+    abort();
+}
+
+static const char *
+text_of(const cJSON *object, const char *name)
+{
+    const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, name));
+    return text ? text : "";
+}
+
+static struct faulty_queue *
+queue_of(struct faulty_sqs *s, const cJSON *request)
+{
+    const char *name = text_of(request, "QueueName");
+    const char *slash = strrchr(text_of(request, "QueueUrl"), '/');
+    name = *name || !slash ? name : slash + 1;
+    for (size_t i = 0; i < s->n; i++)
+        if (strcmp(s->queues[i].name, name) == 0)
+            return &s->queues[i];
+    return NULL;
+}
+
+/* ---- faults ---- */
+
+static bool
+is_of_receiving(enum faulty_kind kind)
+{
+    return kind >= FAULTY_ERROR && kind <= FAULTY_RESET;
+}
+
+static bool
+fails(struct faulty_queue *q, bool applies)
+{
+    bool tried_thrice = q->kind != FAULTY_DENIED && q->kind != FAULTY_GARBAGE;
+    unsigned faults = q->faults ? q->faults : tried_thrice ? 9 : 3;
+    if (!applies)
+        return false;
+    if (q->failed >= faults) {
+        q->mended_ms = q->mended_ms ? q->mended_ms : clock_monotonic_ms();
+        return false;
+    }
+    q->failed++;
+    q->failed_ms = q->failed_ms ? q->failed_ms : clock_monotonic_ms();
+    return true;
+}
+
+static void
+fail(const struct faulty_queue *q, struct stub_answer *a)
+{
+    switch (q->kind) {
+    case FAULTY_DENIED:
+        stub_answer_http(a, 403, "", "{\"__type\":\"com.amazonaws.sqs#AccessDenied\",\"message\":\"no\"}");
+        break;
+    case FAULTY_THROTTLED:
+        stub_answer_http(a, 403, "x-amzn-query-error: RequestThrottled;Sender\r\n",
+                         "{\"__type\":\"com.amazonaws.sqs#RequestThrottled\",\"message\":\"slow down\"}");
+        break;
+    case FAULTY_GARBAGE:
+        stub_answer_http(a, 200, "", "<html>It works!</html>");
+        break;
+    case FAULTY_TRUNCATED:
+        buf_add_string(&a->bytes, "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{\"Messages\":[{\"MessageId\":\"m");
+        a->then = STUB_CLOSE;
+        break;
+    case FAULTY_RESET:
+        a->then = STUB_RESET;
+        break;
+    default:
+        stub_answer_http(a, 500, "", "");
+    }
+}
+
+/* ---- actions ---- */
+
+static void
+add_message(struct faulty_queue *q, unsigned i, int64_t now_ms, struct buf *out)
+{
+    char body[80], md5[DIGEST_MD5_HEX];
+    bool damaged = q->kind == FAULTY_MD5 && q->received[i] == 0;
+    snprintf(body, sizeof body, "body of %s-%u", q->name, i);
+    digest_md5_hex(body, strlen(body), md5);
+    if (damaged)
+        body[0] = 'B';
+    q->received[i]++;
+    q->invisible_until_ms[i] = now_ms + (damaged ? AGAIN_MS : VISIBILITY_MS);
+    buf_add_format(out,
+                   "{\"MessageId\":\"%s-%u\",\"ReceiptHandle\":\"%u/%u\",\"MD5OfBody\":\"%s\",\"Body\":\"%s\","
+                   "\"Attributes\":{\"ApproximateReceiveCount\":\"%u\",\"SentTimestamp\":\"1795154400123\"}}",
+                   q->name, i, i, q->received[i], md5, body, q->received[i]);
+}
+
+static void
+receive(struct faulty_queue *q, const cJSON *request, struct stub_answer *a)
+{
+    if (fails(q, is_of_receiving(q->kind))) {
+        fail(q, a);
+        return;
+    }
+    struct buf text = BUF_INIT;
+    int64_t now_ms = clock_monotonic_ms();
+    double most = cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(request, "MaxNumberOfMessages"));
+    unsigned n = 0;
+    buf_add_string(&text, "{\"Messages\":[");
+    for (unsigned i = 0; i < FAULTY_MESSAGES && n < most; i++) {
+        if (q->deleted[i] > 0 || now_ms < q->invisible_until_ms[i])
+            continue;
+        buf_add_string(&text, n++ > 0 ? "," : "");
+        add_message(q, i, now_ms, &text);
+    }
+    buf_add_string(&text, "]}");
+    stub_answer_http(a, 200, "", n > 0 ? text.data : "{}");
+    buf_clean_up(&text);
+}
+
+static void
+delete_batch(struct faulty_queue *q, const cJSON *request, struct stub_answer *a)
+{
+    bool lost = q->kind == FAULTY_DELETE_LOST && fails(q, true);
+    const cJSON *entry;
+    if (q->kind == FAULTY_DELETE_FAILING && fails(q, true)) {
+        fail(q, a);
+        return;
+    }
+    struct buf good = BUF_INIT, bad = BUF_INIT, text = BUF_INIT;
+    cJSON_ArrayForEach(entry, cJSON_GetObjectItemCaseSensitive(request, "Entries"))
+    {
+        const char *id = text_of(entry, "Id");
+        unsigned i = (unsigned)strtoul(text_of(entry, "ReceiptHandle"), NULL, 10);
+        need(i < FAULTY_MESSAGES, "a receipt handle that was never given");
+        bool refused = q->kind == FAULTY_DELETE_PARTLY && i % 2 == 0 && q->delete_entries[i] == 0;
+        q->delete_entries[i]++;
+        q->deleted[i] += !refused;
+        if (refused)
+            buf_add_format(&bad, "%s{\"Id\":\"%s\",\"Code\":\"InternalError\",\"SenderFault\":false}",
+                           bad.len ? "," : "", id);
+        else
+            buf_add_format(&good, "%s{\"Id\":\"%s\"}", good.len ? "," : "", id);
+    }
+    buf_add_format(&text, "{\"Successful\":[%s],\"Failed\":[%s]}", good.len ? good.data : "", bad.len ? bad.data : "");
+    if (lost)
+        a->then = STUB_CLOSE;
+    else
+        stub_answer_http(a, 200, "", text.data);
+    buf_clean_up(&good);
+    buf_clean_up(&bad);
+    buf_clean_up(&text);
+}
+
+static void
+change_visibility(struct faulty_queue *q, const cJSON *request, struct stub_answer *a)
+{
+    struct buf text = BUF_INIT;
+    const cJSON *entry;
+    buf_add_string(&text, "{\"Successful\":[");
+    cJSON_ArrayForEach(entry, cJSON_GetObjectItemCaseSensitive(request, "Entries"))
+    {
+        unsigned i = (unsigned)strtoul(text_of(entry, "ReceiptHandle"), NULL, 10);
+        double timeout_s = cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(entry, "VisibilityTimeout"));
+        need(i < FAULTY_MESSAGES, "a receipt handle that was never given");
+        q->invisible_until_ms[i] = clock_monotonic_ms() + (int64_t)(timeout_s * 1000);
+        buf_add_format(&text, "%s{\"Id\":\"%s\"}", entry->prev && entry->prev->next ? "," : "", text_of(entry, "Id"));
+    }
+    buf_add_string(&text, "]}");
+    stub_answer_http(a, 200, "", text.data);
+    buf_clean_up(&text);
+}
+
+static bool
+is_action(const struct stub_request *r, const char *action)
+{
+    char line[80];
+    snprintf(line, sizeof line, "AmazonSQS.%s\r\n", action);
+    return memmem(r->head.p, r->head.n, line, strlen(line)) != NULL;
+}
+
+static void
+act(struct faulty_sqs *s, const struct stub_request *r, const cJSON *request, struct stub_answer *a)
+{
+    struct faulty_queue *q = queue_of(s, request);
+    char text[200];
+    if (!q) {
+        stub_answer_http(a, 400, "x-amzn-query-error: AWS.SimpleQueueService.NonExistentQueue;Sender\r\n",
+                         "{\"__type\":\"com.amazonaws.sqs#QueueDoesNotExist\"}");
+    } else if (is_action(r, "GetQueueUrl")) {
+        snprintf(text, sizeof text, "{\"QueueUrl\":\"%s/000000000000/%s\"}", stub_server_url(s->server), q->name);
+        stub_answer_http(a, 200, "", text);
+    } else if (is_action(r, "GetQueueAttributes")) {
+        stub_answer_http(a, 200, "", "{\"Attributes\":{\"VisibilityTimeout\":\"30\"}}");
+    } else if (is_action(r, "ReceiveMessage")) {
+        receive(q, request, a);
+    } else if (is_action(r, "DeleteMessageBatch")) {
+        delete_batch(q, request, a);
+    } else if (is_action(r, "ChangeMessageVisibilityBatch")) {
+        change_visibility(q, request, a);
+    } else {
+        stub_answer_http(a, 400, "", "{\"__type\":\"com.amazonaws.sqs#UnsupportedOperation\"}");
+    }
+}
+
+static void
+answer(void *context, const struct stub_request *r, struct stub_answer *a)
+{
+    struct faulty_sqs *s = context;
+    cJSON *request = cJSON_ParseWithLength(r->body.p, r->body.n);
+    pthread_mutex_lock(&s->lock);
+    act(s, r, request, a);
+    pthread_mutex_unlock(&s->lock);
+    cJSON_Delete(request);
+}
+
+/* ---- for the test ---- */
+
+struct faulty_sqs *
+faulty_sqs_start(struct faulty_queue *queues, size_t n, int port)
+{
+    struct faulty_sqs *s = calloc(1, sizeof *s);
+    need(s, "no memory");
+    s->queues = queues;
+    s->n = n;
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_mutex_lock(&s->lock); /* until server is set */
+    s->server = stub_server_start_at(port, answer, s);
+    pthread_mutex_unlock(&s->lock);
+    return s;
+}
+
+void
+faulty_sqs_stop(struct faulty_sqs *s)
+{
+    if (!s)
+        return;
+    stub_server_stop(s->server);
+    pthread_mutex_destroy(&s->lock);
+    free(s);
+}
+
+const char *
+faulty_sqs_url(const struct faulty_sqs *s)
+{
+    return stub_server_url(s->server);
+}
+
+size_t
+faulty_sqs_left(struct faulty_sqs *s)
+{
+    size_t left = 0;
+    pthread_mutex_lock(&s->lock);
+    for (size_t i = 0; i < s->n; i++)
+        for (size_t k = 0; k < FAULTY_MESSAGES; k++)
+            left += s->queues[i].deleted[k] == 0;
+    pthread_mutex_unlock(&s->lock);
+    return left;
+}
