@@ -1,52 +1,33 @@
-#include "local/template.h"
+#include "local/template_impl.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/arena.h"
-#include "base/buf.h"
-#include "base/json.h"
+#define RESOURCES_MAX 500    /* CloudFormation's own limit */
+#define DEPTH_MAX     64     /* of values inside one resource */
+#define RECURSION_MAX 1000   /* of values inside resources that refer to each other */
+#define VALUES_MAX    200000 /* evaluated in all: Fn::Sub can double its work with each level */
+#define OUTPUT_MAX    ((size_t)4 << 20)
+#define ID_MAX        255
 
-#define DEPTH_MAX  64
-#define PATH_BYTES 400
+/* ---- where we are ------------------------------------------------------------------------------------------------ */
 
-enum state { UNSEEN, OPEN, RESOLVED };
+struct template_path
+template_below(const struct template_path *up, struct slice key)
+{
+    return (struct template_path){.up = up, .key = key.p ? key : SLICE(""), .depth = up ? up->depth + 1 : 1};
+}
 
-struct node {
-    struct template_resource resource;
-    struct json properties; /* as written */
-    bool has_properties;
-    enum state state;
-};
-
-struct parser {
-    struct template public; /* first: what the caller holds */
-    struct arena arena;
-    const struct template_environment *environment;
-    struct json parameters;
-    bool has_parameters;
-    struct node *nodes;
-    size_t n_nodes;
-    struct template_resource *ordered;
-    size_t n_ordered;
-};
-
-/* Where in the template we are, for error messages: a chain on the stack. */
-struct path {
-    const struct path *up;
-    struct slice key; /* empty: an array's element */
-    size_t index;
-    unsigned depth;
-};
-
-static int resolve(struct parser *p, const struct path *at, struct json value, struct buf *out, struct err *e);
-static int resolve_node(struct parser *p, struct node *node, struct err *e);
-
-/* ---- errors ------------------------------------------------------------------------------------------------------ */
+static struct template_path
+element(const struct template_path *up, size_t index)
+{
+    return (struct template_path){.up = up, .index = index, .depth = up->depth + 1};
+}
 
 static void
-write_path(const struct path *at, struct buf *out)
+write_path(const struct template_path *at, struct buf *out)
 {
     if (!at)
         return;
@@ -57,10 +38,10 @@ write_path(const struct path *at, struct buf *out)
         buf_add_format(out, "[%zu]", at->index);
 }
 
-__attribute__((format(printf, 3, 4))) static int
-fault(const struct path *at, struct err *e, const char *format, ...)
+int
+template_fault(const struct template_path *at, struct err *e, const char *format, ...)
 {
-    char text[PATH_BYTES];
+    char text[sizeof e->text];
     struct buf path = BUF_INIT;
     va_list ap;
     va_start(ap, format);
@@ -72,28 +53,40 @@ fault(const struct path *at, struct err *e, const char *format, ...)
     return rc;
 }
 
-static struct path
-below(const struct path *up, struct slice key)
+int
+template_decode(const struct template_path *at, struct json string, struct buf *out, struct err *e)
 {
-    return (struct path){.up = up, .key = key.p ? key : SLICE(""), .depth = up ? up->depth + 1 : 1};
+    return json_decode(string, out, NULL) == 0 ? 0 : template_fault(at, e, "holds an escape that is no character");
 }
 
-static struct path
-element(const struct path *up, size_t index)
+/* A name as a C string in the arena; it must not be empty or hold a NUL. */
+static int
+take_text(struct template_parser *p, const struct template_path *at, struct json string, const char **ret,
+          struct err *e)
 {
-    return (struct path){.up = up, .index = index, .depth = up->depth + 1};
+    struct buf text = BUF_INIT;
+    if (string.type != JSON_STRING || json_raw(string).n == 0)
+        return template_fault(at, e, "must be a string that is not empty");
+    int rc = template_decode(at, string, &text, e);
+    const char *copy = rc == 0 && !buf_failed(&text) ? arena_strndup(&p->arena, text.data, text.len) : NULL;
+    if (rc == 0 && !copy)
+        rc = err_no_memory(e);
+    else if (rc == 0 && strlen(copy) != text.len)
+        rc = template_fault(at, e, "holds a NUL character");
+    if (rc == 0)
+        *ret = copy;
+    buf_clean_up(&text);
+    return rc;
 }
 
-/* ---- names ------------------------------------------------------------------------------------------------------- */
+/* ---- what resources are called ----------------------------------------------------------------------------------- */
 
-struct type {
+static const struct type {
     const char *type, *name_property;
-    const char *arn; /* P partition, R region, A account, B bus, N name */
-};
-
-static const struct type TYPES[] = {
+    const char *arn; /* P partition, R region, A account, B bus and slash, N name */
+} TYPES[] = {
     {"AWS::Events::EventBus", "Name", "arn:P:events:R:A:event-bus/N"},
-    {"AWS::Events::Rule", "Name", "arn:P:events:R:A:rule/B/N"},
+    {"AWS::Events::Rule", "Name", "arn:P:events:R:A:rule/BN"},
     {"AWS::IAM::Role", "RoleName", "arn:P:iam::A:role/N"},
     {"AWS::Lambda::Function", "FunctionName", "arn:P:lambda:R:A:function:N"},
     {"AWS::S3::Bucket", "BucketName", "arn:P:s3:::N"},
@@ -109,516 +102,280 @@ type_of(const char *name)
     return NULL;
 }
 
-static struct node *
-find_node(struct parser *p, struct slice id)
-{
-    for (size_t i = 0; i < p->n_nodes; i++)
-        if (slice_equals_string(id, p->nodes[i].resource.id))
-            return &p->nodes[i];
-    return NULL;
-}
-
-static const char *
-text_of(struct parser *p, struct json string, struct err *e)
-{
-    struct buf text = BUF_INIT;
-    const char *copy = NULL;
-    if (json_decode(string, &text, e) == 0) {
-        copy = arena_strndup(&p->arena, text.data ? text.data : "", text.len);
-        if (!copy)
-            err_no_memory(e);
-    }
-    buf_clean_up(&text);
-    return copy;
-}
-
+/* "BUS/" of a rule; nothing for the default bus. A bus may be given by its ARN. */
 static void
-write_arn(struct parser *p, const struct type *type, const struct node *node, struct buf *out)
+write_bus(const struct template_node *rule, struct buf *out)
 {
-    for (const char *c = type->arn; *c; c++) {
-        if (!strchr("PRABN", *c)) {
-            buf_add_char(out, *c);
-        } else if (*c == 'P') {
-            buf_add_string(out, "aws");
-        } else if (*c == 'R') {
-            buf_add_string(out, p->environment->region);
-        } else if (*c == 'A') {
-            buf_add_string(out, p->environment->account);
-        } else if (*c == 'N') {
-            buf_add_string(out, node->resource.name);
-        } else {
-            struct json properties, bus;
-            bool named = json_parse(node->resource.properties, &properties, NULL) == 0 &&
-                         json_get(properties, "EventBusName", &bus) && bus.type == JSON_STRING;
-            if (!named || json_decode(bus, out, NULL) != 0)
-                buf_add_string(out, "default");
-        }
+    struct json properties, bus;
+    struct buf name = BUF_INIT;
+    if (json_parse(rule->resource.properties, &properties, NULL) == 0 && json_get(properties, "EventBusName", &bus) &&
+        bus.type == JSON_STRING && json_decode(bus, &name, NULL) == 0 && name.len > 0) {
+        const char *mark = memmem(name.data, name.len, ":event-bus/", 11);
+        buf_consume(&name, mark ? (size_t)(mark - name.data) + 11 : 0);
+        if (!slice_equals_string(buf_slice(&name), "default"))
+            buf_add_format(out, "%.*s/", SLICE_ARG(buf_slice(&name)));
     }
+    buf_clean_up(&name);
 }
 
-/* ---- Ref and Fn::GetAtt: these give a string, or a list for a list parameter ------------------------------------- */
-
-static bool
-pseudo_parameter(const struct parser *p, struct slice name, struct buf *out)
+bool
+template_write_attribute(const struct template_parser *p, const struct template_node *node, struct slice attribute,
+                         struct buf *out)
 {
-    const struct template_environment *environment = p->environment;
-    const struct {
-        const char *name, *value;
-    } pseudo[] = {
-        {"AWS::AccountId", environment->account},
-        {"AWS::Region", environment->region},
-        {"AWS::Partition", "aws"},
-        {"AWS::URLSuffix", "amazonaws.com"},
-        {"AWS::StackName", "local"},
-        {"AWS::StackId", "arn:aws:cloudformation:local:000000000000:stack/local"},
-    };
-    for (size_t i = 0; i < sizeof pseudo / sizeof *pseudo; i++)
-        if (slice_equals_string(name, pseudo[i].name)) {
-            buf_add_string(out, pseudo[i].value);
-            return true;
-        }
-    return false;
-}
-
-static void
-write_list(struct slice text, struct buf *out)
-{
-    buf_add_char(out, '[');
-    for (const char *at = text.p, *end = text.p + text.n; at <= end;) {
-        const char *comma = at < end ? memchr(at, ',', (size_t)(end - at)) : NULL;
-        const char *stop = comma ? comma : end;
-        while (at < stop && *at == ' ')
-            at++;
-        if (out->data[out->len - 1] != '[')
-            buf_add_char(out, ',');
-        json_write_string(out, slice_of(at, (size_t)(stop - at)));
-        at = stop + 1;
-    }
-    buf_add_char(out, ']');
-}
-
-static int
-write_parameter(struct parser *p, const struct path *at, struct slice name, struct buf *out, struct err *e)
-{
-    struct json parameter, value, type;
-    char key[256];
-    snprintf(key, sizeof key, "%.*s", SLICE_ARG(name));
-    if (!p->has_parameters || !json_get(p->parameters, key, &parameter))
-        return fault(at, e, "there is no resource or parameter \"%s\"", key);
-    struct buf text = BUF_INIT;
-    int rc = 0;
-    bool given = false;
-    for (size_t i = 0; i < p->environment->n_parameters; i++)
-        if (slice_equals(p->environment->parameters[i].name, name)) {
-            buf_add_slice(&text, p->environment->parameters[i].value);
-            given = true;
-        }
-    if (!given && !json_get(parameter, "Default", &value))
-        rc = fault(at, e, "parameter \"%s\" has no value and no default", key);
-    else if (!given && value.type == JSON_STRING)
-        rc = json_decode(value, &text, e);
-    else if (!given)
-        buf_add_slice(&text, value.text);
-    if (rc == 0 && json_get(parameter, "Type", &type) &&
-        (json_equals_string(type, SLICE("CommaDelimitedList")) || slice_starts_with(json_raw(type), SLICE("List<"))))
-        write_list(buf_slice(&text), out);
-    else if (rc == 0)
-        json_write_string(out, buf_slice(&text));
-    buf_clean_up(&text);
-    return rc;
-}
-
-static int
-write_ref(struct parser *p, const struct path *at, struct slice name, struct buf *out, struct err *e)
-{
-    struct buf text = BUF_INIT;
-    struct node *node = find_node(p, name);
-    int rc = 0;
-    if (slice_equals_string(name, "AWS::NoValue")) {
-        buf_add_string(out, "null");
-    } else if (node) {
-        if ((rc = resolve_node(p, node, e)) == 0) {
-            if (strcmp(node->resource.type, "AWS::SQS::Queue") == 0)
-                buf_add_string(&text, p->environment->queue_url_base);
-            buf_add_string(&text, node->resource.name);
-            json_write_string(out, buf_slice(&text));
-        }
-    } else if (pseudo_parameter(p, name, &text)) {
-        json_write_string(out, buf_slice(&text));
-    } else {
-        rc = write_parameter(p, at, name, out, e);
-    }
-    buf_clean_up(&text);
-    return rc;
-}
-
-static int
-write_attribute(struct parser *p, const struct path *at, struct slice id, struct slice attribute, struct buf *out,
-                struct err *e)
-{
-    struct node *node = find_node(p, id);
-    if (!node)
-        return fault(at, e, "there is no resource \"%.*s\"", SLICE_ARG(id));
-    int rc = resolve_node(p, node, e);
-    if (rc != 0)
-        return rc;
     const struct type *type = type_of(node->resource.type);
-    struct buf text = BUF_INIT;
-    if (slice_equals_string(attribute, "Arn") && type)
-        write_arn(p, type, node, &text);
-    else if (type && slice_equals_string(attribute, type->name_property))
-        buf_add_string(&text, node->resource.name);
-    else
-        rc = fault(at, e, "%s \"%s\" has no attribute \"%.*s\" here", node->resource.type, node->resource.id,
-                   SLICE_ARG(attribute));
-    if (rc == 0)
-        json_write_string(out, buf_slice(&text));
-    buf_clean_up(&text);
-    return rc;
-}
-
-/* ---- the other functions ----------------------------------------------------------------------------------------- */
-
-/* Evaluates value and decodes the string it must be. */
-static int
-resolve_text(struct parser *p, const struct path *at, struct json value, struct buf *text, struct err *e)
-{
-    struct buf out = BUF_INIT;
-    struct json result;
-    int rc = resolve(p, at, value, &out, e);
-    if (rc == 0)
-        rc = json_parse(buf_slice(&out), &result, e);
-    if (rc == 0) {
-        if (result.type == JSON_STRING)
-            rc = json_decode(result, text, e);
-        else if (result.type == JSON_NUMBER || result.type == JSON_BOOL)
-            buf_add_slice(text, result.text);
+    if (type && slice_equals_string(attribute, type->name_property)) {
+        buf_add_string(out, node->resource.name);
+        return true;
+    }
+    if (!type || !slice_equals_string(attribute, "Arn"))
+        return false;
+    for (const char *c = type->arn; *c; c++) {
+        if (*c == 'P')
+            buf_add_string(out, "aws");
+        else if (*c == 'R')
+            buf_add_string(out, p->environment->region);
+        else if (*c == 'A')
+            buf_add_string(out, p->environment->account);
+        else if (*c == 'B')
+            write_bus(node, out);
+        else if (*c == 'N')
+            buf_add_string(out, node->resource.name);
         else
-            rc = fault(at, e, "must be a string");
+            buf_add_char(out, *c);
     }
-    buf_clean_up(&out);
-    return rc;
+    return true;
 }
 
+/* CloudFormation makes names up where a template gives none; here it is the logical id, in small letters for buckets,
+ * which can have no others. */
 static int
-get_att(struct parser *p, const struct path *at, struct json argument, struct buf *out, struct err *e)
+name_after_id(struct template_parser *p, struct template_node *node, struct err *e)
 {
-    struct json first, second;
-    if (argument.type == JSON_STRING) {
-        struct slice raw = json_raw(argument);
-        const char *dot = raw.n ? memchr(raw.p, '.', raw.n) : NULL;
-        if (!dot)
-            return fault(at, e, "must be \"RESOURCE.ATTRIBUTE\"");
-        return write_attribute(p, at, slice_of(raw.p, (size_t)(dot - raw.p)),
-                               slice_of(dot + 1, raw.n - (size_t)(dot - raw.p) - 1), out, e);
-    }
-    struct json_iter it = json_iter(argument);
-    if (argument.type != JSON_ARRAY || json_count(argument) != 2 || !json_next(&it))
-        return fault(at, e, "must be [\"RESOURCE\", \"ATTRIBUTE\"]");
-    first = it.value;
-    (void)json_next(&it);
-    second = it.value;
-    if (first.type != JSON_STRING || second.type != JSON_STRING)
-        return fault(at, e, "must be [\"RESOURCE\", \"ATTRIBUTE\"]");
-    return write_attribute(p, at, json_raw(first), json_raw(second), out, e);
-}
-
-/* One ${NAME} of an Fn::Sub, appended as text. */
-static int
-substitute(struct parser *p, const struct path *at, struct slice name, const struct json *map, struct buf *text,
-           struct err *e)
-{
-    struct json value;
-    struct buf out = BUF_INIT;
-    char key[256];
-    int rc;
-    snprintf(key, sizeof key, "%.*s", SLICE_ARG(name));
-    if (map && json_get(*map, key, &value))
-        return resolve_text(p, at, value, text, e);
-    const char *dot = memchr(name.p, '.', name.n);
-    if (dot)
-        rc = write_attribute(p, at, slice_of(name.p, (size_t)(dot - name.p)),
-                             slice_of(dot + 1, name.n - (size_t)(dot - name.p) - 1), &out, e);
-    else
-        rc = write_ref(p, at, name, &out, e);
-    if (rc == 0 && (rc = json_parse(buf_slice(&out), &value, e)) == 0)
-        rc = value.type == JSON_STRING ? json_decode(value, text, e) : fault(at, e, "${%s} is no string", key);
-    buf_clean_up(&out);
-    return rc;
-}
-
-static int
-sub(struct parser *p, const struct path *at, struct json argument, struct buf *out, struct err *e)
-{
-    struct json format = argument, map;
-    bool has_map = false;
-    if (argument.type == JSON_ARRAY) {
-        struct json_iter it = json_iter(argument);
-        if (json_count(argument) != 2 || !json_next(&it))
-            return fault(at, e, "must be a string or [string, object]");
-        format = it.value;
-        (void)json_next(&it);
-        map = it.value;
-        has_map = map.type == JSON_OBJECT;
-        if (!has_map)
-            return fault(at, e, "must be a string or [string, object]");
-    }
-    if (format.type != JSON_STRING)
-        return fault(at, e, "must be a string or [string, object]");
-    struct buf source = BUF_INIT, text = BUF_INIT;
-    int rc = json_decode(format, &source, e);
-    const char *c = source.data, *end = source.data + source.len;
-    while (rc == 0 && c < end) {
-        if (c + 1 < end && c[0] == '$' && c[1] == '{') {
-            const char *close = memchr(c, '}', (size_t)(end - c));
-            if (!close) {
-                rc = fault(at, e, "\"${\" without \"}\"");
-                break;
-            }
-            struct slice name = slice_of(c + 2, (size_t)(close - c) - 2);
-            if (name.n > 0 && name.p[0] == '!')
-                buf_add_format(&text, "${%.*s}", (int)name.n - 1, name.p + 1);
-            else if (name.n > 0)
-                rc = substitute(p, at, name, has_map ? &map : NULL, &text, e);
-            else
-                rc = fault(at, e, "\"${}\" names nothing");
-            c = close + 1;
-        } else {
-            buf_add_char(&text, *c++);
-        }
-    }
-    if (rc == 0)
-        json_write_string(out, buf_slice(&text));
-    buf_clean_up(&source);
-    buf_clean_up(&text);
-    return rc;
-}
-
-/* Evaluates an argument of the form [x, y] into json values that live in *out. */
-static int
-resolve_pair(struct parser *p, const struct path *at, struct json argument, const char *form, struct buf *out,
-             struct json *ret_first, struct json *ret_second, struct err *e)
-{
-    struct json pair;
-    int rc = resolve(p, at, argument, out, e);
-    if (rc == 0)
-        rc = json_parse(buf_slice(out), &pair, e);
-    if (rc != 0)
-        return rc;
-    struct json_iter it = json_iter(pair);
-    if (pair.type != JSON_ARRAY || json_count(pair) != 2 || !json_next(&it))
-        return fault(at, e, "must be %s", form);
-    *ret_first = it.value;
-    (void)json_next(&it);
-    *ret_second = it.value;
+    char *name = arena_strdup(&p->arena, node->resource.id);
+    if (!name)
+        return err_no_memory(e);
+    if (strcmp(node->resource.type, "AWS::S3::Bucket") == 0)
+        for (char *c = name; *c; c++)
+            *c = (char)(*c >= 'A' && *c <= 'Z' ? *c | 32 : *c);
+    node->resource.name = name;
     return 0;
 }
 
 static int
-join(struct parser *p, const struct path *at, struct json argument, struct buf *out, struct err *e)
+take_name(struct template_parser *p, struct template_node *node, const struct template_path *properties_at,
+          struct err *e)
 {
-    struct buf pair = BUF_INIT, text = BUF_INIT;
-    struct json separator, list;
-    int rc = resolve_pair(p, at, argument, "[separator, [string, ...]]", &pair, &separator, &list, e);
-    if (rc == 0 && (separator.type != JSON_STRING || list.type != JSON_ARRAY))
-        rc = fault(at, e, "must be [separator, [string, ...]]");
-    for (struct json_iter it = json_iter(list); rc == 0 && json_next(&it);) {
+    const struct type *type = type_of(node->resource.type);
+    struct json properties, name;
+    int rc = json_parse(node->resource.properties, &properties, e);
+    if (rc != 0)
+        return rc;
+    if (!type || !json_get(properties, type->name_property, &name) || name.type == JSON_NULL)
+        return name_after_id(p, node, e);
+    struct template_path at = template_below(properties_at, slice_of_string(type->name_property));
+    return take_text(p, &at, name, &node->resource.name, e);
+}
+
+/* ---- values ------------------------------------------------------------------------------------------------------ */
+
+static int
+resolve_container(struct template_parser *p, const struct template_path *at, struct json value, struct buf *out,
+                  struct err *e)
+{
+    bool object = value.type == JSON_OBJECT;
+    int rc = 0;
+    buf_add_char(out, object ? '{' : '[');
+    for (struct json_iter it = json_iter(value); rc == 0 && json_next(&it);) {
+        struct template_path inside = object ? template_below(at, json_raw(it.key)) : element(at, it.index);
         if (it.index > 0)
-            rc = json_decode(separator, &text, e);
-        if (rc == 0)
-            rc = it.value.type == JSON_STRING ? json_decode(it.value, &text, e) : fault(at, e, "joins strings only");
-    }
-    if (rc == 0)
-        json_write_string(out, buf_slice(&text));
-    buf_clean_up(&pair);
-    buf_clean_up(&text);
-    return rc;
-}
-
-static int
-select_one(struct parser *p, const struct path *at, struct json argument, struct buf *out, struct err *e)
-{
-    struct buf pair = BUF_INIT;
-    struct json index, list;
-    int64_t i = -1;
-    int rc = resolve_pair(p, at, argument, "[index, [value, ...]]", &pair, &index, &list, e);
-    if (rc == 0) {
-        char digits[24];
-        struct slice raw = index.type == JSON_STRING ? json_raw(index) : index.text;
-        snprintf(digits, sizeof digits, "%.*s", SLICE_ARG(raw));
-        char *end;
-        i = strtoll(digits, &end, 10);
-        if (raw.n == 0 || *end || list.type != JSON_ARRAY || i < 0 || (size_t)i >= json_count(list))
-            rc = fault(at, e, "must be [index, [value, ...]] with an index inside the list");
-    }
-    for (struct json_iter it = json_iter(list); rc == 0 && json_next(&it);)
-        if (it.index == (size_t)i)
-            buf_add_slice(out, it.value.text);
-    buf_clean_up(&pair);
-    return rc;
-}
-
-static int
-split(struct parser *p, const struct path *at, struct json argument, struct buf *out, struct err *e)
-{
-    struct buf pair = BUF_INIT, separator_text = BUF_INIT, text = BUF_INIT;
-    struct json separator, source;
-    int rc = resolve_pair(p, at, argument, "[separator, string]", &pair, &separator, &source, e);
-    if (rc == 0 && (separator.type != JSON_STRING || source.type != JSON_STRING || json_raw(separator).n == 0))
-        rc = fault(at, e, "must be [separator, string]");
-    if (rc == 0)
-        rc = json_decode(separator, &separator_text, e);
-    if (rc == 0)
-        rc = json_decode(source, &text, e);
-    if (rc == 0) {
-        buf_add_char(out, '[');
-        const char *at_text = text.data ? text.data : "";
-        for (const char *hit; (hit = strstr(at_text, separator_text.data)); at_text = hit + separator_text.len) {
-            json_write_string(out, slice_of(at_text, (size_t)(hit - at_text)));
             buf_add_char(out, ',');
+        if (object) {
+            buf_add_slice(out, it.key.text);
+            buf_add_char(out, ':');
         }
-        json_write_string(out, slice_of_string(at_text));
-        buf_add_char(out, ']');
+        rc = template_resolve(p, &inside, it.value, out, e);
     }
-    buf_clean_up(&pair);
-    buf_clean_up(&separator_text);
-    buf_clean_up(&text);
+    buf_add_char(out, object ? '}' : ']');
     return rc;
 }
 
-static int
-ref(struct parser *p, const struct path *at, struct json argument, struct buf *out, struct err *e)
-{
-    if (argument.type != JSON_STRING)
-        return fault(at, e, "must be a string");
-    return write_ref(p, at, json_raw(argument), out, e);
-}
-
-static const struct function {
-    const char *name;
-    int (*run)(struct parser *p, const struct path *at, struct json argument, struct buf *out, struct err *e);
-} FUNCTIONS[] = {
-    {"Ref", ref},       {"Fn::GetAtt", get_att},    {"Fn::Sub", sub},
-    {"Fn::Join", join}, {"Fn::Select", select_one}, {"Fn::Split", split},
-};
-
-/* ---- the tree ---------------------------------------------------------------------------------------------------- */
-
-static int
-resolve_function(struct parser *p, const struct path *at, struct json key, struct json argument, struct buf *out,
+int
+template_resolve(struct template_parser *p, const struct template_path *at, struct json value, struct buf *out,
                  struct err *e)
 {
-    struct path inside = below(at, json_raw(key));
-    for (size_t i = 0; i < sizeof FUNCTIONS / sizeof *FUNCTIONS; i++)
-        if (json_equals_string(key, slice_of_string(FUNCTIONS[i].name)))
-            return FUNCTIONS[i].run(p, &inside, argument, out, e);
-    return fault(&inside, e, "this function is not supported here");
-}
-
-static int
-resolve(struct parser *p, const struct path *at, struct json value, struct buf *out, struct err *e)
-{
-    int rc = 0;
     if (at->depth > DEPTH_MAX)
-        return fault(at, e, "nested deeper than %d levels", DEPTH_MAX);
+        return template_fault(at, e, "nested deeper than %d levels", DEPTH_MAX);
+    if (p->depth >= RECURSION_MAX)
+        return template_fault(at, e, "too many resources refer to each other in a row");
+    if (++p->evaluated > VALUES_MAX || out->len > OUTPUT_MAX)
+        return template_fault(at, e, "the template grows without measure");
+    struct json_iter it = json_iter(value);
     if (value.type != JSON_OBJECT && value.type != JSON_ARRAY) {
         buf_add_slice(out, value.text);
         return 0;
     }
-    struct json_iter it = json_iter(value);
-    if (value.type == JSON_OBJECT && json_count(value) == 1 && json_next(&it) &&
-        (json_equals_string(it.key, SLICE("Ref")) || slice_starts_with(json_raw(it.key), SLICE("Fn::"))))
-        return resolve_function(p, at, it.key, it.value, out, e);
-    buf_add_char(out, value.type == JSON_OBJECT ? '{' : '[');
-    for (it = json_iter(value); rc == 0 && json_next(&it);) {
-        struct path inside = value.type == JSON_OBJECT ? below(at, json_raw(it.key)) : element(at, it.index);
-        if (it.index > 0)
-            buf_add_char(out, ',');
-        if (value.type == JSON_OBJECT) {
-            buf_add_slice(out, it.key.text);
-            buf_add_char(out, ':');
-        }
-        rc = resolve(p, &inside, it.value, out, e);
-    }
-    buf_add_char(out, value.type == JSON_OBJECT ? '}' : ']');
+    p->depth++;
+    bool function =
+        value.type == JSON_OBJECT && json_next(&it) && template_is_function(it.key) && json_count(value) == 1;
+    int rc = function ? template_evaluate(p, at, it.key, it.value, out, e) : resolve_container(p, at, value, out, e);
+    p->depth--;
     return rc;
 }
 
-static int
-take_name(struct parser *p, struct node *node, const struct path *at, struct err *e)
-{
-    const struct type *type = type_of(node->resource.type);
-    struct json properties, name;
-    node->resource.name = node->resource.id;
-    if (!type)
-        return 0;
-    int rc = json_parse(node->resource.properties, &properties, e);
-    if (rc != 0 || !json_get(properties, type->name_property, &name))
-        return rc;
-    struct path inside = below(at, slice_of_string(type->name_property));
-    if (name.type != JSON_STRING || json_raw(name).n == 0)
-        return fault(&inside, e, "must be a string that is not empty");
-    node->resource.name = text_of(p, name, e);
-    return node->resource.name ? 0 : e ? e->code : ERR_INVALID;
-}
+/* ---- resources --------------------------------------------------------------------------------------------------- */
 
-static int
-resolve_node(struct parser *p, struct node *node, struct err *e)
+static int resolve_node(struct template_parser *p, struct template_node *node, struct err *e);
+
+int
+template_find(struct template_parser *p, struct slice id, const struct template_node **ret, struct err *e)
 {
-    struct path resources = below(NULL, SLICE("Resources")), at = below(&resources, slice_of_string(node->resource.id));
-    struct path inside = below(&at, SLICE("Properties"));
-    if (node->state == RESOLVED)
-        return 0;
-    if (node->state == OPEN)
-        return fault(&at, e, "refers to itself in a circle");
-    node->state = OPEN;
-    struct buf out = BUF_INIT;
-    int rc = 0;
-    if (node->has_properties)
-        rc = resolve(p, &inside, node->properties, &out, e);
-    else
-        buf_add_string(&out, "{}");
-    const char *copy = rc == 0 && !buf_failed(&out) ? arena_strndup(&p->arena, out.data, out.len) : NULL;
-    if (rc == 0 && !copy)
-        rc = err_no_memory(e);
-    if (rc == 0) {
-        node->resource.properties = slice_of(copy, out.len);
-        rc = take_name(p, node, &inside, e);
-    }
-    buf_clean_up(&out);
-    if (rc != 0)
-        return rc;
-    node->state = RESOLVED;
-    p->ordered[p->n_ordered++] = node->resource;
+    for (size_t i = 0; i < p->n_nodes; i++)
+        if (slice_equals_string(id, p->nodes[i].resource.id)) {
+            *ret = &p->nodes[i];
+            return resolve_node(p, &p->nodes[i], e);
+        }
+    *ret = NULL;
     return 0;
 }
 
 static int
-read_resource(struct parser *p, const struct path *resources, struct json key, struct json value, struct err *e)
+depend_on(struct template_parser *p, const struct template_path *at, struct json id, struct err *e)
 {
-    struct path at = below(resources, json_raw(key));
-    struct node *node = &p->nodes[p->n_nodes];
-    struct json type;
+    const struct template_node *node = NULL;
+    int rc = id.type == JSON_STRING ? template_find(p, json_raw(id), &node, e)
+                                    : template_fault(at, e, "must be a resource's logical id");
+    return rc == 0 && !node ? template_fault(at, e, "there is no resource \"%.*s\"", SLICE_ARG(json_raw(id))) : rc;
+}
+
+/* DependsOn: an id, or a list of them. */
+static int
+resolve_dependencies(struct template_parser *p, const struct template_path *node_at, struct json depends_on,
+                     struct err *e)
+{
+    struct template_path at = template_below(node_at, SLICE("DependsOn"));
+    int rc = 0;
+    if (depends_on.type != JSON_ARRAY)
+        return depend_on(p, &at, depends_on, e);
+    for (struct json_iter it = json_iter(depends_on); rc == 0 && json_next(&it);) {
+        struct template_path inside = element(&at, it.index);
+        rc = depend_on(p, &inside, it.value, e);
+    }
+    return rc;
+}
+
+static int
+resolve_properties(struct template_parser *p, const struct template_path *node_at, struct template_node *node,
+                   struct err *e)
+{
+    struct template_path at = template_below(node_at, SLICE("Properties"));
+    struct buf out = BUF_INIT;
+    int rc = 0;
+    if (node->has_properties)
+        rc = template_resolve(p, &at, node->properties, &out, e);
+    else
+        buf_add_string(&out, "{}");
+    const char *copy = rc == 0 && !buf_failed(&out) ? arena_strndup(&p->arena, out.data, out.len) : NULL;
+    if (copy) {
+        node->resource.properties = slice_of(copy, out.len);
+        rc = take_name(p, node, &at, e);
+    } else if (rc == 0) {
+        rc = err_no_memory(e);
+    }
+    buf_clean_up(&out);
+    return rc;
+}
+
+static int
+resolve_node(struct template_parser *p, struct template_node *node, struct err *e)
+{
+    struct template_path resources = template_below(NULL, SLICE("Resources"));
+    struct template_path at = template_below(&resources, slice_of_string(node->resource.id));
+    if (node->state == TEMPLATE_RESOLVED)
+        return 0;
+    if (node->state == TEMPLATE_OPEN)
+        return template_fault(&at, e, "refers to itself in a circle");
+    node->state = TEMPLATE_OPEN;
+    int rc = node->has_depends_on ? resolve_dependencies(p, &at, node->depends_on, e) : 0;
+    if (rc == 0)
+        rc = resolve_properties(p, &at, node, e);
+    if (rc != 0)
+        return rc;
+    node->state = TEMPLATE_RESOLVED;
+    p->ordered[p->n_ordered++] = node->resource;
+    return 0;
+}
+
+/* ---- the template ------------------------------------------------------------------------------------------------ */
+
+static bool
+is_id(struct slice id)
+{
+    for (size_t i = 0; i < id.n; i++) {
+        char c = id.p[i];
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')))
+            return false;
+    }
+    return id.n >= 1 && id.n <= ID_MAX;
+}
+
+static int
+read_resource(struct template_parser *p, const struct template_path *resources, struct json key, struct json value,
+              struct err *e)
+{
+    struct template_path at = template_below(resources, json_raw(key));
+    struct template_path type_at = template_below(&at, SLICE("Type"));
+    struct template_path properties_at = template_below(&at, SLICE("Properties"));
+    struct template_node *node = &p->nodes[p->n_nodes];
+    struct json type, condition;
+    if (!is_id(json_raw(key)))
+        return template_fault(resources, e, "\"%.*s\" is no logical id: 1 to %d letters and digits",
+                              SLICE_ARG(json_raw(key)), ID_MAX);
     if (value.type != JSON_OBJECT)
-        return fault(&at, e, "must be an object");
-    struct path type_at = below(&at, SLICE("Type"));
-    if (!json_get(value, "Type", &type) || type.type != JSON_STRING)
-        return fault(&type_at, e, "must be a string, the resource's type");
-    node->resource.id = text_of(p, key, e);
-    node->resource.type = node->resource.id ? text_of(p, type, e) : NULL;
-    if (!node->resource.type)
-        return e ? e->code : ERR_INVALID;
+        return template_fault(&at, e, "must be an object");
+    if (!json_get(value, "Type", &type))
+        return template_fault(&type_at, e, "is missing");
+    if (json_get(value, "Condition", &condition))
+        return template_fault(&at, e, "conditions are not supported here");
+    int rc = take_text(p, &at, key, &node->resource.id, e);
+    if (rc == 0)
+        rc = take_text(p, &type_at, type, &node->resource.type, e);
+    if (rc != 0)
+        return rc;
+    node->has_depends_on = json_get(value, "DependsOn", &node->depends_on);
     node->has_properties = json_get(value, "Properties", &node->properties);
-    struct path properties_at = below(&at, SLICE("Properties"));
     if (node->has_properties && node->properties.type != JSON_OBJECT)
-        return fault(&properties_at, e, "must be an object");
+        return template_fault(&properties_at, e, "must be an object");
     p->n_nodes++;
     return 0;
 }
 
 static int
-check_parameters(struct parser *p, struct err *e)
+read_resources(struct template_parser *p, struct json root, struct err *e)
 {
+    struct template_path at = template_below(NULL, SLICE("Resources"));
+    struct json resources;
+    if (!json_get(root, "Resources", &resources) || resources.type != JSON_OBJECT || json_count(resources) == 0)
+        return template_fault(&at, e, "must be an object with at least one resource");
+    size_t n = json_count(resources);
+    if (n > RESOURCES_MAX)
+        return template_fault(&at, e, "%zu resources are more than the %d a template may have", n, RESOURCES_MAX);
+    p->nodes = arena_zalloc(&p->arena, n * sizeof *p->nodes);
+    p->ordered = arena_zalloc(&p->arena, n * sizeof *p->ordered);
+    if (!p->nodes || !p->ordered)
+        return err_no_memory(e);
+    int rc = 0;
+    for (struct json_iter it = json_iter(resources); rc == 0 && json_next(&it);)
+        rc = read_resource(p, &at, it.key, it.value, e);
+    return rc;
+}
+
+static int
+read_parameters(struct template_parser *p, struct json root, struct err *e)
+{
+    struct template_path at = template_below(NULL, SLICE("Parameters"));
+    p->has_parameters = json_get(root, "Parameters", &p->parameters);
+    if (p->has_parameters && p->parameters.type != JSON_OBJECT)
+        return template_fault(&at, e, "must be an object");
     for (size_t i = 0; i < p->environment->n_parameters; i++) {
         struct slice name = p->environment->parameters[i].name;
         bool known = false;
@@ -632,28 +389,19 @@ check_parameters(struct parser *p, struct err *e)
 }
 
 static int
-parse(struct parser *p, struct slice text, struct err *e)
+parse(struct template_parser *p, struct slice text, struct err *e)
 {
-    struct json root, resources;
-    struct path at = below(NULL, SLICE("Resources")), parameters_at = below(NULL, SLICE("Parameters"));
+    struct json root, transform;
     int rc = json_parse(text, &root, e);
     if (rc != 0)
         return err_prefix(e, rc, "the template is no JSON");
     if (root.type != JSON_OBJECT)
-        return fault(NULL, e, "must be a JSON object");
-    p->has_parameters = json_get(root, "Parameters", &p->parameters);
-    if (p->has_parameters && p->parameters.type != JSON_OBJECT)
-        return fault(&parameters_at, e, "must be an object");
-    if ((rc = check_parameters(p, e)) != 0)
-        return rc;
-    if (!json_get(root, "Resources", &resources) || resources.type != JSON_OBJECT || json_count(resources) == 0)
-        return fault(&at, e, "must be an object with at least one resource");
-    p->nodes = arena_zalloc(&p->arena, json_count(resources) * sizeof *p->nodes);
-    p->ordered = arena_zalloc(&p->arena, json_count(resources) * sizeof *p->ordered);
-    if (!p->nodes || !p->ordered)
-        return err_no_memory(e);
-    for (struct json_iter it = json_iter(resources); rc == 0 && json_next(&it);)
-        rc = read_resource(p, &at, it.key, it.value, e);
+        return template_fault(NULL, e, "must be a JSON object");
+    if (json_get(root, "Transform", &transform))
+        return err_set(e, ERR_INVALID, "Transform: macros are not supported here");
+    rc = read_parameters(p, root, e);
+    if (rc == 0)
+        rc = read_resources(p, root, e);
     for (size_t i = 0; rc == 0 && i < p->n_nodes; i++)
         rc = resolve_node(p, &p->nodes[i], e);
     return rc;
@@ -663,7 +411,7 @@ int
 template_parse(struct slice text, const struct template_environment *environment, struct template **ret_template,
                struct err *e)
 {
-    struct parser *p = calloc(1, sizeof *p);
+    struct template_parser *p = calloc(1, sizeof *p);
     if (!p)
         return err_no_memory(e);
     arena_init(&p->arena, 0);
@@ -683,7 +431,7 @@ template_parse(struct slice text, const struct template_environment *environment
 void
 template_destroy(struct template *t)
 {
-    struct parser *p = (struct parser *)t;
+    struct template_parser *p = (struct template_parser *)t;
     if (!p)
         return;
     arena_clean_up(&p->arena);
