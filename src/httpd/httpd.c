@@ -14,7 +14,7 @@
 #define NS_PER_S          INT64_C(1000000000)
 #define KEEP_INTERVAL_NS  NS_PER_S
 #define FLUSH_NS          NS_PER_S
-#define CONNECTION_BYTES  ((size_t)64 << 10) /* request line and headers must fit; bodies are read in pieces of it */
+#define CONNECTION_BYTES  ((size_t)32 << 10) /* request line and headers must fit; bodies are read in pieces of it */
 #define FIRST_PIECE_BYTES ((size_t)16 << 10)
 
 /* ---- connections that wait for their client ---------------------------------------------------------------------- */

@@ -27,7 +27,7 @@ struct httpd {
 
     /* Guards all below. Taken for moments only; libmicrohttpd is never called under it. */
     pthread_mutex_t lock;
-    pthread_cond_t changed; /* stopping, or unsent went down */
+    pthread_cond_t changed; /* stopping, or unsent went down while stopping */
     struct httpd_connection *connections;
     struct httpd_request *parked;
     unsigned unsent; /* answered, not yet sent */

@@ -342,7 +342,8 @@ httpd_request_complete(void *h_, struct MHD_Connection *connection, void **reque
     if (r->is_unsent) {
         pthread_mutex_lock(&h->lock);
         h->unsent--;
-        pthread_cond_broadcast(&h->changed);
+        if (atomic_load(&h->stopping)) /* nobody else waits for that */
+            pthread_cond_broadcast(&h->changed);
         pthread_mutex_unlock(&h->lock);
     }
     httpd_connection_waits(h, connection, true);

@@ -1,7 +1,6 @@
 #include "local/faults.h"
 
 #include <cjson/cJSON.h>
-#include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -96,7 +95,7 @@ read_number(const cJSON *object, const char *name, double low, double high, bool
     if (!v)
         return 0;
     if (!cJSON_IsNumber(v) || !(v->valuedouble >= low && v->valuedouble <= high) ||
-        (whole && v->valuedouble != floor(v->valuedouble)))
+        (whole && v->valuedouble != (double)(int64_t)v->valuedouble))
         return err_set(e, ERR_INVALID, "%s must be a %snumber from %.0f to %.0f", name, whole ? "whole " : "", low,
                        high);
     *out = v->valuedouble;

@@ -310,6 +310,8 @@ struct local_sqs {
     int64_t next_message_id, next_box, next_queue_id;
     bool has_garbage; /* boxes to be emptied */
     uint8_t handle_key[16];
+    uint8_t random[2048]; /* for message ids; random_left of it are unused */
+    size_t random_left;
 };
 
 int lsqs_state_load(void *sqs, struct store_tx *tx);

@@ -1,4 +1,3 @@
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -87,7 +86,7 @@ decode_number(struct decoder *d, struct lsqs_int *out)
         return wrong_type(d, v.type, "an Integer");
     out->given = true;
     if (!json_int64(v, &out->value)) {
-        double x = trunc(json_double(v));
+        double x = json_double(v);
         out->value = x >= 9e18 ? INT64_MAX : x <= -9e18 ? INT64_MIN : (int64_t)x;
     }
     return true;

@@ -35,16 +35,35 @@ lsqs_format_uuid(const uint8_t bytes[16], char out[UUID_TEXT_BYTES])
 
 /* ---- characters -------------------------------------------------------------------------------------------------- */
 
+/* Does the word hold a byte below 0x20, or one of 0xef, with which U+FFFE and U+FFFF begin? May say so of other words.
+ */
+static bool
+is_suspicious(uint64_t w)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101), high = UINT64_C(0x8080808080808080);
+    uint64_t ef = w ^ (ones * 0xef);
+    return (((w - ones * 0x20) & ~w) | ((ef - ones) & ~ef)) & high;
+}
+
 /* The first character of well-formed UTF-8 that XML 1.0 does not have, which AWS refuses; -1: there is none. */
 static int64_t
 forbidden_character(struct slice s)
 {
     const unsigned char *p = (const unsigned char *)s.p, *end = p + s.n;
-    for (; p < end; p++) {
+    while (p < end) {
+        uint64_t w;
+        if (end - p >= 8) {
+            memcpy(&w, p, 8);
+            if (!is_suspicious(w)) {
+                p += 8;
+                continue;
+            }
+        }
         if (*p < 0x20 && *p != '\t' && *p != '\n' && *p != '\r')
             return *p;
-        if (*p == 0xef && end - p >= 3 && p[1] == 0xbf && p[2] >= 0xbe) /* U+FFFE, U+FFFF */
-            return 0xff00 | p[2] << 0 | 0x40;
+        if (*p == 0xef && end - p >= 3 && p[1] == 0xbf && p[2] >= 0xbe)
+            return p[2] == 0xbe ? 0xfffe : 0xffff;
+        p++;
     }
     return -1;
 }

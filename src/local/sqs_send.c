@@ -59,6 +59,20 @@ insert_payload(struct store_tx *tx, int64_t id, const struct lsqs_send *m)
     return store_run(tx, w);
 }
 
+/* A random UUID (RFC 9562: version 4, variant 1), of which one call of the kernel pays for many. */
+static void
+take_uuid(struct local_sqs *s, uint8_t uuid[16])
+{
+    if (s->random_left == 0) {
+        uuid_random_bytes(s->random, sizeof s->random);
+        s->random_left = sizeof s->random;
+    }
+    s->random_left -= 16;
+    memcpy(uuid, s->random + s->random_left, 16);
+    uuid[6] = (uuid[6] & 0x0f) | 0x40;
+    uuid[8] = (uuid[8] & 0x3f) | 0x80;
+}
+
 int
 lsqs_put_message(struct local_sqs *s, struct store_tx *tx, struct lsqs_queue *q, const struct lsqs_send *m,
                  char ret_id[UUID_TEXT_BYTES])
@@ -66,9 +80,7 @@ lsqs_put_message(struct local_sqs *s, struct store_tx *tx, struct lsqs_queue *q,
     uint8_t uuid[16];
     int64_t now_ms = store_now_ms(tx), id = s->next_message_id++;
     int64_t visible_at_ms = now_ms + (m->delay_s.given ? m->delay_s.value : q->settings.delay_s) * 1000;
-    uuid_random_bytes(uuid, sizeof uuid);
-    uuid[6] = (uuid[6] & 0x0f) | 0x40; /* RFC 9562: version 4, variant 1 */
-    uuid[8] = (uuid[8] & 0x3f) | 0x80;
+    take_uuid(s, uuid);
     lsqs_format_uuid(uuid, ret_id);
     int code = lsqs_touch(s, tx, q);
     if (code < 0)

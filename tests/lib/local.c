@@ -1,0 +1,95 @@
+#include "lib/local.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "lib/tmp.h"
+
+#define START_MS 20000
+
+static void
+start(struct local_server *s)
+{
+    char clock[600];
+    snprintf(clock, sizeof clock, "FANOUT_TEST_CLOCK=%s", s->clock ? getenv("FANOUT_TEST_CLOCK") : "");
+    s->process = proc_spawn((const char *[]){proc_path("bin/fanout-local"), "--listen", "127.0.0.1:0", "--data",
+                                             s->folder, "--no-provision", NULL},
+                            (const char *[]){s->clock ? clock : "FANOUT_TEST_CLOCK", NULL});
+    const char *line = proc_wait_line(s->process, "READY ", START_MS);
+    assert_non_null(line);
+    snprintf(s->url, sizeof s->url, "%.*s", (int)strcspn(strstr(line, "http://"), " \r\n"), strstr(line, "http://"));
+}
+
+void
+local_server_start(struct local_server *s, bool with_clock)
+{
+    struct err e;
+    *s = (struct local_server){.folder = tmp_new()};
+    if (with_clock) {
+        const char *path = tmp_path(tmp_new(), "clock");
+        if (clock_page_create(path, &s->clock, &e) != 0)
+            fail_msg("%s", e.text);
+        setenv("FANOUT_TEST_CLOCK", path, 1);
+        assert_int_equal(clock_init(&e), 0);
+        atomic_store(&s->clock->frozen_at_ms, clock_wall_ms());
+    }
+    start(s);
+}
+
+void
+local_server_restart(struct local_server *s)
+{
+    start(s);
+}
+
+void
+local_server_kill(struct local_server *s)
+{
+    proc_signal(s->process, SIGKILL);
+    assert_int_equal(proc_wait_exit(s->process, START_MS), -SIGKILL);
+    proc_destroy(s->process);
+    s->process = NULL;
+}
+
+void
+local_server_stop(struct local_server *s)
+{
+    proc_signal(s->process, SIGTERM);
+    assert_int_equal(proc_wait_exit(s->process, START_MS), 0);
+    proc_destroy(s->process);
+    s->process = NULL;
+}
+
+void
+local_server_clean_up(struct local_server *s)
+{
+    if (s->process)
+        local_server_stop(s);
+    tmp_remove(s->folder);
+}
+
+void
+local_server_pass(struct local_server *s, int64_t ms)
+{
+    atomic_fetch_add(&s->clock->offset_ms, ms);
+}
+
+void
+local_server_queue(struct local_server *s, const char *name, const char *attributes, char *ret_url, size_t size)
+{
+    struct aws_call c;
+    aws_call_init(&c, s->url);
+    aws_call_sqs(&c, "CreateQueue", "{\"QueueName\": \"%s\", \"Attributes\": %s}", name, attributes);
+    if (c.status != 200)
+        fail_msg("CreateQueue: %d %s: %s", c.status, c.error, c.message);
+    assert_true(aws_call_text(&c, "QueueUrl", ret_url, size));
+    aws_call_clean_up(&c);
+}

@@ -1,0 +1,33 @@
+/* local: a fanout-local of this build, in a test's own folder, and its queues. */
+#ifndef FANOUT_TESTS_LIB_LOCAL_H
+#define FANOUT_TESTS_LIB_LOCAL_H
+
+#include "base/clock.h"
+#include "lib/aws_call.h"
+#include "lib/proc.h"
+
+struct local_server {
+    const char *folder; /* the data */
+    struct proc *process;
+    char url[64];             /* "http://127.0.0.1:40123" */
+    struct clock_page *clock; /* of the process; NULL: its time is the machine's */
+};
+
+/* Starts it with an empty data folder and no template. with_clock: on a clock that the test moves, and that this
+ * process then runs on, too. Aborts the test when it does not get ready. */
+void local_server_start(struct local_server *s, bool with_clock);
+
+/* Starts one again on the same data, after local_server_kill or an end of its own. The port is another. */
+void local_server_restart(struct local_server *s);
+
+void local_server_kill(struct local_server *s); /* kill -9 */
+void local_server_stop(struct local_server *s); /* TERM; asserts exit status 0 */
+void local_server_clean_up(struct local_server *s);
+
+/* Moves the clock. */
+void local_server_pass(struct local_server *s, int64_t ms);
+
+/* Makes a queue; attributes is a JSON object. Writes its URL. */
+void local_server_queue(struct local_server *s, const char *name, const char *attributes, char *ret_url, size_t size);
+
+#endif
