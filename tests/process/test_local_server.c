@@ -1,0 +1,648 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "lib/local.h"
+#include "lib/tmp.h"
+
+static struct local_server server;
+
+static int
+start(void **state)
+{
+    (void)state;
+    local_server_start(&server, false);
+    return 0;
+}
+
+static int
+start_with_clock(void **state)
+{
+    (void)state;
+    local_server_start(&server, true);
+    return 0;
+}
+
+static int
+stop(void **state)
+{
+    (void)state;
+    local_server_clean_up(&server);
+    return 0;
+}
+
+static void
+expect(const struct aws_call *c, int status, const char *code)
+{
+    if (c->status != status || strcmp(c->error, code) != 0)
+        fail_msg("%d %s: %s; expected %d %s", c->status, c->error, c->message, status, code);
+}
+
+/* ---- signatures -------------------------------------------------------------------------------------------------- */
+
+static void
+what_is_not_signed_by_the_key_is_refused(void **state)
+{
+    (void)state;
+    struct aws_call c;
+    aws_call_init(&c, server.url);
+    assert_int_equal(aws_call_sqs(&c, "ListQueues", "{}"), 200);
+    c.unsigned_too = true;
+    aws_call_sqs(&c, "ListQueues", "{}");
+    expect(&c, 403, "MissingAuthenticationToken");
+    c.unsigned_too = false;
+    c.secret_access_key = "wrong";
+    aws_call_sqs(&c, "ListQueues", "{}");
+    expect(&c, 403, "SignatureDoesNotMatch");
+    assert_non_null(
+        strstr(c.message, "The request signature we calculated does not match the signature you provided."));
+    c.secret_access_key = "test";
+    c.access_key_id = "nobody";
+    aws_call_sqs(&c, "ListQueues", "{}");
+    expect(&c, 403, "InvalidClientTokenId");
+    assert_string_equal(c.message, "The security token included in the request is invalid.");
+    c.access_key_id = "test";
+    c.region = "eu-west-1";
+    aws_call_sqs(&c, "ListQueues", "{}");
+    expect(&c, 403, "SignatureDoesNotMatch");
+    assert_non_null(strstr(c.message, "Credential should be scoped to a valid region."));
+    c.region = "us-east-1";
+    assert_true(aws_call_begin(&c, "events", "AmazonSQS.ListQueues", SLICE("{}")));
+    aws_call_finish(&c);
+    expect(&c, 403, "SignatureDoesNotMatch");
+    assert_non_null(strstr(c.message, "'sqs'"));
+    assert_true(aws_call_begin(&c, "sqs", "AWSEvents.PutEvents", SLICE("{}")));
+    aws_call_finish(&c);
+    expect(&c, 400, "InvalidSignatureException");
+    assert_int_equal(aws_call_sqs(&c, "ListQueues", "{}"), 200);
+    aws_call_clean_up(&c);
+}
+
+/* The text of a signed request with one place of it changed on the way. */
+static int
+tampered(struct aws_call *c, const char *find, const char *put)
+{
+    aws_call_sqs(c, "ListQueues", "{\"MaxResults\": 1}");
+    char *at = strstr(c->request.data, find);
+    assert_non_null(at);
+    memcpy(at, put, strlen(put));
+    assert_int_equal(send(c->fd, c->request.data, c->request.len, MSG_NOSIGNAL), (ssize_t)c->request.len);
+    return aws_call_finish(c);
+}
+
+static void
+a_request_that_was_changed_on_its_way_is_refused(void **state)
+{
+    (void)state;
+    struct aws_call c;
+    aws_call_init(&c, server.url);
+    assert_int_equal(tampered(&c, "\"MaxResults\": 1", "\"MaxResults\": 2"), 403);
+    expect(&c, 403, "SignatureDoesNotMatch");
+    assert_int_equal(tampered(&c, "AmazonSQS.ListQueues", "AmazonSQS.PurgeQueue"), 403);
+    assert_int_equal(tampered(&c, "POST / HTTP", "PORT / HTTP"), 403);
+    assert_int_equal(tampered(&c, "Signature=", "Signature!"), 400);
+    expect(&c, 400, "IncompleteSignature");
+    assert_int_equal(tampered(&c, "AWS4-HMAC-SHA256", "AWS3-HMAC-SHA256"), 400);
+    assert_int_equal(tampered(&c, "host;", "xost;"), 403);
+    aws_call_clean_up(&c);
+}
+
+static void
+a_signature_is_good_for_five_minutes(void **state)
+{
+    (void)state;
+    struct aws_call c;
+    aws_call_init(&c, server.url);
+    c.skew_ms = -299000;
+    assert_int_equal(aws_call_sqs(&c, "ListQueues", "{}"), 200);
+    c.skew_ms = 299000;
+    assert_int_equal(aws_call_sqs(&c, "ListQueues", "{}"), 200);
+    c.skew_ms = -302000;
+    aws_call_sqs(&c, "ListQueues", "{}");
+    expect(&c, 403, "SignatureDoesNotMatch");
+    assert_memory_equal(c.message, "Signature expired: ", 19);
+    c.skew_ms = 302000;
+    aws_call_sqs(&c, "ListQueues", "{}");
+    assert_memory_equal(c.message, "Signature not yet current: ", 27);
+
+    /* the Date of the answer is the server's time: a client corrects itself by it */
+    int64_t date;
+    local_server_pass(&server, INT64_C(86400000) * 400);
+    c.skew_ms = INT64_C(-86400000) * 400;
+    aws_call_sqs(&c, "ListQueues", "{}");
+    struct slice text = aws_call_header(&c, "date");
+    assert_int_equal(clock_parse_http_date(text.p, text.n, &date, NULL), 0);
+    assert_in_range(clock_wall_ms() - date, 0, 999);
+    aws_call_clean_up(&c);
+}
+
+/* ---- faults ------------------------------------------------------------------------------------------------------ */
+
+static void
+set_fault(const char *rule)
+{
+    struct aws_call c;
+    aws_call_init(&c, server.url);
+    if (aws_call_plain(&c, "POST", "/_fanout/faults", rule) != 200)
+        fail_msg("%s: %d %.*s", rule, c.status, SLICE_ARG(c.body));
+    aws_call_clean_up(&c);
+}
+
+static long
+visible(struct aws_call *c, const char *url)
+{
+    char text[20];
+    aws_call_sqs(c, "GetQueueAttributes",
+                 "{\"QueueUrl\": \"%s\", \"AttributeNames\": [\"ApproximateNumberOfMessages\"]}", url);
+    assert_true(aws_call_text(c, "Attributes.ApproximateNumberOfMessages", text, sizeof text));
+    return atol(text);
+}
+
+static void
+faults_strike_as_they_are_told(void **state)
+{
+    (void)state;
+    struct aws_call c;
+    char url[200];
+    local_server_queue(&server, "faults", "{}", url, sizeof url);
+    aws_call_init(&c, server.url);
+
+    set_fault(
+        "{\"action\": \"sqs:SendMessage\", \"kind\": \"error\", \"status\": 503, \"code\": \"Busy\", \"count\": 2}");
+    assert_int_equal(aws_call_sqs(&c, "ReceiveMessage", "{\"QueueUrl\": \"%s\"}", url), 200);
+    for (int i = 0; i < 2; i++) {
+        aws_call_sqs(&c, "SendMessage", "{\"QueueUrl\": \"%s\", \"MessageBody\": \"x\"}", url);
+        expect(&c, 503, "Busy");
+    }
+    assert_int_equal(visible(&c, url), 0);
+    assert_int_equal(aws_call_sqs(&c, "SendMessage", "{\"QueueUrl\": \"%s\", \"MessageBody\": \"1\"}", url), 200);
+
+    set_fault("{\"action\": \"sqs:*\", \"kind\": \"drop_before\"}");
+    assert_int_equal(aws_call_sqs(&c, "SendMessage", "{\"QueueUrl\": \"%s\", \"MessageBody\": \"x\"}", url), 0);
+    assert_int_equal(visible(&c, url), 1);
+    set_fault("{\"action\": \"sqs:SendMessage\", \"kind\": \"drop_after\"}");
+    assert_int_equal(aws_call_sqs(&c, "SendMessage", "{\"QueueUrl\": \"%s\", \"MessageBody\": \"2\"}", url), 0);
+    assert_int_equal(visible(&c, url), 2);
+    set_fault("{\"action\": \"*\", \"kind\": \"duplicate\"}");
+    assert_int_equal(aws_call_sqs(&c, "SendMessage", "{\"QueueUrl\": \"%s\", \"MessageBody\": \"3\"}", url), 200);
+    assert_int_equal(visible(&c, url), 4);
+    set_fault("{\"action\": \"sqs:ReceiveMessage\", \"kind\": \"duplicate\"}");
+    aws_call_sqs(&c, "ReceiveMessage", "{\"QueueUrl\": \"%s\", \"MaxNumberOfMessages\": 10}", url);
+    assert_int_equal(aws_call_count(&c, "Messages"), 4);
+    aws_call_sqs(&c, "ReceiveMessage", "{\"QueueUrl\": \"%s\", \"MaxNumberOfMessages\": 10}", url);
+    assert_int_equal(aws_call_count(&c, "Messages"), 4);
+
+    set_fault("{\"action\": \"sqs:SendMessage\", \"kind\": \"delay\", \"delay_ms\": 60000}");
+    char body[300];
+    snprintf(body, sizeof body, "{\"QueueUrl\": \"%s\", \"MessageBody\": \"late\"}", url);
+    struct aws_call late;
+    aws_call_init(&late, server.url);
+    assert_true(aws_call_begin(&late, "sqs", "AmazonSQS.SendMessage", slice_of_string(body)));
+    late.timeout_ms = 100;
+    assert_int_equal(aws_call_finish(&late), 0);
+    aws_call_clean_up(&late); /* it has gone, and its message is not there */
+    assert_int_equal(visible(&c, url), 0);
+    assert_int_equal(aws_call_plain(&c, "GET", "/_fanout/faults", ""), 200);
+    assert_int_equal(aws_call_count(&c, "rules"), 6);
+    local_server_pass(&server, 60000);
+    aws_call_clean_up(&c);
+}
+
+static void
+a_delayed_call_is_served_when_its_time_has_come(void **state)
+{
+    (void)state;
+    struct aws_call c, late;
+    char url[200], body[300];
+    local_server_queue(&server, "late", "{}", url, sizeof url);
+    aws_call_init(&c, server.url);
+    aws_call_init(&late, server.url);
+    set_fault("{\"action\": \"sqs:SendMessage\", \"kind\": \"delay\", \"delay_ms\": 60000}");
+    snprintf(body, sizeof body, "{\"QueueUrl\": \"%s\", \"MessageBody\": \"late\"}", url);
+    assert_true(aws_call_begin(&late, "sqs", "AmazonSQS.SendMessage", slice_of_string(body)));
+    char struck[8] = "";
+    while (strcmp(struck, "1") != 0) {
+        assert_int_equal(aws_call_plain(&c, "GET", "/_fanout/faults", ""), 200);
+        assert_true(aws_call_text(&c, "rules.0.struck", struck, sizeof struck));
+    }
+    assert_int_equal(visible(&c, url), 0);
+    local_server_pass(&server, 60000);
+    assert_int_equal(aws_call_finish(&late), 200);
+    assert_int_equal(visible(&c, url), 1);
+    aws_call_clean_up(&late);
+    aws_call_clean_up(&c);
+}
+
+/* Which of n ListQueues are struck by a rule of half of them. */
+static uint64_t
+pattern_of(const char *seed)
+{
+    struct aws_call c;
+    char rule[200];
+    uint64_t struck = 0;
+    aws_call_init(&c, server.url);
+    aws_call_plain(&c, "DELETE", "/_fanout/faults", "");
+    snprintf(rule, sizeof rule,
+             "{\"action\": \"sqs:ListQueues\", \"kind\": \"error\", \"count\": 0, \"percent\": 50, \"seed\": %s}",
+             seed);
+    set_fault(rule);
+    for (int i = 0; i < 60; i++)
+        struck = struck << 1 | (aws_call_sqs(&c, "ListQueues", "{}") != 200);
+    aws_call_clean_up(&c);
+    return struck;
+}
+
+static void
+the_same_seed_strikes_the_same_requests(void **state)
+{
+    (void)state;
+    uint64_t a = pattern_of("7"), b = pattern_of("8");
+    assert_true(a == pattern_of("7"));
+    assert_true(a != b);
+    assert_in_range(__builtin_popcountll(a), 15, 45);
+}
+
+static void
+a_rule_that_makes_no_sense_is_refused(void **state)
+{
+    (void)state;
+    static const char *const BAD[] = {"",
+                                      "x",
+                                      "[]",
+                                      "{}",
+                                      "{\"action\": \"sqs:X\"}",
+                                      "{\"action\": \"sqs:X\", \"kind\": \"explode\"}",
+                                      "{\"action\": \"X\", \"kind\": \"error\"}",
+                                      "{\"action\": \"sqs:X\", \"kind\": \"error\", \"status\": 200}",
+                                      "{\"action\": \"sqs:X\", \"kind\": \"error\", \"percent\": 101}",
+                                      "{\"action\": \"sqs:X\", \"kind\": \"error\", \"often\": 1}",
+                                      "{\"action\": \"sqs:X\", \"kind\": \"error\", \"seed\": 0}",
+                                      "{\"action\": \"sqs:X\", \"kind\": \"delay\", \"delay_ms\": 600001}"};
+    struct aws_call c;
+    char text[300];
+    aws_call_init(&c, server.url);
+    for (size_t i = 0; i < sizeof BAD / sizeof *BAD; i++) {
+        assert_int_equal(aws_call_plain(&c, "POST", "/_fanout/faults", BAD[i]), 400);
+        assert_true(aws_call_text(&c, "error", text, sizeof text));
+    }
+    assert_int_equal(aws_call_plain(&c, "GET", "/_fanout/faults", ""), 200);
+    assert_int_equal(aws_call_count(&c, "rules"), 0);
+    assert_int_equal(aws_call_plain(&c, "GET", "/_fanout/health", ""), 200);
+    assert_int_equal(aws_call_plain(&c, "GET", "/_fanout/nothing", ""), 404);
+    assert_int_equal(aws_call_plain(&c, "PUT", "/_fanout/reset", ""), 405);
+    aws_call_clean_up(&c);
+}
+
+static void
+a_reset_forgets_everything(void **state)
+{
+    (void)state;
+    struct aws_call c;
+    char url[200];
+    local_server_queue(&server, "forgotten", "{}", url, sizeof url);
+    aws_call_init(&c, server.url);
+    aws_call_sqs(&c, "SendMessage", "{\"QueueUrl\": \"%s\", \"MessageBody\": \"x\"}", url);
+    set_fault("{\"action\": \"sqs:*\", \"kind\": \"error\", \"count\": 0}");
+    assert_int_equal(aws_call_plain(&c, "POST", "/_fanout/reset", ""), 200);
+    aws_call_sqs(&c, "ListQueues", "{}");
+    assert_int_equal(c.status, 200);
+    assert_int_equal(aws_call_count(&c, "QueueUrls"), 0);
+    local_server_queue(&server, "forgotten", "{}", url, sizeof url);
+    assert_int_equal(visible(&c, url), 0);
+    aws_call_clean_up(&c);
+}
+
+/* ---- what is durable --------------------------------------------------------------------------------------------- */
+
+#define SENDERS  6
+#define PER_LOAD 3000
+
+struct load {
+    char url[200];
+    atomic_int next, acknowledged;
+    atomic_bool sent[PER_LOAD];     /* SendMessageBatch was answered 200 */
+    atomic_bool deleting[PER_LOAD]; /* a delete was sent */
+    atomic_bool deleted[PER_LOAD];  /* and answered 200 */
+};
+
+static void
+send_batch(struct load *l, struct aws_call *c)
+{
+    int from = atomic_fetch_add(&l->next, 10);
+    struct buf body = BUF_INIT;
+    if (from + 10 > PER_LOAD)
+        return;
+    buf_add_format(&body, "{\"QueueUrl\": \"%s\", \"Entries\": [", l->url);
+    for (int i = 0; i < 10; i++)
+        buf_add_format(&body, "%s{\"Id\": \"%d\", \"MessageBody\": \"%d\"}", i ? "," : "", i, from + i);
+    buf_add_string(&body, "]}");
+    if (aws_call_sqs_body(c, "SendMessageBatch", buf_slice(&body)) == 200) {
+        for (int i = 0; i < 10; i++)
+            atomic_store(&l->sent[from + i], true);
+        atomic_fetch_add(&l->acknowledged, 10);
+    }
+    buf_clean_up(&body);
+}
+
+static void
+delete_one(struct load *l, struct aws_call *c)
+{
+    char body[20], handle[100];
+    if (aws_call_sqs(c, "ReceiveMessage", "{\"QueueUrl\": \"%s\"}", l->url) != 200 ||
+        !aws_call_text(c, "Messages.0.Body", body, sizeof body) ||
+        !aws_call_text(c, "Messages.0.ReceiptHandle", handle, sizeof handle))
+        return;
+    atomic_store(&l->deleting[atoi(body)], true);
+    if (aws_call_sqs(c, "DeleteMessage", "{\"QueueUrl\": \"%s\", \"ReceiptHandle\": \"%s\"}", l->url, handle) == 200)
+        atomic_store(&l->deleted[atoi(body)], true);
+}
+
+static void *
+run_load(void *context)
+{
+    struct load *l = context;
+    struct aws_call c;
+    aws_call_init(&c, server.url);
+    c.timeout_ms = 10000;
+    do {
+        send_batch(l, &c);
+        delete_one(l, &c);
+    } while (c.status != 0 && atomic_load(&l->next) < PER_LOAD);
+    aws_call_clean_up(&c);
+    return NULL;
+}
+
+static bool
+enough_acknowledged(void *context)
+{
+    return atomic_load(&((struct load *)context)->acknowledged) >= PER_LOAD / 3;
+}
+
+static void
+collect(struct load *l, int seen[PER_LOAD])
+{
+    struct aws_call c;
+    struct json messages, body;
+    size_t n;
+    aws_call_init(&c, server.url);
+    do {
+        assert_int_equal(
+            aws_call_sqs(&c, "ReceiveMessage", "{\"QueueUrl\": \"%s\", \"MaxNumberOfMessages\": 10}", l->url), 200);
+        n = aws_call_count(&c, "Messages");
+        if (aws_call_at(&c, "Messages", &messages))
+            for (struct json_iter it = json_iter(messages); json_next(&it);)
+                if (json_get(it.value, "Body", &body))
+                    seen[atoi(json_raw(body).p)]++;
+    } while (n > 0);
+    aws_call_clean_up(&c);
+}
+
+/* 1,000 s after the kill, everything is visible again. */
+static void
+what_was_acknowledged_survives_kill_9(void **state)
+{
+    (void)state;
+    static struct load l;
+    static int seen[PER_LOAD];
+    pthread_t threads[SENDERS];
+    memset(&l, 0, sizeof l);
+    memset(seen, 0, sizeof seen);
+    local_server_queue(&server, "durable", "{\"VisibilityTimeout\": \"1000\"}", l.url, sizeof l.url);
+    for (int i = 0; i < SENDERS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, run_load, &l), 0);
+    assert_true(proc_wait_until(enough_acknowledged, &l, 60000));
+    local_server_kill(&server);
+    for (int i = 0; i < SENDERS; i++)
+        pthread_join(threads[i], NULL);
+    local_server_restart(&server);
+    local_server_pass(&server, 1000000);
+    collect(&l, seen);
+    for (int i = 0; i < PER_LOAD; i++) {
+        if (atomic_load(&l.sent[i]) && !atomic_load(&l.deleting[i]))
+            assert_int_equal(seen[i], 1);
+        if (atomic_load(&l.deleted[i]))
+            assert_int_equal(seen[i], 0);
+        assert_in_range(seen[i], 0, 1);
+    }
+}
+
+static void
+a_restart_keeps_visibility_counts_and_handles(void **state)
+{
+    (void)state;
+    struct aws_call c;
+    char url[200], handle[100], count[20];
+    local_server_queue(&server, "kept", "{\"VisibilityTimeout\": \"100\"}", url, sizeof url);
+    aws_call_init(&c, server.url);
+    for (int i = 0; i < 3; i++)
+        aws_call_sqs(&c, "SendMessage", "{\"QueueUrl\": \"%s\", \"MessageBody\": \"%d\", \"DelaySeconds\": %d}", url, i,
+                     i == 2 ? 900 : 0);
+    aws_call_sqs(&c, "ReceiveMessage", "{\"QueueUrl\": \"%s\"}", url);
+    assert_true(aws_call_text(&c, "Messages.0.ReceiptHandle", handle, sizeof handle));
+    aws_call_clean_up(&c);
+    local_server_stop(&server);
+    local_server_restart(&server);
+    aws_call_init(&c, server.url);
+    aws_call_sqs(&c, "GetQueueAttributes", "{\"QueueUrl\": \"%s\", \"AttributeNames\": [\"All\"]}", url);
+    static const char *const COUNTS[] = {"ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible",
+                                         "ApproximateNumberOfMessagesDelayed"};
+    for (int i = 0; i < 3; i++) {
+        char path[80];
+        snprintf(path, sizeof path, "Attributes.%s", COUNTS[i]);
+        assert_true(aws_call_text(&c, path, count, sizeof count));
+        assert_string_equal(count, "1");
+    }
+    assert_int_equal(aws_call_sqs(&c, "ChangeMessageVisibility",
+                                  "{\"QueueUrl\": \"%s\", \"ReceiptHandle\": \"%s\", \"VisibilityTimeout\": 0}", url,
+                                  handle),
+                     200);
+    aws_call_sqs(&c, "ReceiveMessage",
+                 "{\"QueueUrl\": \"%s\", \"AttributeNames\": [\"All\"], \"MaxNumberOfMessages\": 10}", url);
+    assert_int_equal(aws_call_count(&c, "Messages"), 2);
+    assert_true(aws_call_text(&c, "Messages.1.Attributes.ApproximateReceiveCount", count, sizeof count));
+    assert_string_equal(count, "2");
+    aws_call_clean_up(&c);
+}
+
+static void
+a_full_disk_is_503_until_there_is_room(void **state)
+{
+    (void)state;
+    struct aws_call c;
+    char url[200];
+    struct rlimit before, none;
+    pid_t pid = proc_pid(server.process);
+    struct buf body = BUF_INIT;
+    local_server_queue(&server, "full", "{}", url, sizeof url);
+    aws_call_init(&c, server.url);
+    buf_add_format(&body, "{\"QueueUrl\": \"%s\", \"MessageBody\": \"", url);
+    for (int i = 0; i < 200000; i++)
+        buf_add_char(&body, 'x');
+    buf_add_string(&body, "\"}");
+    assert_int_equal(prlimit(pid, RLIMIT_FSIZE, NULL, &before), 0);
+    none = (struct rlimit){.rlim_cur = 4096, .rlim_max = before.rlim_max};
+    assert_int_equal(prlimit(pid, RLIMIT_FSIZE, &none, NULL), 0);
+    for (int i = 0; i < 3; i++) {
+        aws_call_sqs_body(&c, "SendMessage", buf_slice(&body));
+        assert_true(c.status == 503 || c.status == 500);
+    }
+    assert_int_equal(prlimit(pid, RLIMIT_FSIZE, &before, NULL), 0);
+    assert_int_equal(aws_call_sqs_body(&c, "SendMessage", buf_slice(&body)), 200);
+    assert_int_equal(visible(&c, url), 1);
+    buf_clean_up(&body);
+    aws_call_clean_up(&c);
+    local_server_kill(&server);
+    local_server_restart(&server);
+    aws_call_init(&c, server.url);
+    assert_int_equal(visible(&c, url), 1);
+    aws_call_clean_up(&c);
+}
+
+/* ---- the program ------------------------------------------------------------------------------------------------- */
+
+static void
+term_answers_who_waits_and_ends_well(void **state)
+{
+    (void)state;
+    struct aws_call c;
+    char url[200], body[300];
+    local_server_queue(&server, "waiting", "{}", url, sizeof url);
+    aws_call_init(&c, server.url);
+    snprintf(body, sizeof body, "{\"QueueUrl\": \"%s\", \"WaitTimeSeconds\": 20}", url);
+    assert_true(aws_call_begin(&c, "sqs", "AmazonSQS.ReceiveMessage", slice_of_string(body)));
+    struct aws_call probe;
+    char waiting[8] = "";
+    aws_call_init(&probe, server.url);
+    while (strcmp(waiting, "1") != 0) {
+        aws_call_plain(&probe, "GET", "/_fanout/stats", "");
+        aws_call_text(&probe, "sqs.queues.0.waiting", waiting, sizeof waiting);
+    }
+    local_server_stop(&server);
+    assert_int_equal(aws_call_finish(&c), 200);
+    assert_int_equal(aws_call_count(&c, "Messages"), 0);
+    aws_call_clean_up(&c);
+    aws_call_clean_up(&probe);
+}
+
+static int
+run(const char *const arguments[], char *out, size_t size)
+{
+    const char *argv[16] = {proc_path("bin/fanout-local")};
+    for (size_t i = 0; i < 14 && arguments[i]; i++)
+        argv[i + 1] = arguments[i];
+    struct proc *p = proc_spawn(argv, NULL);
+    int status = proc_wait_exit(p, 20000);
+    snprintf(out, size, "%s%s", proc_stdout(p), proc_stderr(p));
+    proc_destroy(p);
+    return status;
+}
+
+static void
+a_command_line_that_cannot_be_is_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *arguments[6];
+        int status;
+        const char *says;
+    } LINES[] = {
+        {{"--no-such-option", NULL}, 2, "--no-such-option"},
+        {{"--listen", NULL}, 2, "--listen"},
+        {{"stray", NULL}, 2, "stray"},
+        {{"--data", "x", "--memory", NULL}, 2, "exclude each other"},
+        {{"--memory", "--account", "12", NULL}, 2, "12 digits"},
+        {{"--memory", "--region", "Here", NULL}, 2, "us-east-1"},
+        {{"--memory", "--log-level", "loud", NULL}, 2, "warn"},
+        {{"--memory", "--parameter", "x", NULL}, 2, "NAME=VALUE"},
+        {{"--memory", "--access-key", "", NULL}, 2, "--access-key"},
+        {{"--memory", "--no-provision", "--listen", "nowhere", NULL}, 2, "HOST:PORT"},
+        {{"--memory", "--template", "/no/such/file", NULL}, 2, "/no/such/file"},
+        {{"--version", NULL}, 0, "fanout-local "},
+        {{"--help", NULL}, 0, "--listen"},
+    };
+    char out[8192];
+    for (size_t i = 0; i < sizeof LINES / sizeof *LINES; i++) {
+        int status = run(LINES[i].arguments, out, sizeof out);
+        if (status != LINES[i].status || !strstr(out, LINES[i].says))
+            fail_msg("%s: %d %s", LINES[i].arguments[0], status, out);
+        assert_true(status == 0 || !strstr(out, "READY"));
+    }
+}
+
+static void
+a_second_server_on_the_same_data_is_refused(void **state)
+{
+    (void)state;
+    char out[8192], pid[40];
+    const char *const again[] = {"--data", server.folder, "--no-provision", "--listen", "127.0.0.1:0", NULL};
+    assert_int_equal(run(again, out, sizeof out), 1);
+    snprintf(pid, sizeof pid, "process %d", (int)proc_pid(server.process));
+    assert_non_null(strstr(out, pid));
+    const char *const other[] = {"--memory", "--no-provision", "--listen", server.url + strlen("http://"), NULL};
+    assert_int_equal(run(other, out, sizeof out), 1);
+    assert_non_null(strstr(out, "in use"));
+    struct aws_call c;
+    aws_call_init(&c, server.url);
+    assert_int_equal(aws_call_sqs(&c, "ListQueues", "{}"), 200);
+    aws_call_clean_up(&c);
+}
+
+static void
+in_memory_it_leaves_nothing_behind(void **state)
+{
+    (void)state;
+    struct proc *p =
+        proc_start(&(struct proc_options){.argv = (const char *[]){proc_path("bin/fanout-local"), "--memory",
+                                                                   "--no-provision", "--listen", "127.0.0.1:0", NULL},
+                                          .cwd = server.folder});
+    const char *line = proc_wait_line(p, "READY ", 20000);
+    assert_non_null(line);
+    struct aws_call c;
+    char url[64];
+    snprintf(url, sizeof url, "%.*s", (int)strcspn(line + 6, "\n"), line + 6);
+    aws_call_init(&c, url);
+    assert_int_equal(aws_call_sqs(&c, "CreateQueue", "{\"QueueName\": \"m\"}"), 200);
+    aws_call_clean_up(&c);
+    proc_signal(p, SIGINT);
+    assert_int_equal(proc_wait_exit(p, 20000), 0);
+    assert_string_equal(proc_stdout(p) + strlen("READY ") + strlen(url), "\n"); /* that one line alone */
+    proc_destroy(p);
+}
+
+int
+main(void)
+{
+#define WITH_CLOCK(test) cmocka_unit_test_setup_teardown(test, start_with_clock, stop)
+#define PLAIN(test)      cmocka_unit_test_setup_teardown(test, start, stop)
+    const struct CMUnitTest tests[] = {
+        PLAIN(what_is_not_signed_by_the_key_is_refused),
+        PLAIN(a_request_that_was_changed_on_its_way_is_refused),
+        PLAIN(the_same_seed_strikes_the_same_requests),
+        PLAIN(a_rule_that_makes_no_sense_is_refused),
+        PLAIN(a_reset_forgets_everything),
+        PLAIN(a_full_disk_is_503_until_there_is_room),
+        PLAIN(term_answers_who_waits_and_ends_well),
+        cmocka_unit_test(a_command_line_that_cannot_be_is_refused),
+        PLAIN(a_second_server_on_the_same_data_is_refused),
+        PLAIN(in_memory_it_leaves_nothing_behind),
+        WITH_CLOCK(a_signature_is_good_for_five_minutes),
+        WITH_CLOCK(faults_strike_as_they_are_told),
+        WITH_CLOCK(a_delayed_call_is_served_when_its_time_has_come),
+        WITH_CLOCK(what_was_acknowledged_survives_kill_9),
+        WITH_CLOCK(a_restart_keeps_visibility_counts_and_handles),
+    };
+    return cmocka_run_group_tests_name("local/server", tests, NULL, NULL);
+}
