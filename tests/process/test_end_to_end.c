@@ -208,7 +208,7 @@ events_come_out_and_are_captured_byte_for_byte(void **state)
     char consumers[1000];
     snprintf(consumers, sizeof consumers,
              "consumers = ( { name = \"bytes\"; queue = \"" SYSTEM_QUEUE "\"; plugin = \"jsonl\"; "
-             "options = { path = \"%s\"; }; } );",
+             "wait_time_s = 1; options = { path = \"%s\"; }; } );",
              t->out);
     system_start_fleet(t->system, consumers);
     publish(t, events);
@@ -315,11 +315,12 @@ nothing_is_lost_when_worker_and_server_are_killed(void **state)
     char consumers[1000];
     tally_init(&t.tally);
     t.system = system_start(dir);
-    snprintf(consumers, sizeof consumers,
-             "consumers = ( { name = \"kill\"; queue = \"" SYSTEM_QUEUE "\"; plugin = \"flaky\"; threads = 4; "
-             "visibility_timeout_s = 5; batch = { size = 10; }; retry = { base_ms = 200; cap_ms = 1000; }; "
-             "options = { record = \"%s\"; record_body = true; fail_percent = 2; fail_first_receives = 1; }; } );",
-             t.record);
+    snprintf(
+        consumers, sizeof consumers,
+        "consumers = ( { name = \"kill\"; queue = \"" SYSTEM_QUEUE "\"; plugin = \"flaky\"; threads = 4; "
+        "visibility_timeout_s = 5; wait_time_s = 1; batch = { size = 10; }; retry = { base_ms = 200; cap_ms = 1000; }; "
+        "options = { record = \"%s\"; record_body = true; fail_percent = 2; fail_first_receives = 1; }; } );",
+        t.record);
     system_start_fleet(t.system, consumers);
     start_sending(&t, dir);
 
