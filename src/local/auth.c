@@ -12,7 +12,7 @@
 #include "base/clock.h"
 #include "base/digest.h"
 
-#define MAX_SIGNED_HEADERS 64
+#define MAX_SIGNED_HEADERS 256 /* two kilobytes of S3 metadata are many */
 #define SKEW_MS            (5 * 60 * INT64_C(1000))
 #define SKEW_S3_MS         (15 * 60 * INT64_C(1000))
 #define PRESIGNED_MAX_S    604800
