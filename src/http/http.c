@@ -10,6 +10,7 @@
 #define DEFAULT_CONNECTIONS      64
 #define DEFAULT_CONNECT_MS       3000
 #define DEFAULT_CONNECTION_AGE_S 300
+#define TURN_NS                  INT64_C(40000000) /* after so long a turn begins no more callbacks */
 
 int
 http_engine_new(const struct http_engine_options *options, struct http_engine **ret_engine, struct err *e)
@@ -98,6 +99,8 @@ http_engine_recycle(struct http_engine *g, struct http_call *c)
 static int
 wait_for(const struct http_engine *g, int64_t wait_ms)
 {
+    if (g->undelivered)
+        return 0;
     int64_t timer_ms = timers_next_ms(&g->timers, clock_monotonic_ms());
     if (timer_ms >= 0 && (wait_ms < 0 || timer_ms < wait_ms))
         wait_ms = timer_ms;
@@ -120,15 +123,18 @@ remove_cancelled(struct http_engine *g)
     }
 }
 
+/* Callbacks take apart what came: a turn ends when that has taken its time, and the rest waits for the next. */
 static void
-deliver(struct http_engine *g)
+deliver(struct http_engine *g, int64_t began_ns)
 {
     CURLMsg *message;
     int left;
-    while ((message = curl_multi_info_read(g->multi, &left))) {
+    g->undelivered = false;
+    while (!g->undelivered && (message = curl_multi_info_read(g->multi, &left))) {
         struct http_call *c = NULL;
         curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &c);
         http_call_finish(c, message->data.result);
+        g->undelivered = left > 0 && clock_monotonic_ns() - began_ns > TURN_NS;
     }
 }
 
@@ -151,7 +157,7 @@ http_engine_run(struct http_engine *g, int64_t wait_ms, struct err *e)
     result = curl_multi_perform(g->multi, &running);
     g->inside_curl = false;
     remove_cancelled(g);
-    deliver(g);
+    deliver(g, began_ns);
     timers_run(&g->timers, clock_monotonic_ms());
     g->running = false;
     int64_t turn_ms = (clock_monotonic_ns() - began_ns) / 1000000;

@@ -30,6 +30,7 @@ struct http_engine {
     bool running;       /* inside http_engine_run */
     bool inside_curl;   /* inside curl_multi_perform: the multi handle must not be changed */
     bool any_cancelled; /* ... and so calls cancelled meanwhile wait to be taken out of it */
+    bool undelivered;   /* calls that are over wait for the next turn */
     struct http_stats stats;
 };
 

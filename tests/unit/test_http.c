@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -960,6 +961,35 @@ escapes_go_both_ways(void **state)
     buf_clean_up(&out);
 }
 
+static void
+take_long(void *context, const struct http_response *r)
+{
+    assert_int_equal(r->status, 200);
+    nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+    --*(int *)context;
+}
+
+static void
+many_answers_at_once_do_not_make_one_long_turn(void **state)
+{
+    (void)state;
+    struct stub_server *s = stub_server_start(answer_hello, NULL);
+    struct http_stats stats;
+    struct err e;
+    int left = 8;
+    for (int i = 0; i < 8; i++) {
+        const struct http_request q = {
+            .method = "GET", .url = stub_server_url(s), .timeout_ms = PATIENCE_MS, .context = &left};
+        struct http_call *c;
+        assert_int_equal(http_submit(engine, &q, take_long, &c, &e), 0);
+    }
+    while (left > 0) /* during the first callback the other answers come in */
+        assert_int_equal(http_engine_run(engine, PATIENCE_MS, &e), 0);
+    http_engine_stats(engine, &stats);
+    assert_in_range(stats.longest_turn_ms, 100, 400);
+    stub_server_stop(s);
+}
+
 int
 main(void)
 {
@@ -997,6 +1027,7 @@ main(void)
         with_engine(a_cancelled_call_is_never_heard_of_again),
         with_engine(callbacks_may_submit_and_cancel_any_call),
         with_engine(destroying_the_engine_ends_its_calls_without_callbacks),
+        with_engine(many_answers_at_once_do_not_make_one_long_turn),
         cmocka_unit_test(escapes_go_both_ways),
     };
     return cmocka_run_group_tests_name("http", tests, NULL, NULL);
