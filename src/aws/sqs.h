@@ -38,13 +38,14 @@ struct sqs_receive_options {
     unsigned wait_time_s;     /* 0..20 */
     int visibility_timeout_s; /* negative: the queue's own */
     const char *attempt_id;   /* ReceiveRequestAttemptId; NULL: none */
-    int64_t timeout_ms;       /* 0: wait_time_s + 10 s */
+    int64_t timeout_ms;       /* 0: wait_time_s + 10 s without a byte, + 120 s in all */
 };
 struct sqs_received {
     const struct aws_error *error; /* NULL: success */
     const struct sqs_message *messages;
     size_t n_messages;
     size_t corrupt; /* messages left out because of their MD5 */
+    int64_t age_ms; /* since the answer began to come: their visibility timeouts count from then, at the latest */
 };
 typedef void sqs_receive_fn(void *context, const struct sqs_received *r);
 int sqs_receive(struct aws_client *c, const struct sqs_receive_options *options, sqs_receive_fn *done, void *context,

@@ -328,7 +328,10 @@ withdraw(struct http_call *c)
 static void
 call_back(struct http_call *c, struct http_response *r)
 {
+    curl_off_t began_us = 0;
     r->elapsed_ms = clock_monotonic_ms() - c->submitted_at_ms;
+    curl_easy_getinfo(c->easy, CURLINFO_STARTTRANSFER_TIME_T, &began_us);
+    r->age_ms = began_us > 0 && r->elapsed_ms > began_us / 1000 ? r->elapsed_ms - began_us / 1000 : 0;
     r->call = c;
     withdraw(c);
     c->state = CALL_DELIVERING;

@@ -88,6 +88,7 @@ struct http_response {
     bool request_sent; /* some of the request left this host: it may have been executed */
     struct slice body;
     int64_t elapsed_ms;
+    int64_t age_ms; /* since the answer began to come; 0 when none did */
     const struct http_call *call;
 };
 

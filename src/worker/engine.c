@@ -162,12 +162,12 @@ write_to_ledger(struct engine *g, struct message *m)
 }
 
 static void
-received_again(struct engine *g, struct message *m, const struct sqs_message *r, int64_t now_ms)
+received_again(struct engine *g, struct message *m, const struct sqs_message *r, int64_t handed_out_ms, int64_t now_ms)
 {
     struct err e;
-    if (message_receive_again(m, r, now_ms) != 0)
+    if (message_receive_again(m, r, handed_out_ms) != 0)
         return; /* the older handle has to do */
-    lease_begin(&g->lease, m, now_ms);
+    lease_begin(&g->lease, m, handed_out_ms);
     if (m->record != MESSAGE_NO_RECORD &&
         ledger_set_receipt(g->world.ledger, m->record, m->receipt_handle, m->receive_count,
                            atomic_load_explicit(&m->lease_ms, memory_order_relaxed), &e) != 0)
@@ -181,10 +181,10 @@ received_again(struct engine *g, struct message *m, const struct sqs_message *r,
 
 /* The message starts its life here. */
 static void
-received_new(struct engine *g, const struct sqs_message *r, int64_t now_ms)
+received_new(struct engine *g, const struct sqs_message *r, int64_t handed_out_ms, int64_t now_ms)
 {
-    struct message *m = message_new(r, g->queue_name, g->world.wall_ms(), now_ms);
-    if (!m || lease_begin(&g->lease, m, now_ms) != 0) {
+    struct message *m = message_new(r, g->queue_name, g->world.wall_ms(), handed_out_ms);
+    if (!m || lease_begin(&g->lease, m, handed_out_ms) != 0) {
         if (m)
             message_release(m);
         log_write_limited(LOG_ERROR, LOG_EVERY_MS, "out of memory: a message is left to SQS", LOG_SLICE("id", r->id));
@@ -210,16 +210,16 @@ received_new(struct engine *g, const struct sqs_message *r, int64_t now_ms)
 }
 
 static void
-messages_received(void *context, const struct sqs_message *messages, size_t n, int64_t now_ms)
+messages_received(void *context, const struct sqs_message *messages, size_t n, int64_t handed_out_ms, int64_t now_ms)
 {
     struct engine *g = context;
     for (size_t i = 0; i < n; i++) {
         const struct sqs_message *r = &messages[i];
         struct message *m = inflight_find(&g->in_hand, r->id, message_hash(r->id));
         if (m)
-            received_again(g, m, r, now_ms);
+            received_again(g, m, r, handed_out_ms, now_ms);
         else
-            received_new(g, r, now_ms);
+            received_new(g, r, handed_out_ms, now_ms);
     }
     batcher_end_receive(&g->batcher, now_ms);
 }

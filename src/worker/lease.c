@@ -228,14 +228,14 @@ lease_set_visibility(struct lease *l, int visibility_s)
 }
 
 int
-lease_begin(struct lease *l, struct message *m, int64_t now_ms)
+lease_begin(struct lease *l, struct message *m, int64_t began_ms)
 {
     int64_t margin_ms = l->visibility_ms / 10 < MARGIN_MS ? l->visibility_ms / 10 : MARGIN_MS;
     m->lease = l;
     m->lease_timer.fire = message_due;
     atomic_store_explicit(&m->lost, false, memory_order_relaxed);
-    set_lease(l, m, now_ms + l->visibility_ms - margin_ms);
-    return watch(l, m, now_ms);
+    set_lease(l, m, began_ms + l->visibility_ms - margin_ms);
+    return watch(l, m, began_ms);
 }
 
 bool

@@ -46,9 +46,9 @@ void lease_clean_up(struct lease *l);
 /* The visibility timeout that receives ask for; before the first lease_begin. >= 1. */
 void lease_set_visibility(struct lease *l, int visibility_s);
 
-/* m was just received, for the first time or again: its lease starts now, and it is not lost. ERR_NO_MEMORY: it is not
- * watched (the first time only). */
-int lease_begin(struct lease *l, struct message *m, int64_t now_ms);
+/* m was just received, for the first time or again: its lease began at began_ms, and it is not lost. ERR_NO_MEMORY: it
+ * is not watched (the first time only). */
+int lease_begin(struct lease *l, struct message *m, int64_t began_ms);
 
 /* No extension will be sent for m any more; its end is still watched. True: one is under way, so that nothing may be
  * sent about m's visibility until watcher.quiet was called. */

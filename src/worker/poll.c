@@ -149,7 +149,7 @@ received(void *context, const struct sqs_received *r)
         /* More than was asked for has no room here; SQS takes back what nobody settles. */
         size_t n = r->n_messages < asked ? r->n_messages : asked;
         if (n > 0)
-            p->options.received(p->options.context, r->messages, n, now_ms);
+            p->options.received(p->options.context, r->messages, n, now_ms - r->age_ms, now_ms);
         assert(p->options.in_hand->count + p->reserved <= p->options.cap);
     }
     p->options.answered(p->options.context, r->error);

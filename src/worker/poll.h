@@ -29,7 +29,9 @@ struct poll_options {
     size_t cap;
     size_t batch_size;
     unsigned wait_time_s;
-    void (*received)(void *context, const struct sqs_message *messages, size_t n, int64_t now_ms);
+    /* The queue handed them out at handed_out_ms at the latest: their leases count from then. */
+    void (*received)(void *context, const struct sqs_message *messages, size_t n, int64_t handed_out_ms,
+                     int64_t now_ms);
     void (*answered)(void *context, const struct aws_error *error); /* NULL: the queue answered */
     void *context;
 };

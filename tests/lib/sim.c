@@ -205,8 +205,8 @@ receive_fires(struct timer *t, int64_t now_ms)
             if (m->deleted || (m->visible_at_ms > now_ms && !duplicate))
                 continue;
             m->receives++;
-            m->visible_at_ms = now_ms + p->visibility_ms;
-            m->received_at_ms = now_ms;
+            m->visible_at_ms = now_ms - s->transfer_ms + p->visibility_ms;
+            m->received_at_ms = now_ms - s->transfer_ms;
             snprintf(handles[n], sizeof handles[n], "%s/%u", m->id, m->receives);
             got[n] = sim_sqs_message(m->id, handles[n], m->body, m->receives);
             n++;
@@ -219,7 +219,8 @@ receive_fires(struct timer *t, int64_t now_ms)
         }
     }
     struct aws_error error = error_of(p);
-    struct sqs_received r = {.error = p->fault.call ? &error : NULL, .messages = got, .n_messages = n};
+    struct sqs_received r = {
+        .error = p->fault.call ? &error : NULL, .messages = got, .n_messages = n, .age_ms = s->transfer_ms};
     sqs_receive_fn *done = p->done.receive;
     void *context = p->context;
     receive_over(p);

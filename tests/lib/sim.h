@@ -52,6 +52,7 @@ struct sim {
     bool has_dead_letters;
     const char *dead_letter_arn, *dead_letter_url; /* NULL: the usual ones */
     int64_t latency_ms;                            /* of an answer: up to twice that */
+    int64_t transfer_ms; /* how long the answer of a receive had been coming when it was there */
 
     /* per thousand */
     unsigned fail_calls, lose_answers, fail_entries, duplicates;

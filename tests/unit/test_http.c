@@ -961,6 +961,50 @@ escapes_go_both_ways(void **state)
     buf_clean_up(&out);
 }
 
+struct times {
+    bool done;
+    int64_t elapsed_ms, age_ms;
+};
+
+static void
+note_times(void *context, const struct http_response *r)
+{
+    struct times *t = context;
+    assert_int_equal(r->status, 200);
+    *t = (struct times){.done = true, .elapsed_ms = r->elapsed_ms, .age_ms = r->age_ms};
+}
+
+static void
+answer_hello_later(void *context, const struct stub_request *rq, struct stub_answer *a)
+{
+    answer_hello(context, rq, a);
+    a->hold = true;
+}
+
+static void
+the_age_of_an_answer_counts_from_its_first_byte(void **state)
+{
+    (void)state;
+    struct stub_server *s = stub_server_start(answer_hello_later, NULL);
+    struct times t = {0};
+    struct err e;
+    const struct http_request q = {.method = "POST",
+                                   .url = stub_server_url(s),
+                                   .body = SLICE("{\"WaitTimeSeconds\":20}"),
+                                   .timeout_ms = PATIENCE_MS,
+                                   .context = &t};
+    struct http_call *c;
+    assert_int_equal(http_submit(engine, &q, note_times, &c, &e), 0);
+    while (stub_server_requests(s) == 0)
+        assert_int_equal(http_engine_run(engine, 10, &e), 0);
+    assert_int_equal(http_engine_run_until(engine, &t.done, 500, &e), ERR_TIMEOUT); /* the server waits */
+    stub_server_release(s);
+    run_until(&t.done);
+    assert_true(t.elapsed_ms >= 500);
+    assert_in_range(t.age_ms, 0, t.elapsed_ms - 400);
+    stub_server_stop(s);
+}
+
 static void
 take_long(void *context, const struct http_response *r)
 {
@@ -1027,6 +1071,7 @@ main(void)
         with_engine(a_cancelled_call_is_never_heard_of_again),
         with_engine(callbacks_may_submit_and_cancel_any_call),
         with_engine(destroying_the_engine_ends_its_calls_without_callbacks),
+        with_engine(the_age_of_an_answer_counts_from_its_first_byte),
         with_engine(many_answers_at_once_do_not_make_one_long_turn),
         cmocka_unit_test(escapes_go_both_ways),
     };

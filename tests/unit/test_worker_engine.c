@@ -126,6 +126,35 @@ a_delete_after_the_lease_was_refused_is_late_and_remembered(void **state)
     bench_clean_up(&b);
 }
 
+static int64_t
+takes_20_s(struct bench *b, const struct message *m)
+{
+    (void)b;
+    (void)m;
+    return 20000;
+}
+
+static void
+leases_count_from_when_an_answer_began_to_come(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct engine_options o = bench_defaults();
+    o.batch_size = 1;
+    bench_init(&b, 1, &o);
+    b.sim.visibility_s = 30;
+    b.sim.transfer_ms = 25000; /* ten large messages on a slow line */
+    b.takes = takes_20_s;
+    bench_put(&b, 4);
+    assert_true(bench_run_until(&b, bench_all_deleted, 2 * MINUTE));
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(b.sim.messages[i].receives, 1);
+        assert_int_equal(b.sim.messages[i].handled, 1);
+    }
+    assert_int_equal(BENCH_COUNT(&b, lost), 0);
+    bench_clean_up(&b);
+}
+
 /* ---- drains ---- */
 
 static int64_t
@@ -208,6 +237,7 @@ main(void)
         cmocka_unit_test(dead_letters_that_may_not_be_sent_do_not_fill_the_worker_for_hours),
         cmocka_unit_test(dead_letters_go_to_no_queue_of_another_account),
         cmocka_unit_test(a_delete_after_the_lease_was_refused_is_late_and_remembered),
+        cmocka_unit_test(leases_count_from_when_an_answer_began_to_come),
         cmocka_unit_test(what_a_drain_gives_back_does_not_bounce_through_its_own_receives),
         cmocka_unit_test(a_drain_tries_at_once_what_waits_for_its_backoff),
     };
