@@ -6,6 +6,8 @@
 #include "base/log.h"
 #include "event/envelope.h"
 
+#define LOG_INTERVAL_MS 10000
+
 /* The target will not have it, and no retry will help; anything else is the store's failure. */
 static bool
 is_refusal(int rc)
@@ -52,11 +54,16 @@ bury(struct local_events *s, struct store_tx *tx, const struct events_rule *rule
     if (target->dead_letter_arn.n > 0)
         rc = local_sqs_deliver(s->sqs, tx, target->dead_letter_arn, event->event.text, attributes,
                                sizeof attributes / sizeof *attributes, NULL);
-    log_write_limited(rc == 0 ? LOG_WARN : LOG_ERROR, 10000,
-                      rc == 0 ? "a rule's target does not take the event: sent to its dead-letter queue"
-                              : "a rule's target does not take the event, and no dead-letter queue does: dropped",
-                      LOG_SLICE("rule", rule->name), LOG_SLICE("target", target->arn), LOG_SLICE("event", event->id),
-                      LOG_ERR(why));
+    if (rc == 0)
+        log_write_limited(LOG_WARN, LOG_INTERVAL_MS,
+                          "a rule's target does not take the event: sent to its dead-letter queue",
+                          LOG_SLICE("rule", rule->name), LOG_SLICE("target", target->arn),
+                          LOG_SLICE("event", event->id), LOG_ERR(why));
+    else
+        log_write_limited(LOG_ERROR, LOG_INTERVAL_MS,
+                          "a rule's target does not take the event, and no dead-letter queue does: dropped",
+                          LOG_SLICE("rule", rule->name), LOG_SLICE("target", target->arn),
+                          LOG_SLICE("event", event->id), LOG_ERR(why));
     return is_refusal(rc) ? 0 : rc;
 }
 
