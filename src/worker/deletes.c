@@ -2,6 +2,8 @@
 
 #include "base/log.h"
 
+#define UNCONFIRMED  10000 /* ids */
+#define RECENT       4096
 #define LINGER_MS    5
 #define MAX_CALLS    32
 #define LOG_EVERY_MS 1000
@@ -26,7 +28,7 @@ static void
 give_up(struct deletes *d, struct message *m, const char *why, int64_t now_ms)
 {
     WORLD_COUNT(d->world, delete_failed, 1);
-    done_note(d->done, m->id, m->hash);
+    done_note(&d->unconfirmed, m->id, m->hash);
     log_write_limited(LOG_WARN, LOG_EVERY_MS, "delete given up; if the message comes back it is not handled again",
                       LOG_SLICE("id", m->id), LOG_STR("reason", why));
     d->over(d->context, m, now_ms);
@@ -37,10 +39,11 @@ confirmed(struct deletes *d, struct message *m, int64_t sent_ms, int64_t now_ms)
 {
     if (sent_ms < atomic_load_explicit(&m->lease_ms, memory_order_relaxed)) {
         WORLD_COUNT(d->world, deleted, 1);
-        done_forget(d->done, m->id, m->hash);
+        done_forget(&d->unconfirmed, m->id, m->hash);
+        done_note(&d->recent, m->id, m->hash);
     } else {
         WORLD_COUNT(d->world, deleted_late, 1);
-        done_note(d->done, m->id, m->hash);
+        done_note(&d->unconfirmed, m->id, m->hash);
     }
     d->over(d->context, m, now_ms);
 }
@@ -74,18 +77,35 @@ static const struct outbox_ops OPS = {.name = "delete messages",
                                       .finished = finished,
                                       .entry_offset = offsetof(struct message, settling)};
 
-void
-deletes_init(struct deletes *d, struct world *w, struct done *done,
-             void (*over)(void *context, struct message *m, int64_t now_ms), void *context)
+int
+deletes_init(struct deletes *d, struct world *w, void (*over)(void *context, struct message *m, int64_t now_ms),
+             void *context, struct err *e)
 {
-    *d = (struct deletes){.world = w, .done = done, .over = over, .context = context};
+    *d = (struct deletes){.world = w, .over = over, .context = context};
+    int rc = done_init(&d->unconfirmed, UNCONFIRMED, e);
+    if (rc != 0)
+        return rc;
+    rc = done_init(&d->recent, RECENT, e);
+    if (rc != 0) {
+        done_clean_up(&d->unconfirmed);
+        return rc;
+    }
     outbox_init(&d->box, &OPS, w, LINGER_MS, MAX_CALLS);
+    return 0;
 }
 
 void
 deletes_clean_up(struct deletes *d)
 {
     outbox_clean_up(&d->box);
+    done_clean_up(&d->unconfirmed);
+    done_clean_up(&d->recent);
+}
+
+bool
+deletes_knows(const struct deletes *d, const struct message *m)
+{
+    return done_has(&d->unconfirmed, m->id, m->hash) || done_has(&d->recent, m->id, m->hash);
 }
 
 void

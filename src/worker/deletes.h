@@ -7,6 +7,7 @@
 #ifndef FANOUT_WORKER_DELETES_H
 #define FANOUT_WORKER_DELETES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "worker/done.h"
@@ -17,17 +18,20 @@
 struct deletes {
     struct world *world;
     struct outbox box;
-    struct done *done; /* borrowed */
+    struct done unconfirmed, recent; /* ids, see done.h */
     void (*over)(void *context, struct message *m, int64_t now_ms);
     void *context;
 };
 
 /* over: the delete was confirmed or given up. */
-void deletes_init(struct deletes *d, struct world *w, struct done *done,
-                  void (*over)(void *context, struct message *m, int64_t now_ms), void *context);
+int deletes_init(struct deletes *d, struct world *w, void (*over)(void *context, struct message *m, int64_t now_ms),
+                 void *context, struct err *e);
 void deletes_clean_up(struct deletes *d);
 
 void deletes_add(struct deletes *d, struct message *m, int64_t now_ms);
+
+/* m, just received, was declared done before: it is to be deleted, not handled. */
+bool deletes_knows(const struct deletes *d, const struct message *m);
 
 /* The lease of m is over: given up, unless a call that was sent in time is still under way. */
 void deletes_lost(struct deletes *d, struct message *m, int64_t now_ms);

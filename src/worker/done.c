@@ -33,28 +33,29 @@ find(const struct done *d, struct slice id, uint64_t hash)
     return link;
 }
 
-static void
-drop(struct done *d, struct done_id **link)
+/* The caller frees it. */
+static struct done_id *
+take_out(struct done *d, struct done_id **link)
 {
     struct done_id *x = *link;
     *link = x->chain;
     *(x->previous ? &x->previous->next : &d->oldest) = x->next;
     *(x->next ? &x->next->previous : &d->newest) = x->previous;
     d->count--;
-    free(x);
+    return x;
 }
 
-static void
-drop_oldest(struct done *d)
+static struct done_id *
+take_oldest(struct done *d)
 {
-    drop(d, find(d, slice_of(d->oldest->text, d->oldest->n), d->oldest->hash));
+    return take_out(d, find(d, slice_of(d->oldest->text, d->oldest->n), d->oldest->hash));
 }
 
 void
 done_clean_up(struct done *d)
 {
     while (d->oldest)
-        drop_oldest(d);
+        free(take_oldest(d));
     free(d->buckets);
     *d = (struct done){0};
 }
@@ -63,11 +64,12 @@ void
 done_note(struct done *d, struct slice id, uint64_t hash)
 {
     done_forget(d, id, hash);
-    struct done_id *x = malloc(sizeof *x + id.n);
-    if (!x)
+    struct done_id *old = d->count == d->capacity ? take_oldest(d) : NULL;
+    struct done_id *x = realloc(old, sizeof *x + id.n);
+    if (!x) {
+        free(old);
         return;
-    if (d->count == d->capacity)
-        drop_oldest(d);
+    }
     x->hash = hash;
     x->n = id.n;
     memcpy(x->text, id.p, id.n);
@@ -86,7 +88,7 @@ done_forget(struct done *d, struct slice id, uint64_t hash)
 {
     struct done_id **link = find(d, id, hash);
     if (*link)
-        drop(d, link);
+        free(take_out(d, link));
 }
 
 bool

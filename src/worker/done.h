@@ -1,8 +1,10 @@
-/* done: ids of messages that were handled but whose delete was never confirmed in time.
+/* done: ids of messages that were handled.
  *
  * When such a message comes back it is deleted without being handled again. Bounded: past its capacity the id that was
- * noted longest ago is forgotten. Ids are compared byte for byte: a message is never taken for another one. Engine
- * thread only. */
+ * noted longest ago is forgotten; so those whose delete was never confirmed, which will come back, have a table apart
+ * from those whose delete was, which may (SQS delivers at least once, and a delete by a handle that is no longer the
+ * newest is confirmed and does nothing). Ids are compared byte for byte: a message is never taken for another one.
+ * Engine thread only. */
 #ifndef FANOUT_WORKER_DONE_H
 #define FANOUT_WORKER_DONE_H
 

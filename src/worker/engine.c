@@ -31,6 +31,7 @@ struct engine {
     bool health_told;
     int64_t gauges_due_ms;
     bool draining, deadline_passed;
+    struct message *held; /* to be given back when no receive is outstanding */
     int64_t deadline_ms;
     struct timer poll_deadline, deadline;
 };
@@ -47,18 +48,6 @@ tell_health(struct engine *g, enum ipc_health health, const char *why)
     g->options.health(g->options.context, health, why);
 }
 
-/* What a drain's receives brought while others were outstanding: given back at once, it would come straight back
- * through those, one receive count the poorer each time. */
-static void
-give_back_held(struct engine *g, int64_t now_ms)
-{
-    for (struct message *m = g->in_hand.oldest, *next; m; m = next) {
-        next = m->next;
-        if (m->given_back && m->state == MESSAGE_QUEUED)
-            settle_verdict(&g->settle, m, now_ms);
-    }
-}
-
 static void
 queue_failed(void *context, const struct aws_error *error)
 {
@@ -70,8 +59,6 @@ static void
 queue_answered(void *context, const struct aws_error *error)
 {
     struct engine *g = context;
-    if (g->draining && g->poll.outstanding == 0)
-        give_back_held(g, g->world.clock_ms());
     if (!error) {
         tell_health(g, IPC_HEALTH_OK, "");
         return;
@@ -136,6 +123,42 @@ lease_quiet(void *context, struct message *m, int64_t now_ms)
     settle_quiet(&((struct engine *)context)->settle, m, now_ms);
 }
 
+/* ---- giving back ---- */
+
+/* While a receive of ours waits at the queue it would take back at once what is given back now: one more receive spent,
+ * and nothing won. So it is held, under lease, until no receive is outstanding. */
+static void
+give_back(struct engine *g, struct message *m)
+{
+    if (m->given_back)
+        return; /* it is held already */
+    m->given_back = true;
+    m->verdict.kind = VERDICT_GIVE_BACK;
+    m->next_held = g->held;
+    g->held = m;
+}
+
+static void
+give_back_held(struct engine *g, int64_t now_ms)
+{
+    if (g->poll.outstanding > 0)
+        return;
+    while (g->held) {
+        struct message *m = g->held;
+        g->held = m->next_held;
+        settle_verdict(&g->settle, m, now_ms);
+    }
+}
+
+static void
+decided(struct engine *g, struct message *m, int64_t now_ms)
+{
+    if (m->verdict.kind == VERDICT_GIVE_BACK)
+        give_back(g, m);
+    else
+        settle_verdict(&g->settle, m, now_ms);
+}
+
 /* ---- receives ---- */
 
 static void
@@ -192,21 +215,15 @@ received_new(struct engine *g, const struct sqs_message *r, int64_t handed_out_m
     }
     write_to_ledger(g, m);
     inflight_add(&g->in_hand, m);
-    if (done_has(&g->settle.done, m->id, m->hash)) {
-        settle_delete_again(&g->settle, m, now_ms);
+    if (settle_again(&g->settle, m, now_ms))
         return;
-    }
     if (!g->draining) {
         message_hold(m);
         if (batcher_add(&g->batcher, m, now_ms) == 0)
             return;
         message_release(m);
     }
-    m->verdict.kind = VERDICT_GIVE_BACK;
-    if (g->draining && g->poll.outstanding > 0)
-        m->given_back = true; /* by give_back_held */
-    else
-        settle_verdict(&g->settle, m, now_ms);
+    give_back(g, m);
 }
 
 static void
@@ -222,6 +239,7 @@ messages_received(void *context, const struct sqs_message *messages, size_t n, i
             received_new(g, r, handed_out_ms, now_ms);
     }
     batcher_end_receive(&g->batcher, now_ms);
+    give_back_held(g, now_ms);
 }
 
 /* ---- batches ---- */
@@ -240,7 +258,7 @@ batch_returned(struct engine *g, struct batch *b, int64_t now_ms)
 {
     for (size_t i = 0; i < b->count; i++)
         if (b->messages[i]->state == MESSAGE_QUEUED)
-            settle_verdict(&g->settle, b->messages[i], now_ms);
+            decided(g, b->messages[i], now_ms);
     batcher_recycle(&g->batcher, b);
 }
 
@@ -266,7 +284,7 @@ engine_take(struct engine *g, struct inbox_node *list, int64_t now_ms)
         list = node->next;
         switch (node->kind) {
         case INBOX_SETTLED:
-            settle_verdict(&g->settle, message_of_settled(node), now_ms);
+            decided(g, message_of_settled(node), now_ms);
             break;
         case INBOX_RETURNED:
             batch_returned(g, batch_of_returned(node), now_ms);
@@ -367,6 +385,7 @@ void
 engine_turn(struct engine *g, int64_t now_ms)
 {
     poll_step(&g->poll, now_ms);
+    give_back_held(g, now_ms);
     assert(g->in_hand.count + g->poll.reserved <= g->cap);
     update_gauges(g, now_ms);
 }
@@ -398,7 +417,7 @@ engine_dump(const struct engine *g, int64_t now_ms)
         LOG_INT("dead_letters_ready", g->settle.deadletters.box.ready),
         LOG_INT("dead_letters_sent", g->settle.deadletters.box.sent),
         LOG_INT("dead_letters_waiting", g->settle.deadletters.box.waiting),
-        LOG_INT("extensions_sent", g->lease.box.sent), LOG_INT("done_ids", g->settle.done.count));
+        LOG_INT("extensions_sent", g->lease.box.sent), LOG_INT("done_ids", g->settle.deletes.unconfirmed.count));
     size_t n = 0;
     for (const struct message *m = g->in_hand.oldest; m && n < 10; m = m->next, n++)
         log_write(LOG_INFO, "state of a message", LOG_SLICE("id", m->id), LOG_INT("state", m->state),
@@ -459,6 +478,7 @@ engine_new(const struct engine_options *options, struct engine **ret_engine, str
     batcher_init(&g->batcher, g->world.timers, options->batch_size, options->batch_window_ms, submit_batch, g);
     const struct poll_options poll = {.in_hand = &g->in_hand,
                                       .cap = g->cap,
+                                      .at_once = options->threads * options->batch_size,
                                       .batch_size = options->batch_size,
                                       .wait_time_s = options->wait_time_s,
                                       .received = messages_received,

@@ -73,6 +73,7 @@ struct message {
     bool lease_stopped;              /* to be extended no more */
     int64_t wanted_until_ms;         /* the lease should reach at least so far */
     struct message *chain;           /* of the registry's bucket */
+    struct message *next_held;       /* of those that wait to be given back */
     struct message *previous, *next; /* of the registry, oldest receive first */
 
     /* read by handler threads */

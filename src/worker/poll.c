@@ -5,9 +5,11 @@
 
 #include "base/log.h"
 
-#define MOST_POLLS     64
-#define LITTLE_ROOM_MS 50 /* how long room for a small receive waits for more */
-#define LOG_EVERY_MS   10000
+#define MOST_POLLS 64
+/* How long room for a small receive waits for more: while handlers may run dry, and while batches wait for them. */
+#define LITTLE_ROOM_MS      50
+#define LITTLE_ROOM_BUSY_MS 1000
+#define LOG_EVERY_MS        10000
 
 static const struct backoff_policy FAILURES = {.base_ms = 1000, .cap_ms = 30000, .floor_ms = 200};
 static const struct backoff_policy EMPTIES = {.base_ms = 250, .cap_ms = 5000, .floor_ms = 50};
@@ -213,17 +215,21 @@ poll_step(struct poll *p, int64_t now_ms)
         }
         size_t used = p->options.in_hand->count + p->reserved;
         size_t room = used < p->options.cap ? p->options.cap - used : 0;
-        if (room == 0) {
-            p->little_room_until_ms = 0;
+        if (room == 0 || room >= worth(p))
+            p->little_room_since_ms = 0;
+        else if (p->little_room_since_ms == 0)
+            p->little_room_since_ms = now_ms;
+        if (room == 0)
             return;
+        if (p->little_room_since_ms > 0) {
+            int64_t due_ms =
+                p->little_room_since_ms + (used > p->options.at_once ? LITTLE_ROOM_BUSY_MS : LITTLE_ROOM_MS);
+            if (now_ms < due_ms) {
+                wait_until(p, due_ms);
+                return;
+            }
+            p->little_room_since_ms = 0;
         }
-        if (room < worth(p) && p->little_room_until_ms == 0)
-            p->little_room_until_ms = now_ms + LITTLE_ROOM_MS;
-        if (room < worth(p) && now_ms < p->little_room_until_ms) {
-            wait_until(p, p->little_room_until_ms);
-            return;
-        }
-        p->little_room_until_ms = 0;
         if (!start(p, room < SQS_BATCH_MAX ? (unsigned)room : SQS_BATCH_MAX, now_ms)) {
             wait_until(p, p->paused_until_ms);
             return;

@@ -27,6 +27,7 @@ struct poll_call;
 struct poll_options {
     const struct inflight *in_hand; /* borrowed: its count */
     size_t cap;
+    size_t at_once; /* what handlers have in their hands at most: threads x batch.size */
     size_t batch_size;
     unsigned wait_time_s;
     /* The queue handed them out at handed_out_ms at the latest: their leases count from then. */
@@ -46,7 +47,7 @@ struct poll {
     size_t reserved;
     struct poll_call *calls;      /* in flight */
     int64_t paused_until_ms;      /* after a failure, or an empty answer that came too soon */
-    int64_t little_room_until_ms; /* a poll for less than `worth` messages waits until then */
+    int64_t little_room_since_ms; /* there is room, but for less than a receive is worth; 0: there is not */
     struct backoff failures, empties;
     struct timer again;
 };

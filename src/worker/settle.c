@@ -4,7 +4,6 @@
 
 #include "base/log.h"
 
-#define DONE_IDS     10000
 #define LOG_EVERY_MS 1000
 
 static void
@@ -31,11 +30,14 @@ delete_message(struct settle *s, struct message *m, int64_t now_ms)
     deletes_add(&s->deletes, m, now_ms);
 }
 
-void
-settle_delete_again(struct settle *s, struct message *m, int64_t now_ms)
+bool
+settle_again(struct settle *s, struct message *m, int64_t now_ms)
 {
+    if (!deletes_knows(&s->deletes, m))
+        return false;
     WORLD_COUNT(s->world, redelivered, 1);
     delete_message(s, m, now_ms);
+    return true;
 }
 
 /* ---- retry ---- */
@@ -202,10 +204,9 @@ int
 settle_init(struct settle *s, struct world *w, struct lease *lease, const struct settle_options *options, struct err *e)
 {
     *s = (struct settle){.world = w, .lease = lease, .options = *options};
-    int rc = done_init(&s->done, DONE_IDS, e);
+    int rc = deletes_init(&s->deletes, w, finish, s, e);
     if (rc != 0)
         return rc;
-    deletes_init(&s->deletes, w, &s->done, finish, s);
     releases_init(&s->releases, w, finish, s);
     const struct deadletters_options dead = {.consumer = options->consumer,
                                              .handler = options->handler,
@@ -223,7 +224,6 @@ settle_clean_up(struct settle *s)
     deadletters_clean_up(&s->deadletters);
     releases_clean_up(&s->releases);
     deletes_clean_up(&s->deletes);
-    done_clean_up(&s->done);
 }
 
 void

@@ -14,12 +14,12 @@
 #ifndef FANOUT_WORKER_SETTLE_H
 #define FANOUT_WORKER_SETTLE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/backoff.h"
 #include "worker/deadletters.h"
 #include "worker/deletes.h"
-#include "worker/done.h"
 #include "worker/lease.h"
 #include "worker/message.h"
 #include "worker/releases.h"
@@ -37,7 +37,6 @@ struct settle {
     struct world *world;
     struct lease *lease;
     struct settle_options options;
-    struct done done;
     struct deletes deletes;
     struct releases releases;
     struct deadletters deadletters;
@@ -50,8 +49,8 @@ void settle_clean_up(struct settle *s);
 /* Carries out m->verdict; m is MESSAGE_QUEUED. */
 void settle_verdict(struct settle *s, struct message *m, int64_t now_ms);
 
-/* m was just received and had been declared done before: deleted without being handled. */
-void settle_delete_again(struct settle *s, struct message *m, int64_t now_ms);
+/* m was just received. True: it was declared done before, and is deleted without being handled again. */
+bool settle_again(struct settle *s, struct message *m, int64_t now_ms);
 
 /* m was just received again while its verdict is being carried out: that goes on with the newer receipt handle. */
 void settle_receipt(struct settle *s, struct message *m, int64_t now_ms);

@@ -63,7 +63,7 @@ void bench_run(struct bench *b, int64_t ms);
 bool bench_run_until(struct bench *b, bool (*condition)(struct bench *b), int64_t ms);
 
 /* Conditions. */
-bool bench_all_deleted(struct bench *b);
+bool bench_all_deleted(struct bench *b); /* and nothing is in hand */
 bool bench_is_over(struct bench *b);
 
 size_t bench_in_hand(struct bench *b);

@@ -27,11 +27,15 @@ struct pending {
     struct {
         char handle[64];
         unsigned timeout_s;
-        char reason[64];
+        char reason[64], id[40];
         struct sim_fault fault;
     } entry[SQS_BATCH_MAX];
+    struct sqs_result results[SQS_BATCH_MAX];
     unsigned max_messages;
+    struct sqs_message got[SQS_BATCH_MAX];
     int64_t until_ms, visibility_ms;
+    int64_t way_ms; /* from the queue back to the caller */
+    bool executed;
     bool dead_letter; /* SIM_FIND: of the dead-letter queue */
 };
 
@@ -67,10 +71,11 @@ sim_chance(struct sim *s, unsigned per_thousand)
     return sim_random(s) % 1000 < per_thousand;
 }
 
+/* One way. */
 static int64_t
 latency(struct sim *s)
 {
-    return s->latency_ms > 0 ? (int64_t)(sim_random(s) % (uint64_t)(2 * s->latency_ms)) + 1 : 1;
+    return s->latency_ms > 0 ? (int64_t)(sim_random(s) % (uint64_t)s->latency_ms) : 0;
 }
 
 static struct sim_fault
@@ -89,6 +94,13 @@ fault_of(struct sim *s, enum sim_call call, int entry)
     return f;
 }
 
+static void
+wait(struct pending *p, int64_t ms)
+{
+    if (timers_set(&p->sim->timers, &p->timer, now + ms) != 0)
+        abort();
+}
+
 static struct pending *
 begin(struct sim *s, enum sim_call call, void *context, void (*fire)(struct timer *t, int64_t now_ms))
 {
@@ -105,18 +117,24 @@ begin(struct sim *s, enum sim_call call, void *context, void (*fire)(struct time
     pendings = p;
     s->calls[call]++;
     p->fault = fault_of(s, call, -1);
-    if (timers_set(&s->timers, &p->timer, now + latency(s)) != 0)
-        abort();
+    p->way_ms = latency(s) + 1;
+    wait(p, s->extra_ms[call] + latency(s));
     return p;
 }
 
 static void
-end(struct pending *p)
+take_out(struct pending *p)
 {
     timers_cancel(&p->sim->timers, &p->timer);
     *(p->previous ? &p->previous->next : &pendings) = p->next;
     if (p->next)
         p->next->previous = p->previous;
+}
+
+static void
+end(struct pending *p)
+{
+    take_out(p);
     free(p);
 }
 
@@ -189,45 +207,49 @@ receive_over(struct pending *p)
     p->sim->asked -= p->max_messages;
 }
 
+/* What can be had now. */
+static void
+pick(struct pending *p)
+{
+    struct sim *s = p->sim;
+    size_t offset = s->n_messages ? sim_random(s) % s->n_messages : 0;
+    for (size_t i = 0; i < s->n_messages && p->n < p->max_messages; i++) {
+        struct sim_message *m = &s->messages[(offset + i) % s->n_messages];
+        bool duplicate = m->receives > 0 && sim_chance(s, s->duplicates);
+        if (m->deleted || (m->visible_at_ms > now && !duplicate))
+            continue;
+        m->receives++;
+        m->visible_at_ms = now + p->visibility_ms;
+        m->received_at_ms = now;
+        snprintf(p->entry[p->n].handle, sizeof p->entry[p->n].handle, "%s/%u", m->id, m->receives);
+        p->got[p->n] = sim_sqs_message(m->id, p->entry[p->n].handle, m->body, m->receives);
+        snprintf(p->entry[p->n].id, sizeof p->entry[p->n].id, "%s", m->id); /* m moves when messages are put */
+        p->got[p->n].id = slice_of_string(p->entry[p->n].id);
+        p->n++;
+    }
+}
+
 static void
 receive_fires(struct timer *t, int64_t now_ms)
 {
     struct pending *p = pending_of(t);
-    struct sim *s = p->sim;
-    char handles[SQS_BATCH_MAX][64];
-    struct sqs_message got[SQS_BATCH_MAX];
-    size_t n = 0;
-    if (!p->fault.call || p->fault.executed) {
-        size_t offset = s->n_messages ? sim_random(s) % s->n_messages : 0;
-        for (size_t i = 0; i < s->n_messages && n < p->max_messages; i++) {
-            struct sim_message *m = &s->messages[(offset + i) % s->n_messages];
-            bool duplicate = m->receives > 0 && sim_chance(s, s->duplicates);
-            if (m->deleted || (m->visible_at_ms > now_ms && !duplicate))
-                continue;
-            m->receives++;
-            m->visible_at_ms = now_ms - s->transfer_ms + p->visibility_ms;
-            m->received_at_ms = now_ms - s->transfer_ms;
-            snprintf(handles[n], sizeof handles[n], "%s/%u", m->id, m->receives);
-            got[n] = sim_sqs_message(m->id, handles[n], m->body, m->receives);
-            n++;
-        }
-        if (n == 0 && now_ms < p->until_ms) {
-            int64_t next_ms = now_ms + LOOK_MS < p->until_ms ? now_ms + LOOK_MS : p->until_ms;
-            if (timers_set(&s->timers, t, next_ms) != 0)
-                abort();
-            return;
-        }
+    bool fails = p->fault.call && !p->fault.executed;
+    if (!p->executed && !fails) {
+        pick(p);
+        p->executed = p->n > 0 || now_ms >= p->until_ms;
+        int64_t left_ms = p->until_ms - now_ms;
+        wait(p, p->executed ? p->way_ms + p->sim->transfer_ms : left_ms < LOOK_MS ? left_ms : LOOK_MS);
+        return;
     }
     struct aws_error error = error_of(p);
-    struct sqs_received r = {
-        .error = p->fault.call ? &error : NULL, .messages = got, .n_messages = n, .age_ms = s->transfer_ms};
-    sqs_receive_fn *done = p->done.receive;
-    void *context = p->context;
+    struct sqs_received r = {.error = p->fault.call ? &error : NULL,
+                             .messages = p->got,
+                             .n_messages = p->fault.call ? 0 : p->n,
+                             .age_ms = p->sim->transfer_ms};
+    take_out(p);
     receive_over(p);
-    if (r.error)
-        r.n_messages = 0;
-    end(p);
-    done(context, &r);
+    p->done.receive(p->context, &r);
+    free(p);
 }
 
 static int
@@ -299,34 +321,50 @@ execute(struct sim *s, struct pending *p, size_t i, struct sqs_result *r)
 }
 
 static void
+execute_all(struct pending *p)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        struct sqs_result *r = &p->results[i];
+        const struct sim_fault *f = &p->entry[i].fault;
+        r->ok = true;
+        if (f->entry)
+            refuse(r, f->sender_fault, f->code ? f->code : "InternalError");
+        else
+            execute(p->sim, p, i, r);
+    }
+}
+
+static void
+note_confirmed_deletes(struct pending *p)
+{
+    bool newest;
+    for (size_t i = 0; i < p->n; i++) {
+        struct sim_message *m = message_of(p->sim, p->entry[i].handle, &newest);
+        if (m && p->results[i].ok && m->deleted)
+            m->delete_confirmed = true;
+    }
+}
+
+static void
 batch_fires(struct timer *t, int64_t now_ms)
 {
     struct pending *p = pending_of(t);
-    struct sim *s = p->sim;
     (void)now_ms;
-    struct sqs_result results[SQS_BATCH_MAX] = {{0}};
-    for (size_t i = 0; i < p->n; i++) {
-        results[i].ok = true;
-        if (p->fault.call && !p->fault.executed)
-            continue;
-        if (p->entry[i].fault.entry)
-            refuse(&results[i], p->entry[i].fault.sender_fault,
-                   p->entry[i].fault.code ? p->entry[i].fault.code : "InternalError");
-        else
-            execute(s, p, i, &results[i]);
-        if (p->call == SIM_DELETE && results[i].ok && !p->fault.call) {
-            bool newest;
-            struct sim_message *m = message_of(s, p->entry[i].handle, &newest);
-            m->delete_confirmed = m->deleted;
-        }
+    if (!p->executed) {
+        p->executed = true;
+        if (!p->fault.call || p->fault.executed)
+            execute_all(p);
+        wait(p, p->way_ms);
+        return;
     }
+    if (p->call == SIM_DELETE && !p->fault.call)
+        note_confirmed_deletes(p);
     struct aws_error error = error_of(p);
     struct sqs_batch_result r = {
-        .error = p->fault.call ? &error : NULL, .results = p->fault.call ? NULL : results, .n = p->n};
-    sqs_batch_fn *done = p->done.batch;
-    void *context = p->context;
-    end(p);
-    done(context, &r);
+        .error = p->fault.call ? &error : NULL, .results = p->fault.call ? NULL : p->results, .n = p->n};
+    take_out(p);
+    p->done.batch(p->context, &r);
+    free(p);
 }
 
 static struct pending *

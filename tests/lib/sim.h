@@ -51,7 +51,8 @@ struct sim {
     int visibility_s; /* the queue's own */
     bool has_dead_letters;
     const char *dead_letter_arn, *dead_letter_url; /* NULL: the usual ones */
-    int64_t latency_ms;                            /* of an answer: up to twice that */
+    int64_t latency_ms;                            /* each way, at most; a call is executed between the two */
+    int64_t extra_ms[SIM_CALLS];                   /* more of it, on the way there */
     int64_t transfer_ms; /* how long the answer of a receive had been coming when it was there */
 
     /* per thousand */

@@ -70,6 +70,25 @@ what_was_not_begun_is_given_back_at_once_and_what_was_is_finished(void **state)
 }
 
 static void
+a_batch_that_waits_for_its_window_is_given_back(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct engine_options o = bench_defaults();
+    size_t left;
+    o.wait_time_s = 1;
+    o.batch_window_ms = 600000;
+    bench_init(&b, 1, &o);
+    bench_put(&b, 5);
+    bench_run(&b, 1000);
+    assert_true(drain_to_the_end(&b, 25000, &left) < 2000);
+    assert_int_equal(left, 0);
+    assert_int_equal(visible(&b), 5);
+    assert_int_equal(BENCH_COUNT(&b, given_back), 5);
+    bench_clean_up(&b);
+}
+
+static void
 an_idle_poll_is_left_to_return(void **state)
 {
     (void)state;
@@ -249,6 +268,7 @@ main(void)
     log_set_level(LOG_ERROR);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_not_begun_is_given_back_at_once_and_what_was_is_finished),
+        cmocka_unit_test(a_batch_that_waits_for_its_window_is_given_back),
         cmocka_unit_test(an_idle_poll_is_left_to_return),
         cmocka_unit_test(what_the_outstanding_poll_still_brings_is_given_back),
         cmocka_unit_test(a_poll_that_outlasts_the_deadline_is_cut_off_before_it),

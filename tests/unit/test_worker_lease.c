@@ -152,6 +152,30 @@ done_after_the_lease_was_over_is_deleted_late_and_counted_apart(void **state)
 }
 
 static void
+a_lost_message_that_comes_back_to_the_same_worker_is_its_own_again(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct engine_options o = bench_defaults();
+    int64_t ms = MINUTE;
+    o.batch_size = 1;
+    bench_init(&b, 1, &o);
+    b.takes = takes_so_long;
+    b.context = &ms;
+    b.sim.hook = no_visibility;
+    bench_put(&b, 1);
+    bench_run(&b, 29500);
+    assert_int_equal(BENCH_COUNT(&b, lost), 1);
+    b.sim.hook = NULL;
+    assert_true(bench_run_until(&b, bench_all_deleted, 2 * MINUTE));
+    bench_run(&b, 1000);
+    assert_int_equal(b.sim.messages[0].receives, 2);
+    assert_int_equal(b.sim.messages[0].handled, 1);
+    assert_int_equal(BENCH_COUNT(&b, deleted), 1);
+    bench_clean_up(&b);
+}
+
+static void
 refuse_extensions(void *context, enum sim_call call, int entry, struct sim_fault *fault)
 {
     (void)context;
@@ -225,10 +249,15 @@ nothing_is_extended_past_twelve_hours_from_the_receive(void **state)
     b.takes = takes_so_long;
     b.context = &ms;
     bench_put(&b, 1);
-    bench_run(&b, 11 * HOUR + 50 * MINUTE);
+    bench_run(&b, 11 * HOUR + 59 * MINUTE);
     assert_int_equal(BENCH_COUNT(&b, lost), 0);
     assert_int_equal(b.sim.messages[0].receives, 1);
-    bench_run(&b, 15 * MINUTE);
+    int64_t visible_at_ms = b.sim.messages[0].visible_at_ms;
+    atomic_store(&b.threads[0].batch->messages[0]->asked_until_ms, sim_now_ms() + HOUR);
+    inbox_push(&b.inbox, &b.threads[0].batch->extend);
+    bench_run(&b, 1000);
+    assert_int_equal(b.sim.messages[0].visible_at_ms, visible_at_ms); /* and nothing is given away trying */
+    bench_run(&b, 6 * MINUTE);
     assert_int_equal(BENCH_COUNT(&b, lost), 1);
     assert_int_equal(BENCH_COUNT(&b, extend_errors), 0);
     bench_clean_up(&b);
@@ -316,6 +345,7 @@ main(void)
         cmocka_unit_test(a_batch_that_waits_for_its_window_is_extended_too),
         cmocka_unit_test(a_lease_that_cannot_be_extended_is_lost_and_its_message_comes_back),
         cmocka_unit_test(done_after_the_lease_was_over_is_deleted_late_and_counted_apart),
+        cmocka_unit_test(a_lost_message_that_comes_back_to_the_same_worker_is_its_own_again),
         cmocka_unit_test(a_refused_extension_loses_that_message_alone),
         cmocka_unit_test(an_extension_that_failed_for_no_fault_of_ours_is_tried_again),
         cmocka_unit_test(nothing_is_extended_past_twelve_hours_from_the_receive),

@@ -410,6 +410,73 @@ a_message_received_again_while_in_hand_is_handled_once_and_deleted_by_its_newest
     bench_clean_up(&b);
 }
 
+/* One message whose call of this kind is on its way when the queue delivers it a second time. */
+static void
+deliver_again_during(struct bench *b, enum sim_call call)
+{
+    b->sim.latency_ms = 0;
+    b->sim.extra_ms[call] = 300;
+    bench_run(b, 1000);
+    struct sim_message *m = sim_put(&b->sim, "x");
+    while (b->sim.calls[call] == 0)
+        bench_run(b, 1);
+    b->sim.duplicates = 1000;
+    while (m->receives == 1)
+        bench_run(b, 1);
+    b->sim.duplicates = 0;
+    b->sim.extra_ms[call] = 0;
+    assert_int_equal(m->receives, 2);
+    assert_false(m->deleted);
+}
+
+static void
+a_delete_by_an_older_handle_is_sent_again_with_the_newer_one(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_init(&b, 1, NULL);
+    deliver_again_during(&b, SIM_DELETE);
+    bench_run(&b, 20000);
+    assert_true(b.sim.messages[0].deleted);
+    assert_int_equal(b.sim.calls[SIM_DELETE], 2);
+    assert_int_equal(b.sim.messages[0].handled, 1);
+    assert_int_equal(BENCH_COUNT(&b, redelivered), 1);
+    bench_clean_up(&b);
+}
+
+static void
+a_delay_set_by_an_older_handle_is_set_again_with_the_newer_one(void **state)
+{
+    (void)state;
+    int64_t delay_ms = 600000;
+    struct bench b;
+    bench_init(&b, 1, NULL);
+    b.decide = retry_once;
+    b.context = &delay_ms;
+    deliver_again_during(&b, SIM_VISIBILITY);
+    bench_run(&b, 120000);
+    assert_int_equal(b.sim.messages[0].receives, 2);
+    assert_int_equal(b.sim.messages[0].handled, 1);
+    assert_true(bench_run_until(&b, bench_all_deleted, 15 * MINUTE));
+    bench_clean_up(&b);
+}
+
+static void
+a_message_delivered_again_after_its_delete_was_confirmed_is_not_handled_again(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_init(&b, 1, NULL);
+    bench_put(&b, 1);
+    assert_true(bench_run_until(&b, bench_all_deleted, MINUTE));
+    b.sim.messages[0].deleted = false; /* a copy of it turned up */
+    bench_run(&b, 2 * MINUTE);
+    assert_true(b.sim.messages[0].deleted);
+    assert_int_equal(b.sim.messages[0].handled, 1);
+    assert_int_equal(BENCH_COUNT(&b, redelivered), 1);
+    bench_clean_up(&b);
+}
+
 int
 main(void)
 {
@@ -430,6 +497,9 @@ main(void)
         cmocka_unit_test(a_dead_letter_that_is_refused_stays_in_its_queue),
         cmocka_unit_test(a_move_starts_only_with_half_a_minute_of_lease),
         cmocka_unit_test(a_move_whose_lease_cannot_be_extended_leaves_the_message_to_its_queue),
+        cmocka_unit_test(a_delete_by_an_older_handle_is_sent_again_with_the_newer_one),
+        cmocka_unit_test(a_delay_set_by_an_older_handle_is_set_again_with_the_newer_one),
+        cmocka_unit_test(a_message_delivered_again_after_its_delete_was_confirmed_is_not_handled_again),
         cmocka_unit_test(a_message_received_again_while_in_hand_is_handled_once_and_deleted_by_its_newest_handle),
     };
     return cmocka_run_group_tests_name("worker_settle", tests, NULL, NULL);
