@@ -169,6 +169,13 @@ local_events_bus_name(struct slice bus)
 /* ---- changes ----------------------------------------------------------------------------------------------------- */
 
 int
+local_events_clear_rules(struct local_events *s, struct store_tx *tx)
+{
+    int rc = store_exec(tx, "DELETE FROM events_targets; DELETE FROM events_rules");
+    return rc != 0 ? rc : load(s, tx);
+}
+
+int
 local_events_put_bus(struct local_events *s, struct store_tx *tx, struct slice bus)
 {
     sqlite3_stmt *q = store_prepare(tx, "INSERT OR IGNORE INTO events_buses VALUES (?1)");

@@ -30,6 +30,10 @@ void local_events_destroy(struct local_events *s); /* after local_stop; NULL is 
 /* ---- for provisioning: in a transaction; what is there already is replaced ---------------------------------------
  * Names are taken as they come. A rule's bus is given by its name or ARN; empty: the default bus. */
 
+/* Removes every rule. Provisioning makes the template's anew, so that one that was renamed there, or left out, does not
+ * go on delivering beside the others. */
+int local_events_clear_rules(struct local_events *s, struct store_tx *tx);
+
 int local_events_put_bus(struct local_events *s, struct store_tx *tx, struct slice bus);
 
 /* ERR_INVALID, ERR_LIMIT: the pattern, with AWS's text; ERR_NOT_FOUND: there is no such bus. Nothing was written then,

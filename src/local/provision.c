@@ -96,7 +96,7 @@ static int
 run(struct store_tx *tx, void *context)
 {
     const struct work *w = context;
-    int rc = 0;
+    int rc = local_events_clear_rules(w->services->events, tx);
     for (size_t i = 0; rc == 0 && i < w->plan->n_steps; i++)
         rc = take(tx, w->services, &w->plan->steps[i]);
     return rc;
