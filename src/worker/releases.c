@@ -1,6 +1,7 @@
 #include "worker/releases.h"
 
 #include "base/log.h"
+#include "worker/lease.h"
 
 #define LINGER_MS    5
 #define MAX_CALLS    32
@@ -17,9 +18,13 @@ send(struct outbox *b, struct message *const *messages, size_t n, sqs_batch_fn *
 {
     struct queue *q = b->world->queue;
     struct sqs_visibility entries[SQS_BATCH_MAX];
-    for (size_t i = 0; i < n; i++)
-        entries[i] =
-            (struct sqs_visibility){.receipt_handle = messages[i]->receipt_handle, .timeout_s = messages[i]->release_s};
+    int64_t now_ms = b->world->clock_ms();
+    for (size_t i = 0; i < n; i++) {
+        int64_t longest_s = lease_longest_s(messages[i], now_ms); /* less than when the delay was chosen */
+        unsigned timeout_s = messages[i]->release_s;
+        entries[i] = (struct sqs_visibility){.receipt_handle = messages[i]->receipt_handle,
+                                             .timeout_s = timeout_s < longest_s ? timeout_s : (unsigned)longest_s};
+    }
     return q->ops->change_visibility(q, entries, n, done, context, e);
 }
 

@@ -155,6 +155,42 @@ leases_count_from_when_an_answer_began_to_come(void **state)
     bench_clean_up(&b);
 }
 
+static void
+fail_visibility(void *context, enum sim_call call, int entry, struct sim_fault *fault)
+{
+    const bool *failing = context;
+    fault->call = call == SIM_VISIBILITY && entry < 0 && *failing;
+}
+
+static void
+retry_in_twelve_hours(struct bench *b, struct message *m, struct sim_message *s)
+{
+    (void)b;
+    (void)s;
+    m->verdict.kind = HANDLER_RETRY;
+    m->verdict.delay_ms = 12 * 60 * MINUTE;
+}
+
+static void
+the_longest_delay_is_set_even_if_that_fails_for_a_while(void **state)
+{
+    (void)state;
+    struct bench b;
+    bool failing = true;
+    bench_init(&b, 1, NULL);
+    b.sim.visibility_s = 120;
+    b.sim.hook = fail_visibility;
+    b.sim.context = &failing;
+    b.decide = retry_in_twelve_hours;
+    bench_put(&b, 1);
+    bench_run(&b, 30000);
+    failing = false;
+    bench_run(&b, 11 * 60 * MINUTE);
+    assert_int_equal(b.sim.messages[0].handled, 1);
+    assert_int_equal(bench_in_hand(&b), 0);
+    bench_clean_up(&b);
+}
+
 /* ---- drains ---- */
 
 static int64_t
@@ -238,6 +274,7 @@ main(void)
         cmocka_unit_test(dead_letters_go_to_no_queue_of_another_account),
         cmocka_unit_test(a_delete_after_the_lease_was_refused_is_late_and_remembered),
         cmocka_unit_test(leases_count_from_when_an_answer_began_to_come),
+        cmocka_unit_test(the_longest_delay_is_set_even_if_that_fails_for_a_while),
         cmocka_unit_test(what_a_drain_gives_back_does_not_bounce_through_its_own_receives),
         cmocka_unit_test(a_drain_tries_at_once_what_waits_for_its_backoff),
     };
