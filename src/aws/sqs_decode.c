@@ -1,9 +1,11 @@
 #include "aws/sqs_decode.h"
 
 #include <limits.h>
+#include <stddef.h>
 
 #include "aws/answer.h"
 #include "aws/sqs_md5.h"
+#include "base/json.h"
 
 void
 sqs_decode_init(struct sqs_decoded *d)
@@ -20,45 +22,127 @@ sqs_decode_clean_up(struct sqs_decoded *d)
     arena_clean_up(&d->arena);
 }
 
-static int
-needed_string(const cJSON *object, const char *name, struct slice *ret, struct err *e)
+/* ---- ReceiveMessage -------------------------------------------------------------------------------------------------
+ *
+ * Read in one walk, not into a cJSON tree: of all a worker does for a message, building and freeing that tree was the
+ * most expensive thing. */
+
+/* A message and what is known of it besides. */
+struct incoming {
+    struct sqs_message m;
+    struct slice md5_of_attributes, receive_count, sent_at;
+};
+
+/* A member that is a string, and where in struct incoming (or struct attribute_text) it goes. */
+struct field {
+    const char *name;
+    size_t name_n, offset;
+};
+#define FIELD(name, type, member)                                                                                      \
+    {                                                                                                                  \
+        name, sizeof name - 1, offsetof(type, member)                                                                  \
+    }
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+static const struct field MESSAGE[] = {
+    FIELD("MessageId", struct incoming, m.id),
+    FIELD("ReceiptHandle", struct incoming, m.receipt_handle),
+    FIELD("Body", struct incoming, m.body),
+    FIELD("MD5OfBody", struct incoming, m.md5_of_body),
+    FIELD("MD5OfMessageAttributes", struct incoming, md5_of_attributes),
+};
+static const struct field SYSTEM_ATTRIBUTES[] = {
+    FIELD("ApproximateReceiveCount", struct incoming, receive_count),
+    FIELD("SentTimestamp", struct incoming, sent_at),
+    FIELD("MessageGroupId", struct incoming, m.group),
+    FIELD("MessageDeduplicationId", struct incoming, m.dedup_id),
+    FIELD("SequenceNumber", struct incoming, m.sequence_number),
+    FIELD("DeadLetterQueueSourceArn", struct incoming, m.dead_letter_source_arn),
+    FIELD("AWSTraceHeader", struct incoming, m.trace_header),
+};
+
+struct attribute_text {
+    struct slice type, string, binary;
+};
+static const struct field ATTRIBUTE[] = {
+    FIELD("DataType", struct attribute_text, type),
+    FIELD("StringValue", struct attribute_text, string),
+    FIELD("BinaryValue", struct attribute_text, binary),
+};
+
+static bool
+is_called(struct json key, const char *name, size_t n)
 {
-    const cJSON *value = cJSON_GetObjectItemCaseSensitive(object, name);
-    if (!value || cJSON_IsNull(value))
-        return err_set(e, ERR_PROTOCOL, "a message has no %s", name);
-    return answer_string(object, name, ret, e);
+    struct slice raw = json_raw(key);
+    return raw.n == n ? memcmp(raw.p, name, n) == 0 : raw.n > n && json_equals_string(key, slice_of(name, n));
 }
 
-/* An empty one names nothing: two messages would be taken for one. */
+/* A string's text: where it was written, or decoded in the arena when it holds escapes. */
 static int
-needed_text(const cJSON *object, const char *name, struct slice *ret, struct err *e)
+text_of(struct sqs_decoded *d, struct json string, const char *name, struct slice *ret, struct err *e)
 {
-    int rc = needed_string(object, name, ret, e);
-    return rc == 0 && ret->n == 0 ? err_set(e, ERR_PROTOCOL, "a message has no %s", name) : rc;
+    struct slice raw = json_raw(string);
+    if (json_is_plain(string)) {
+        *ret = raw;
+        return 0;
+    }
+    size_t n;
+    char *text = arena_alloc(&d->arena, raw.n);
+    if (!text)
+        return err_no_memory(e);
+    if (!json_decode_into(string, text, raw.n, &n))
+        return err_set(e, ERR_PROTOCOL, "%s holds half of a surrogate pair", name);
+    *ret = slice_of(text, n);
+    return 0;
+}
+
+/* Takes the value of the member called key into the field of that name. 1: there is none of that name (the value is
+ * then still to be taken). */
+static int
+take_field(struct sqs_decoded *d, struct json_walk *w, struct json key, const struct field *fields, size_t n, void *out,
+           struct err *e)
+{
+    const struct field *f = fields, *end = fields + n;
+    while (f < end && !is_called(key, f->name, f->name_n))
+        f++;
+    if (f == end)
+        return 1;
+    struct slice *to = (struct slice *)((char *)out + f->offset);
+    struct json value = json_walk_take(w);
+    *to = slice_of(NULL, 0);
+    if (value.type == JSON_NULL)
+        return 0;
+    if (value.type != JSON_STRING)
+        return err_set(e, ERR_PROTOCOL, "%s is no string", f->name);
+    return text_of(d, value, f->name, to, e);
+}
+
+/* Enters an object, or takes null; 1: there is something to walk over. */
+static int
+enter(struct json_walk *w, enum json_type type, const char *what, struct err *e)
+{
+    if (json_walk_type(w) == JSON_NULL) {
+        json_walk_take(w);
+        return 0;
+    }
+    if (json_walk_type(w) != type)
+        return err_set(e, ERR_PROTOCOL, "%s is no %s", what, type == JSON_ARRAY ? "array" : "object");
+    json_walk_enter(w);
+    return 1;
 }
 
 static int
-decode_system_attributes(const cJSON *message, struct sqs_message *m, struct err *e)
+walk_fields(struct sqs_decoded *d, struct json_walk *w, const struct field *fields, size_t n, void *out, struct err *e)
 {
-    const cJSON *attributes;
-    int64_t receive_count = 1;
-    int rc = answer_object(message, "Attributes", &attributes, e);
-    if (rc == 0)
-        rc = answer_number(attributes, "ApproximateReceiveCount", &receive_count, e);
-    if (rc == 0)
-        rc = answer_number(attributes, "SentTimestamp", &m->sent_at_ms, e);
-    if (rc == 0)
-        rc = answer_string(attributes, "MessageGroupId", &m->group, e);
-    if (rc == 0)
-        rc = answer_string(attributes, "MessageDeduplicationId", &m->dedup_id, e);
-    if (rc == 0)
-        rc = answer_string(attributes, "SequenceNumber", &m->sequence_number, e);
-    if (rc == 0)
-        rc = answer_string(attributes, "DeadLetterQueueSourceArn", &m->dead_letter_source_arn, e);
-    if (rc == 0)
-        rc = answer_string(attributes, "AWSTraceHeader", &m->trace_header, e);
-    m->receive_count = receive_count > UINT_MAX ? UINT_MAX : (unsigned)receive_count;
-    return rc;
+    struct json key;
+    while (json_walk_member(w, &key)) {
+        int rc = take_field(d, w, key, fields, n, out, e);
+        if (rc < 0)
+            return rc;
+        if (rc > 0)
+            json_walk_take(w);
+    }
+    return 0;
 }
 
 static int
@@ -78,48 +162,77 @@ decode_binary(struct sqs_decoded *d, struct slice *value, struct err *e)
 }
 
 static int
-decode_attribute(struct sqs_decoded *d, const cJSON *item, struct sqs_attribute *a, struct err *e)
+decode_attribute(struct sqs_decoded *d, const struct json_iter *it, struct sqs_attribute *a, struct err *e)
 {
-    if (!cJSON_IsObject(item))
+    struct attribute_text text = {0};
+    struct json_walk w = json_walk(it->value);
+    if (it->value.type != JSON_OBJECT)
         return err_set(e, ERR_PROTOCOL, "a message attribute is no object");
-    a->name = slice_of_string(item->string);
-    int rc = answer_string(item, "DataType", &a->type, e);
-    if (rc != 0)
+    json_walk_enter(&w);
+    int rc = walk_fields(d, &w, ATTRIBUTE, COUNT(ATTRIBUTE), &text, e);
+    if (rc == 0)
+        rc = text_of(d, it->key, "a message attribute's name", &a->name, e);
+    a->type = text.type;
+    a->value = text.string;
+    if (rc != 0 || !slice_starts_with(a->type, SLICE("Binary")))
         return rc;
-    if (!slice_starts_with(a->type, SLICE("Binary")))
-        return answer_string(item, "StringValue", &a->value, e);
-    rc = answer_string(item, "BinaryValue", &a->value, e);
-    return rc == 0 ? decode_binary(d, &a->value, e) : rc;
+    a->value = text.binary;
+    return decode_binary(d, &a->value, e);
 }
 
 static int
-decode_attributes(struct sqs_decoded *d, const cJSON *message, struct sqs_message *m, struct err *e)
+decode_attributes(struct sqs_decoded *d, struct json map, struct sqs_message *m, struct err *e)
 {
-    const cJSON *map, *item;
-    int rc = answer_object(message, "MessageAttributes", &map, e);
-    if (rc != 0 || !map || !map->child)
-        return rc;
-    struct sqs_attribute *attributes = arena_alloc(&d->arena, (size_t)cJSON_GetArraySize(map) * sizeof *attributes);
-    if (!attributes)
+    m->n_attributes = 0;
+    m->attributes = NULL;
+    if (map.type == JSON_NULL)
+        return 0;
+    if (map.type != JSON_OBJECT)
+        return err_set(e, ERR_PROTOCOL, "MessageAttributes is no object");
+    size_t n = json_count(map);
+    struct sqs_attribute *attributes = n > 0 ? arena_zalloc(&d->arena, n * sizeof *attributes) : NULL;
+    if (n > 0 && !attributes)
         return err_no_memory(e);
-    cJSON_ArrayForEach(item, map)
-    {
-        rc = decode_attribute(d, item, &attributes[m->n_attributes], e);
+    for (struct json_iter it = json_iter(map); json_next(&it);) {
+        int rc = decode_attribute(d, &it, &attributes[it.index], e);
         if (rc != 0)
             return rc;
-        m->n_attributes++;
     }
     m->attributes = attributes;
+    m->n_attributes = n;
     return 0;
 }
 
 static int
-check_body(struct sqs_decoded *d, const cJSON *message, struct sqs_message *m, bool *ret_sound, struct err *e)
+number_of(struct slice text, const char *name, int64_t *ret, struct err *e)
+{
+    if (text.n > 0 && !answer_parse_number(text, ret))
+        return err_set(e, ERR_PROTOCOL, "%s is no number", name);
+    return 0;
+}
+
+/* An empty id or handle names nothing: two messages would be taken for one. */
+static int
+check_complete(struct incoming *in, struct err *e)
+{
+    int64_t receive_count = 1;
+    const char *missing = in->m.id.n == 0               ? "MessageId"
+                          : in->m.receipt_handle.n == 0 ? "ReceiptHandle"
+                          : !in->m.body.p               ? "Body"
+                                                        : NULL;
+    if (missing)
+        return err_set(e, ERR_PROTOCOL, "a message has no %s", missing);
+    int rc = number_of(in->receive_count, "ApproximateReceiveCount", &receive_count, e);
+    if (rc == 0)
+        rc = number_of(in->sent_at, "SentTimestamp", &in->m.sent_at_ms, e);
+    in->m.receive_count = receive_count > UINT_MAX ? UINT_MAX : (unsigned)receive_count;
+    return rc;
+}
+
+static int
+check_body(struct sqs_decoded *d, struct sqs_message *m, bool *ret_sound, struct err *e)
 {
     char md5[DIGEST_MD5_HEX];
-    int rc = answer_string(message, "MD5OfBody", &m->md5_of_body, e);
-    if (rc != 0)
-        return rc;
     digest_md5_hex(m->body.p, m->body.n, md5);
     if (m->md5_of_body.n == 0) {
         m->md5_of_body = slice_of(arena_strndup(&d->arena, md5, sizeof md5 - 1), sizeof md5 - 1);
@@ -132,41 +245,85 @@ check_body(struct sqs_decoded *d, const cJSON *message, struct sqs_message *m, b
 
 /* SQS gives this MD5 for the attributes it returned, and none when it returned none. */
 static int
-check_attributes(const cJSON *message, const struct sqs_message *m, bool *ret_sound, struct err *e)
+check_attributes(const struct incoming *in, bool *ret_sound, struct err *e)
 {
-    struct slice given;
     char md5[DIGEST_MD5_HEX] = "";
-    int rc = answer_string(message, "MD5OfMessageAttributes", &given, e);
-    if (rc != 0)
-        return rc;
-    if (given.n > 0 && m->n_attributes > 0 && sqs_md5_attributes(m->attributes, m->n_attributes, md5) != 0)
+    const struct sqs_message *m = &in->m;
+    if (in->md5_of_attributes.n > 0 && m->n_attributes > 0 &&
+        sqs_md5_attributes(m->attributes, m->n_attributes, md5) != 0)
         return err_no_memory(e);
-    *ret_sound = given.n == 0 || slice_equals_string(given, md5);
+    *ret_sound = in->md5_of_attributes.n == 0 || slice_equals_string(in->md5_of_attributes, md5);
     return 0;
 }
 
 static int
-decode_message(struct sqs_decoded *d, const cJSON *item, struct sqs_message *m, bool *ret_sound, struct err *e)
+walk_message(struct sqs_decoded *d, struct json_walk *w, struct incoming *in, struct err *e)
 {
-    bool body_sound = false, attributes_sound = false;
-    *m = (struct sqs_message){0};
-    if (!cJSON_IsObject(item))
+    struct json key;
+    if (json_walk_type(w) != JSON_OBJECT)
         return err_set(e, ERR_PROTOCOL, "a message is no object");
-    int rc = needed_text(item, "MessageId", &m->id, e);
+    json_walk_enter(w);
+    while (json_walk_member(w, &key)) {
+        int rc = take_field(d, w, key, MESSAGE, COUNT(MESSAGE), in, e);
+        if (rc == 1 && json_equals_string(key, SLICE("Attributes"))) {
+            rc = enter(w, JSON_OBJECT, "Attributes", e);
+            if (rc == 1)
+                rc = walk_fields(d, w, SYSTEM_ATTRIBUTES, COUNT(SYSTEM_ATTRIBUTES), in, e);
+        } else if (rc == 1 && json_equals_string(key, SLICE("MessageAttributes"))) {
+            rc = decode_attributes(d, json_walk_take(w), &in->m, e);
+        } else if (rc == 1) {
+            json_walk_take(w);
+        }
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+static int
+decode_message(struct sqs_decoded *d, struct json_walk *w, struct sqs_message *m, bool *ret_sound, struct err *e)
+{
+    struct incoming in = {0};
+    bool body_sound = false, attributes_sound = false;
+    int rc = walk_message(d, w, &in, e);
     if (rc == 0)
-        rc = needed_text(item, "ReceiptHandle", &m->receipt_handle, e);
+        rc = check_complete(&in, e);
     if (rc == 0)
-        rc = needed_string(item, "Body", &m->body, e);
+        rc = check_body(d, &in.m, &body_sound, e);
     if (rc == 0)
-        rc = decode_system_attributes(item, m, e);
-    if (rc == 0)
-        rc = decode_attributes(d, item, m, e);
-    if (rc == 0)
-        rc = check_body(d, item, m, &body_sound, e);
-    if (rc == 0)
-        rc = check_attributes(item, m, &attributes_sound, e);
+        rc = check_attributes(&in, &attributes_sound, e);
+    *m = in.m;
     *ret_sound = body_sound && attributes_sound;
     return rc;
+}
+
+static int
+decode_messages(struct sqs_decoded *d, struct json_walk *w, size_t max_messages, struct sqs_received *received,
+                struct err *e)
+{
+    struct sqs_message *messages = arena_alloc(&d->arena, max_messages * sizeof *messages);
+    if (!messages)
+        return err_no_memory(e);
+    *received = (struct sqs_received){.messages = messages};
+    int rc = enter(w, JSON_ARRAY, "Messages", e);
+    if (rc != 1)
+        return rc;
+    for (size_t n = 0; json_walk_element(w); n++) {
+        bool sound = false;
+        if (n == max_messages) {
+            for (bool more = true; more; more = json_walk_element(w), n++)
+                json_walk_take(w);
+            return err_set(e, ERR_PROTOCOL, "%zu messages came where %zu were asked for", n, max_messages);
+        }
+        rc = decode_message(d, w, &messages[received->n_messages], &sound, e);
+        if (rc != 0)
+            return rc;
+        if (sound)
+            received->n_messages++;
+        else
+            received->corrupt++;
+    }
+    return 0;
 }
 
 int
@@ -174,30 +331,20 @@ sqs_decode_receive(struct sqs_decoded *d, struct slice answer, size_t max_messag
                    struct err *e)
 {
     struct sqs_received received = {0};
-    const cJSON *list, *item;
-    int rc = answer_parse(answer, &d->tree, e);
-    if (rc == 0)
-        rc = answer_array(d->tree, "Messages", &list, e);
-    if (rc != 0)
-        return rc;
-    size_t n = list ? (size_t)cJSON_GetArraySize(list) : 0;
-    if (n > max_messages)
-        return err_set(e, ERR_PROTOCOL, "%zu messages came where %zu were asked for", n, max_messages);
-    struct sqs_message *messages = arena_alloc(&d->arena, n * sizeof *messages);
-    if (!messages)
-        return err_no_memory(e);
-    cJSON_ArrayForEach(item, list)
-    {
-        bool sound = false;
-        rc = decode_message(d, item, &messages[received.n_messages], &sound, e);
+    struct json object, key;
+    if (json_parse(answer, &object, NULL) != 0 || object.type != JSON_OBJECT)
+        return err_set(e, ERR_PROTOCOL, "the answer is no JSON object");
+    struct json_walk w = json_walk(object);
+    json_walk_enter(&w);
+    while (json_walk_member(&w, &key)) {
+        if (!json_equals_string(key, SLICE("Messages"))) {
+            json_walk_take(&w);
+            continue;
+        }
+        int rc = decode_messages(d, &w, max_messages, &received, e);
         if (rc != 0)
             return rc;
-        if (sound)
-            received.n_messages++;
-        else
-            received.corrupt++;
     }
-    received.messages = messages;
     *ret = received;
     return 0;
 }

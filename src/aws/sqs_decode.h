@@ -15,7 +15,8 @@
 #include "base/err.h"
 #include "base/slice.h"
 
-/* What a decoded answer lives in: results point into it until sqs_decode_clean_up. One answer each. */
+/* What a decoded answer lives in: results point into it until sqs_decode_clean_up, and into the answer. One answer
+ * each. */
 struct sqs_decoded {
     cJSON *tree;
     struct arena arena;

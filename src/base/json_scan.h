@@ -1,4 +1,4 @@
-/* json_scan: bytes of JSON text, for json.c and json_walk.c alone. */
+/* json_scan: bytes of JSON text, for json.c, json_walk.c and json_text.c alone. */
 #ifndef FANOUT_BASE_JSON_SCAN_H
 #define FANOUT_BASE_JSON_SCAN_H
 

@@ -56,9 +56,10 @@ ring_push(struct ring *r, void *item)
     if (fits) {
         r->items[(r->first + r->count) % r->capacity] = item;
         r->count++;
-        pthread_cond_signal(&r->changed);
     }
     pthread_mutex_unlock(&r->lock);
+    if (fits) /* not under the lock: the woken thread would at once sleep again, on the lock */
+        pthread_cond_signal(&r->changed);
     return fits;
 }
 

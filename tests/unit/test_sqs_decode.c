@@ -11,6 +11,7 @@
 
 #define HELLO_MD5 "5d41402abc4b2a76b9719d911017c592" /* of "hello" */
 #define HELLO     "\"MessageId\":\"m\",\"ReceiptHandle\":\"r\",\"Body\":\"hello\",\"MD5OfBody\":\"" HELLO_MD5 "\""
+#define FIVE      "{" HELLO "},{" HELLO "},{" HELLO "},{" HELLO "},{" HELLO "}"
 #define ONE(more) "{\"Messages\":[{" HELLO more "}]}"
 
 static int
@@ -49,7 +50,6 @@ a_message_comes_out_whole(void **state)
     buf_add_string(&text, answer);
     memcpy(strstr(text.data, "2ca10cd2"), md5, 32);
     assert_int_equal(receive(&d, text.data, &r, NULL), 0);
-    buf_clean_up(&text);
     assert_int_equal(r.n_messages, 1);
     assert_int_equal(r.corrupt, 0);
     const struct sqs_message *m = r.messages;
@@ -69,6 +69,7 @@ a_message_comes_out_whole(void **state)
     assert_slice(m->attributes[0].type, "Number");
     assert_slice(m->attributes[0].value, "1493147359900");
     sqs_decode_clean_up(&d);
+    buf_clean_up(&text);
 }
 
 static void
@@ -179,7 +180,9 @@ an_answer_that_makes_no_sense_is_named(void **state)
         {ONE(",\"MessageAttributes\":{\"a\":3}"), "attribute is no object"},
         {ONE(",\"MessageAttributes\":{\"a\":{\"DataType\":\"Binary\",\"BinaryValue\":\"?\"}}"), "no base64"},
         {ONE(",\"MD5OfMessageAttributes\":{}"), "MD5OfMessageAttributes is no string"},
-        {"{\"Messages\":[0,0,0,0,0,0,0,0,0,0,0]}", "11 messages came where 10 were asked for"},
+        {"{\"Messages\":[" FIVE "," FIVE ",{" HELLO "}]}", "11 messages came where 10 were asked for"},
+        {ONE(",\"MessageAttributes\":{\"\\ud800\":{\"DataType\":\"String\"}}"), "half of a surrogate pair"},
+        {"{\"Messages\":[{\"MessageId\":\"m\",\"ReceiptHandle\":\"r\",\"Body\":\"\\udc00\"}]}", "Body holds half"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct sqs_decoded d;
