@@ -137,7 +137,14 @@ test:
 	@.ci/deps test
 	@$(MAKE) --no-print-directory test-run
 
-test-run: all $(TESTS) $(TESTPLUGINS)
+# The AWS CLI and boto3, current, for tests/interop; without them (no network) those tests are skipped with the reason.
+.PHONY: interop-tools
+interop-tools: $(BUILD)/interop/bin/aws
+$(BUILD)/interop/bin/aws:
+	@python3 -m venv $(BUILD)/interop && $(BUILD)/interop/bin/pip install -q --disable-pip-version-check boto3 awscli || \
+	  { rm -rf $(BUILD)/interop; echo "no boto3 and no AWS CLI: their tests will be skipped"; }
+
+test-run: all $(TESTS) $(TESTPLUGINS) interop-tools
 	@tests/lib/run $(TESTS)
 
 ## make check            the unit and ABI tests alone
