@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -223,6 +224,17 @@ hold_signals(void)
     return ends;
 }
 
+/* Every connection is a descriptor: as many as we may have. */
+static void
+raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 static void
 warn_of_default_keys(const struct options *o)
 {
@@ -306,6 +318,7 @@ main(int argc, char **argv)
         return EXIT_USAGE;
     }
     sigset_t ends = hold_signals();
+    raise_descriptor_limit();
     struct log_options log = {.program = "fanout-local", .level = o.log_level};
     code = clock_init(&e);
     if (!code)

@@ -140,7 +140,7 @@ decode_list(struct decoder *d, const struct lsqs_member *m, struct lsqs_list *ou
         json_walk_take(&d->walk);
         return type == JSON_NULL || wrong_type(d, type, map ? "a map" : "a list");
     }
-    out->given = true;
+    *out = (struct lsqs_list){.given = true}; /* the last of members with the same name counts */
     json_walk_enter(&d->walk);
     while (map ? json_walk_member(&d->walk, &key) : json_walk_element(&d->walk)) {
         char *item = add_item(d, out, &room, size);

@@ -223,7 +223,13 @@ lsqs_pack_attributes(const struct lsqs_list *attributes, struct arena *arena, st
         else
             a[i].binary_value = (struct slice){0};
     }
-    return pack(a, attributes->n, arena, ret_packed) || lsqs_fail(e, LSQS_INTERNAL, "out of memory");
+    if (!pack(a, attributes->n, arena, ret_packed))
+        return lsqs_fail(e, LSQS_INTERNAL, "out of memory");
+    for (size_t i = 1; i < attributes->n; i++) /* sorted by now */
+        if (slice_equals(a[i].name, a[i - 1].name))
+            return lsqs_fail(e, LSQS_INVALID_VALUE, "Message (user) attribute '%.*s' is there twice.",
+                             SLICE_ARG(a[i].name));
+    return true;
 }
 
 static struct slice

@@ -477,14 +477,36 @@ a_restart_keeps_visibility_counts_and_handles(void **state)
     aws_call_clean_up(&c);
 }
 
+static struct rlimit file_size;
+
+/* No file of the server's may grow: what a full disk looks like from inside. */
+static void
+fill_disk(void)
+{
+    assert_int_equal(prlimit(proc_pid(server.process), RLIMIT_FSIZE, NULL, &file_size), 0);
+    struct rlimit none = {.rlim_cur = 4096, .rlim_max = file_size.rlim_max};
+    assert_int_equal(prlimit(proc_pid(server.process), RLIMIT_FSIZE, &none, NULL), 0);
+}
+
+static void
+make_room(void)
+{
+    assert_int_equal(prlimit(proc_pid(server.process), RLIMIT_FSIZE, &file_size, NULL), 0);
+}
+
+static void
+expect_unavailable(const struct aws_call *c)
+{
+    if (c->status != 503 && c->status != 500)
+        fail_msg("%d %s: %s", c->status, c->error, c->message);
+}
+
 static void
 a_full_disk_is_503_until_there_is_room(void **state)
 {
     (void)state;
     struct aws_call c;
     char url[200];
-    struct rlimit before, none;
-    pid_t pid = proc_pid(server.process);
     struct buf body = BUF_INIT;
     local_server_queue(&server, "full", "{}", url, sizeof url);
     aws_call_init(&c, server.url);
@@ -492,14 +514,12 @@ a_full_disk_is_503_until_there_is_room(void **state)
     for (int i = 0; i < 200000; i++)
         buf_add_char(&body, 'x');
     buf_add_string(&body, "\"}");
-    assert_int_equal(prlimit(pid, RLIMIT_FSIZE, NULL, &before), 0);
-    none = (struct rlimit){.rlim_cur = 4096, .rlim_max = before.rlim_max};
-    assert_int_equal(prlimit(pid, RLIMIT_FSIZE, &none, NULL), 0);
+    fill_disk();
     for (int i = 0; i < 3; i++) {
         aws_call_sqs_body(&c, "SendMessage", buf_slice(&body));
-        assert_true(c.status == 503 || c.status == 500);
+        expect_unavailable(&c);
     }
-    assert_int_equal(prlimit(pid, RLIMIT_FSIZE, &before, NULL), 0);
+    make_room();
     assert_int_equal(aws_call_sqs_body(&c, "SendMessage", buf_slice(&body)), 200);
     assert_int_equal(visible(&c, url), 1);
     buf_clean_up(&body);
@@ -508,6 +528,74 @@ a_full_disk_is_503_until_there_is_room(void **state)
     local_server_restart(&server);
     aws_call_init(&c, server.url);
     assert_int_equal(visible(&c, url), 1);
+    aws_call_clean_up(&c);
+}
+
+static bool
+somebody_waits(void *context)
+{
+    struct aws_call c;
+    struct json queues, waiting;
+    int64_t n = 0, all = 0;
+    (void)context;
+    aws_call_init(&c, server.url);
+    aws_call_plain(&c, "GET", "/_fanout/stats", "");
+    if (aws_call_at(&c, "sqs.queues", &queues))
+        for (struct json_iter it = json_iter(queues); json_next(&it); all += n)
+            if (!json_get(it.value, "waiting", &waiting) || !json_int64(waiting, &n))
+                n = 0;
+    aws_call_clean_up(&c);
+    return all > 0;
+}
+
+static void
+what_a_full_disk_undid_is_undone_in_memory_too(void **state)
+{
+    (void)state;
+    struct aws_call c, waiting;
+    char a[200], b[200], body[300], text[100];
+    local_server_queue(&server, "a", "{}", a, sizeof a);
+    local_server_queue(&server, "b", "{}", b, sizeof b);
+    aws_call_init(&c, server.url);
+    aws_call_init(&waiting, server.url);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(aws_call_sqs(&c, "SendMessage", "{\"QueueUrl\": \"%s\", \"MessageBody\": \"x\"}", a), 200);
+    snprintf(body, sizeof body, "{\"QueueUrl\": \"%s\", \"WaitTimeSeconds\": 20}", b);
+    assert_true(aws_call_begin(&waiting, "sqs", "AmazonSQS.ReceiveMessage", slice_of_string(body)));
+    assert_true(proc_wait_until(somebody_waits, NULL, 20000));
+
+    fill_disk();
+    static const char *const CALLS[][2] = {
+        {"CreateQueue", ", \"QueueName\": \"c\""},
+        {"DeleteQueue", ""},
+        {"PurgeQueue", ""},
+        {"SetQueueAttributes", ", \"Attributes\": {\"DelaySeconds\": \"9\"}"},
+        {"SendMessage", ", \"MessageBody\": \"x\""},
+    };
+    for (size_t i = 0; i < 2 * sizeof CALLS / sizeof *CALLS; i++) {
+        aws_call_sqs(&c, CALLS[i / 2][0], "{\"QueueUrl\": \"%s\"%s}", i % 2 ? a : b, CALLS[i / 2][1]);
+        expect_unavailable(&c);
+    }
+    aws_call_sqs(&c, "ReceiveMessage", "{\"QueueUrl\": \"%s\"}", a);
+    expect_unavailable(&c);
+    make_room();
+
+    assert_int_equal(visible(&c, a), 3);
+    assert_int_equal(visible(&c, b), 0);
+    aws_call_sqs(&c, "GetQueueUrl", "{\"QueueName\": \"c\"}");
+    expect(&c, 400, "AWS.SimpleQueueService.NonExistentQueue");
+    aws_call_sqs(&c, "GetQueueAttributes", "{\"QueueUrl\": \"%s\", \"AttributeNames\": [\"DelaySeconds\"]}", a);
+    assert_true(aws_call_text(&c, "Attributes.DelaySeconds", text, sizeof text));
+    assert_string_equal(text, "0");
+    assert_true(somebody_waits(NULL));
+    assert_int_equal(aws_call_sqs(&c, "SendMessage", "{\"QueueUrl\": \"%s\", \"MessageBody\": \"to who waits\"}", b),
+                     200);
+    assert_int_equal(aws_call_finish(&waiting), 200);
+    assert_true(aws_call_text(&waiting, "Messages.0.Body", text, sizeof text));
+    assert_string_equal(text, "to who waits");
+    assert_int_equal(aws_call_sqs(&c, "PurgeQueue", "{\"QueueUrl\": \"%s\"}", a), 200);
+    assert_int_equal(visible(&c, a), 0);
+    aws_call_clean_up(&waiting);
     aws_call_clean_up(&c);
 }
 
@@ -634,6 +722,7 @@ main(void)
         PLAIN(a_rule_that_makes_no_sense_is_refused),
         PLAIN(a_reset_forgets_everything),
         PLAIN(a_full_disk_is_503_until_there_is_room),
+        PLAIN(what_a_full_disk_undid_is_undone_in_memory_too),
         PLAIN(term_answers_who_waits_and_ends_well),
         cmocka_unit_test(a_command_line_that_cannot_be_is_refused),
         PLAIN(a_second_server_on_the_same_data_is_refused),

@@ -740,6 +740,10 @@ static const struct {
      ", \"MessageBody\": \"x\", \"MessageSystemAttributes\": {\"Other\": {\"DataType\": \"String\", \"StringValue\": "
      "\"1\"}}",
      400, "InvalidParameterValue", NULL},
+    {"SendMessage",
+     ", \"MessageBody\": \"x\", \"MessageAttributes\": {\"a\": {\"DataType\": \"String\", \"StringValue\": \"1\"},"
+     " \"a\": {\"DataType\": \"String\", \"StringValue\": \"2\"}}",
+     400, "InvalidParameterValue", "Message (user) attribute 'a' is there twice."},
     {"SendMessageBatch", "", 400, "AWS.SimpleQueueService.EmptyBatchRequest",
      "There should be at least one SendMessageBatchRequestEntry in the request."},
     {"SendMessageBatch", ", \"Entries\": []", 400, "AWS.SimpleQueueService.EmptyBatchRequest", NULL},
