@@ -143,6 +143,15 @@ wanted(struct outbox *b, struct message *m, int64_t now_ms)
     return false;
 }
 
+/* No try will fare better. */
+static bool
+is_for_good(const struct outbox_outcome *o)
+{
+    if (o->error)
+        return !o->error->err.retryable && !o->error->maybe_executed;
+    return o->result && o->result->sender_fault;
+}
+
 static bool
 finished(struct outbox *b, struct message *m, const struct outbox_outcome *o, int64_t now_ms)
 {
@@ -159,7 +168,7 @@ finished(struct outbox *b, struct message *m, const struct outbox_outcome *o, in
         d->options.over(d->options.context, m, now_ms);
         return false;
     }
-    if (o->error ? o->error->err.retryable || o->error->maybe_executed : !o->result->sender_fault)
+    if (!is_for_good(o))
         return true;
     log_write_limited(LOG_ERROR, LOG_EVERY_MS,
                       "the dead-letter queue refused a message; it stays in its queue until SQS moves it",
