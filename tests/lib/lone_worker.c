@@ -113,9 +113,11 @@ lone_worker_end(struct lone_worker *w, int timeout_ms)
     if (ended == 0) {
         kill(w->pid, SIGKILL);
         CHECK(wait4(w->pid, &status, 0, &w->usage) == w->pid);
+        w->pid = 0;
         return -1000;
     }
     CHECK(ended == w->pid);
+    w->pid = 0;
     return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 

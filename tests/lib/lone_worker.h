@@ -13,7 +13,7 @@
 #include "ipc/ledger.h"
 
 struct lone_worker {
-    pid_t pid;
+    pid_t pid;      /* 0: it has ended */
     int channel_fd; /* our end; -1: closed */
     struct ledger *ledger;
     struct ledger_counters *counters;
