@@ -89,9 +89,9 @@ $(foreach p,$(PROGRAMS),$(eval $(call link_program,$(p))))
 
 $(LIB): $(LIB_OBJ)
 $(TESTLIB): $(TESTLIB_OBJ)
-$(LIB) $(TESTLIB):
+$(LIB) $(TESTLIB): $(B)/.objects
 	@mkdir -p $(@D); rm -f $@
-	@$(AR) rcsT $@ $^
+	@$(AR) rcsT $@ $(filter %.o,$^)
 
 $(B)/obj/%.o: %.c $(B)/.flags
 	@mkdir -p $(@D)
@@ -119,23 +119,32 @@ $(B)/tests/%: tests/%.c $(TESTLIB) $(LIB) $(B)/.flags
 	$(call say,LD)
 	$(Q)$(CC) $(all_cflags) $(all_ldflags) -rdynamic -o $@ $< $(TESTLIB) $(LIB) $(pkg_libs) -lcmocka -lm -ldl
 
-# Rebuild when the flags change, not only when the files do.
+# Rebuild when the flags change, not only when the files do. Everything compiled comes by here first, so this is where
+# missing packages are named.
 $(B)/.flags: FORCE
+	@[ -n '$(pkg_libs)' ] || { .ci/deps build --print && echo 'pkg-config does not find all of: $(PKGS)'; exit 1; } >&2
 	@mkdir -p $(@D); echo '$(CC) $(all_cflags) $(all_ldflags)' | cmp -s - $@ || \
 	  echo '$(CC) $(all_cflags) $(all_ldflags)' > $@
+# Archive again when a source was removed: nothing that is left is newer then.
+$(B)/.objects: FORCE
+	@mkdir -p $(@D); echo '$(LIB_OBJ) $(TESTLIB_OBJ)' | cmp -s - $@ || echo '$(LIB_OBJ) $(TESTLIB_OBJ)' > $@
 .PHONY: FORCE
 FORCE:
 
 # ---- checks --------------------------------------------------------------------------------------------------------
-.PHONY: deps test check test-run lint check-layers bench fuzz fuzz-run demo install docs help
+.PHONY: deps test test-run check check-run lint check-layers bench bench-run fuzz fuzz-run demo install docs help
 
 deps:
 	@.ci/deps build
 
+# These install what is missing, and so must look at the machine again afterwards; with as many jobs as there are cores
+# unless told otherwise.
+again = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
+
 ## make test             install what is missing, build, run every test; ends with "N passed, N failed, N skipped"
 test:
 	@.ci/deps test
-	@$(MAKE) --no-print-directory test-run
+	@$(again) test-run
 
 # The AWS CLI and boto3, current, for tests/interop; without them (no network) those tests are skipped with the reason.
 .PHONY: interop-tools
@@ -148,7 +157,11 @@ test-run: all $(TESTS) $(TESTPLUGINS) interop-tools
 	@tests/lib/run $(TESTS)
 
 ## make check            the unit and ABI tests alone
-check: all $(UNIT) $(ABI) $(TESTPLUGINS)
+check:
+	@.ci/deps test
+	@$(again) check-run
+
+check-run: all $(UNIT) $(ABI) $(TESTPLUGINS)
 	@tests/lib/run $(UNIT) $(ABI)
 
 ## make lint             clang-format, clang-tidy, cppcheck, headers that stand alone
@@ -169,7 +182,11 @@ check-layers: $(BINS)
 	@.ci/check-layers $(B)
 
 ## make bench            the figures, as ratios within the run; kept in build/VARIANT/bench.json for the next run to compare
-bench: all $(BENCHES) $(TESTPLUGINS)
+bench:
+	@.ci/deps test
+	@$(again) bench-run
+
+bench-run: all $(BENCHES) $(TESTPLUGINS)
 	@for b in $(BENCHES); do $$b || echo "FAILED $$b"; done | tests/bench/table $(B)/bench.json
 
 ## make fuzz             each fuzz target for FUZZ_SECONDS (20); what is found is kept in build/fuzz/found
@@ -194,8 +211,8 @@ fuzz:
 ## make demo             install what is missing, build, run the whole system for a minute; EVENTS=file.ndjson for your own
 demo:
 	@.ci/deps build
-	@$(MAKE) --no-print-directory all
-	@$(B)/bin/fanoutctl demo $(if $(EVENTS),--events $(EVENTS))
+	@$(again) all
+	@$(B)/bin/fanoutctl demo $(if $(EVENTS),--events '$(EVENTS)')
 
 ## make docs             write conf/fanoutd.conf and the README's options from the option table
 docs: $(B)/tests/tools/docs
