@@ -1,10 +1,11 @@
+#include "local/local_impl.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
-#include "local/local_impl.h"
 
 /* The admin API, for tests and for the person at the machine. No signatures, so it is for loopback alone, and not for a
  * browser's pages (they send Origin):

@@ -1,6 +1,6 @@
-#include <stdlib.h>
-
 #include "local/local_impl.h"
+
+#include <stdlib.h>
 
 /* A call that waits: a parked job. */
 struct delay {

@@ -88,6 +88,13 @@ add_parameter(struct options *o, const char *text, struct err *e)
     return 0;
 }
 
+static bool
+is_region(const char *text)
+{
+    size_t n = text ? strlen(text) : 0;
+    return n > 0 && n <= 40 && strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-") == n;
+}
+
 static int
 check(const struct options *o, struct err *e)
 {
@@ -104,8 +111,7 @@ check(const struct options *o, struct err *e)
         return err_set(e, ERR_INVALID, "--secret-key needs 1 to 128 characters");
     if (strlen(l->account) != 12 || strspn(l->account, "0123456789") != 12)
         return err_set(e, ERR_INVALID, "--account needs 12 digits, not \"%s\"", l->account);
-    if (!*l->region || strlen(l->region) > 40 ||
-        l->region[strspn(l->region, "abcdefghijklmnopqrstuvwxyz0123456789-")] != '\0')
+    if (!is_region(l->region))
         return err_set(e, ERR_INVALID, "--region needs a name like us-east-1, not \"%s\"", l->region);
     return 0;
 }

@@ -1,3 +1,5 @@
+#include "local/local_impl.h"
+
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -5,7 +7,6 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "local/local_impl.h"
 
 #define MAX_BODY_BYTES  ((size_t)128 << 20) /* an S3 object in one PUT */
 #define MAX_CONNECTIONS 4000

@@ -1,7 +1,7 @@
+#include "local/sqs_impl.h"
+
 #include <stdarg.h>
 #include <stdio.h>
-
-#include "local/sqs_impl.h"
 
 #define PREFIX "AWS.SimpleQueueService."
 #define SHAPE  "com.amazonaws.sqs#"

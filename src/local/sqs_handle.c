@@ -1,7 +1,7 @@
+#include "local/sqs_impl.h"
+
 #include <endian.h>
 #include <string.h>
-
-#include "local/sqs_impl.h"
 
 /* A handle's bytes: AWS's own begin with "AQEB", which is 1, 1, 1. 36 of them make 48 characters of base64. */
 struct raw {
@@ -83,8 +83,9 @@ lsqs_write_handle(const uint8_t key[16], const struct lsqs_handle *h, char out[L
     memcpy(r.queue, &queue, sizeof r.queue);
     memcpy(r.message, &message, sizeof r.message);
     tag(key, &r, r.tag);
-    const uint8_t *p = (const uint8_t *)&r;
-    for (size_t i = 0; i < sizeof r; i += 3, p += 3) {
+    uint8_t bytes[sizeof r];
+    memcpy(bytes, &r, sizeof bytes);
+    for (const uint8_t *p = bytes; p < bytes + sizeof bytes; p += 3) {
         *out++ = DIGITS[p[0] >> 2];
         *out++ = DIGITS[(p[0] & 3) << 4 | p[1] >> 4];
         *out++ = DIGITS[(p[1] & 15) << 2 | p[2] >> 6];

@@ -4,9 +4,11 @@
  *     sqs_shape.c      the typed requests and results, as tables that codecs read
  *     sqs_json.c       the JSON 1.0 codec
  *     sqs_error.c      AWS's errors
- *     sqs_state.c      the queues in memory: counters, what is due, retention, clearing up
+ *     sqs_state.c      the queues in memory: counters, and how a rollback is taken back
+ *     sqs_sweep.c      what is too old, or was purged, is removed
  *     sqs_queue.c      queues made, found, listed, deleted, purged    sqs_settings.c   their attributes
- *     sqs_send.c       messages in                                    sqs_receive.c    and out, long polls
+ *     sqs_send.c       messages in                                    sqs_receive.c    and out
+ *     sqs_wait.c       long polls: who waits, and when they are served
  *     sqs_settle.c     deleted, or their visibility changed           sqs_handle.c     receipt handles
  *     sqs_message.c    message attributes: rules, packing, MD5, filters
  *
@@ -338,7 +340,8 @@ void lsqs_expect(struct lsqs_queue *q, int64_t at_ms);
 /* Removes what is older than the queue's retention, if there may be some and it is time to look. The queue is touched.
  */
 int lsqs_expire(struct local_sqs *s, struct store_tx *tx, struct lsqs_queue *q);
-void lsqs_set_expiry(struct lsqs_queue *q); /* after its oldest message, or its retention, has changed */
+void lsqs_fire_expiry(struct timer *t, int64_t now_ms); /* a queue's expiry timer */
+void lsqs_set_expiry(struct lsqs_queue *q);             /* after its oldest message, or its retention, has changed */
 
 /* The rows of a message; counts are the caller's. */
 int lsqs_remove_message(struct store_tx *tx, int64_t id);
@@ -402,6 +405,9 @@ void lsqs_write_handle(const uint8_t key[16], const struct lsqs_handle *h, char 
 bool lsqs_read_handle(const uint8_t key[16], struct slice text, struct lsqs_handle *ret);
 
 /* ---- receiving --------------------------------------------------------------------------------------------------- */
+
+/* Receives what can be had; c->queue is touched. Returns 0 with c's result filled in or empty, or the store's error. */
+int lsqs_receive_now(struct store_tx *tx, struct lsqs_call *c);
 
 int lsqs_turn(void *sqs, struct store_tx *tx);
 int64_t lsqs_due_ms(void *sqs);

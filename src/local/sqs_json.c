@@ -1,8 +1,9 @@
+#include "local/sqs_impl.h"
+
 #include <stdio.h>
 #include <string.h>
 
 #include "base/json.h"
-#include "local/sqs_impl.h"
 
 #define MAX_ITEMS 10000 /* of a list in a request */
 
@@ -126,14 +127,18 @@ add_item(struct decoder *d, struct lsqs_list *list, size_t *room, size_t size)
     return item;
 }
 
+static size_t
+item_size(const struct lsqs_member *m)
+{
+    return m->shape ? m->shape->size : m->type == LSQS_MAP ? sizeof(struct local_sqs_attribute) : sizeof(struct slice);
+}
+
 /* The lists and maps of all kinds; the walk is at the container. */
 static bool
 decode_list(struct decoder *d, const struct lsqs_member *m, struct lsqs_list *out)
 {
     bool map = m->type == LSQS_MAP || m->type == LSQS_MAP_OF;
-    size_t room = 0, size = m->shape              ? m->shape->size
-                            : m->type == LSQS_MAP ? sizeof(struct local_sqs_attribute)
-                                                  : sizeof(struct slice);
+    size_t room = 0, size = item_size(m);
     enum json_type type = json_walk_type(&d->walk);
     struct json key;
     if (type != (map ? JSON_OBJECT : JSON_ARRAY)) {
@@ -226,22 +231,22 @@ is_given(const struct lsqs_member *m, const char *at)
 static void
 encode_list(const struct lsqs_member *m, const struct lsqs_list *list, struct buf *out)
 {
-    const struct slice *strings = list->items;
-    const struct local_sqs_attribute *pairs = list->items;
     bool map = m->type == LSQS_MAP || m->type == LSQS_MAP_OF;
+    const char *item = list->items;
     buf_add_char(out, map ? '{' : '[');
-    for (size_t i = 0; i < list->n; i++) {
-        const char *item = m->shape ? (const char *)list->items + i * m->shape->size : NULL;
+    for (size_t i = 0; i < list->n; i++, item += item_size(m)) {
         if (i > 0)
             buf_add_char(out, ',');
-        if (map) {
-            json_write_string(out, item ? *(const struct slice *)(const void *)item : pairs[i].name);
+        if (map) { /* whatever is in a map begins with its name */
+            json_write_string(out, *(const struct slice *)(const void *)item);
             buf_add_char(out, ':');
         }
-        if (item)
+        if (m->shape)
             lsqs_json_encode(m->shape, item, out);
+        else if (map)
+            json_write_string(out, ((const struct local_sqs_attribute *)(const void *)item)->value);
         else
-            json_write_string(out, m->type == LSQS_MAP ? pairs[i].value : strings[i]);
+            json_write_string(out, *(const struct slice *)(const void *)item);
     }
     buf_add_char(out, map ? '}' : ']');
 }

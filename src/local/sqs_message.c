@@ -1,3 +1,5 @@
+#include "local/sqs_impl.h"
+
 #include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
@@ -5,7 +7,6 @@
 #include <strings.h>
 
 #include "base/utf8.h"
-#include "local/sqs_impl.h"
 
 #define MAX_ATTRIBUTES 10
 #define MAX_NAME_BYTES 256

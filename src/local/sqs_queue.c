@@ -1,10 +1,11 @@
+#include "local/sqs_impl.h"
+
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/json.h"
-#include "local/sqs_impl.h"
 
 #define MAX_NAME 80
 #define MAX_LIST 1000
@@ -29,9 +30,9 @@ check_name(struct slice name, struct lsqs_error *e)
 }
 
 static struct slice
-url_of(struct lsqs_call *c, const char *name)
+url_of(struct lsqs_call *c, struct slice name)
 {
-    char *url = arena_format(&c->call->arena, "%.*s%s", SLICE_ARG(c->url_base), name);
+    char *url = arena_format(&c->call->arena, "%.*s%.*s", SLICE_ARG(c->url_base), SLICE_ARG(name));
     return slice_of_string(url);
 }
 
@@ -146,32 +147,37 @@ compare_with_existing(struct lsqs_call *c, struct lsqs_queue *q)
     lsqs_settings_clean_up(&wanted);
 }
 
+static int
+make_as_asked(struct store_tx *tx, struct lsqs_call *c)
+{
+    const struct lsqs_create_queue *r = c->request;
+    struct lsqs_settings defaults, settings;
+    struct lsqs_queue *q;
+    bool deleted;
+    int code = find_deleted(tx, r->name, &deleted);
+    if (code < 0)
+        return code;
+    lsqs_settings_init(&defaults);
+    if (deleted)
+        lsqs_fail(&c->error, LSQS_QUEUE_DELETED_RECENTLY,
+                  "You must wait 60 seconds after deleting a queue before you can create another with the same name.");
+    if (deleted || !apply_all(c->sqs, &defaults, r->attributes.items, r->attributes.n, &settings, &c->error))
+        return 0;
+    return make_queue(c->sqs, tx, r->name, &settings, r->tags.n ? tags_text(&r->tags) : NULL, &q);
+}
+
 int
 lsqs_run_create_queue(struct store_tx *tx, struct lsqs_call *c)
 {
     const struct lsqs_create_queue *r = c->request;
     struct lsqs_url_result *result = c->result;
-    struct lsqs_settings defaults, settings;
     struct lsqs_queue *q = lsqs_find_queue(c->sqs, r->name);
-    int code = 0;
-    if (q) {
+    int code = q ? 0 : make_as_asked(tx, c);
+    if (q)
         compare_with_existing(c, q);
-    } else {
-        bool deleted;
-        code = find_deleted(tx, r->name, &deleted);
-        if (code < 0)
-            return code;
-        lsqs_settings_init(&defaults);
-        if (deleted)
-            lsqs_fail(
-                &c->error, LSQS_QUEUE_DELETED_RECENTLY,
-                "You must wait 60 seconds after deleting a queue before you can create another with the same name.");
-        else if (apply_all(c->sqs, &defaults, r->attributes.items, r->attributes.n, &settings, &c->error))
-            code = make_queue(c->sqs, tx, r->name, &settings, r->tags.n ? tags_text(&r->tags) : NULL, &q);
-    }
     if (code < 0 || c->error.kind != LSQS_OK)
         return code;
-    result->url = url_of(c, q->name);
+    result->url = url_of(c, r->name);
     return result->url.p ? 0 : no_memory(c);
 }
 
@@ -195,7 +201,7 @@ lsqs_run_get_url(struct store_tx *tx, struct lsqs_call *c)
         lsqs_fail(&c->error, LSQS_NO_SUCH_QUEUE, "The specified queue does not exist.");
         return 0;
     }
-    result->url = url_of(c, q->name);
+    result->url = url_of(c, r->name);
     return result->url.p ? 0 : no_memory(c);
 }
 
@@ -240,17 +246,15 @@ list_from(struct store_tx *tx, struct lsqs_call *c, struct slice after)
     int code;
     bool more = false;
     while ((code = store_step(tx, q)) > 0) {
-        char name[MAX_NAME + 1];
-        struct slice column = store_column(q, 0);
+        struct slice name = store_column(q, 0);
         if (n == most) {
             more = true;
             continue;
         }
-        snprintf(name, sizeof name, "%.*s", SLICE_ARG(column));
         if (urls)
             urls[n++] = url_of(c, name);
         if (n == most)
-            digest_base64_encode(&token, column.p, column.n);
+            digest_base64_encode(&token, name.p, name.n);
         if (!urls || !urls[n - 1].p)
             no_memory(c);
     }

@@ -1,7 +1,7 @@
+#include "local/sqs_impl.h"
+
 #include <stdio.h>
 #include <string.h>
-
-#include "local/sqs_impl.h"
 
 /* ---- one --------------------------------------------------------------------------------------------------------- */
 

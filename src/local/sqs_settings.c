@@ -1,8 +1,9 @@
+#include "local/sqs_impl.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/json.h"
-#include "local/sqs_impl.h"
 
 #define MAX_TEXT_BYTES 65536
 

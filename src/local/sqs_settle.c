@@ -1,8 +1,8 @@
+#include "local/sqs_impl.h"
+
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
-
-#include "local/sqs_impl.h"
 
 /* ---- handles ----------------------------------------------------------------------------------------------------- */
 
@@ -66,7 +66,7 @@ find_message(struct store_tx *tx, const struct lsqs_queue *q, const struct lsqs_
     *ret = (struct message){.visible_at_ms = sqlite3_column_int64(r, 1),
                             .received_at_ms = sqlite3_column_int64(r, 2),
                             .current = sqlite3_column_int64(r, 0) == q->box &&
-                                       sqlite3_column_int64(r, 3) == (int64_t)h->receive && uuid.n == 16 &&
+                                       sqlite3_column_int64(r, 3) == (int64_t)h->receive && uuid.p && uuid.n == 16 &&
                                        memcmp(uuid.p, h->uuid, sizeof h->uuid) == 0};
     store_reset(r);
     return 0;

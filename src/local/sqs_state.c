@@ -1,14 +1,10 @@
+#include "local/sqs_impl.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "local/sqs_impl.h"
-
-#define SWEEP_SMALL     10000 /* messages: a queue up to here is looked through */
-#define SWEEP_SMALL_MS  1000  /* so often for what is too old, */
-#define SWEEP_LARGE_MS  60000 /* a larger one so often */
-#define REMOVE_PER_TURN 1000
-#define FIRST_PLACES    256
+#define FIRST_PLACES 256
 
 /* ---- the table of queues ----------------------------------------------------------------------------------------- */
 
@@ -84,19 +80,6 @@ lsqs_leave_queue(struct local_sqs *s, struct lsqs_queue *q)
     s->n_queues--;
 }
 
-static void
-fire_expiry(struct timer *t, int64_t now_ms)
-{
-    (void)now_ms;
-    struct lsqs_queue *q = (struct lsqs_queue *)(void *)((char *)t - offsetof(struct lsqs_queue, expiry));
-    struct local_sqs *s = q->sqs;
-    int code = lsqs_touch(s, s->turning, q);
-    if (code == 0)
-        code = lsqs_expire(s, s->turning, q);
-    if (code < 0)
-        s->turn_code = code;
-}
-
 struct lsqs_queue *
 lsqs_new_queue(struct local_sqs *s, struct slice name)
 {
@@ -106,7 +89,7 @@ lsqs_new_queue(struct local_sqs *s, struct slice name)
     q->sqs = s;
     q->waiting_end = &q->waiting;
     q->counts.oldest_at_ms = INT64_MAX;
-    q->expiry.fire = fire_expiry;
+    q->expiry.fire = lsqs_fire_expiry;
     q->wake.fire = lsqs_fire_wake;
     lsqs_settings_init(&q->settings);
     q->name = strndup(name.p, name.n);
@@ -237,7 +220,7 @@ read_figures(struct local_sqs *s, struct store_tx *tx)
     s->next_queue_id = s->next_queue_id > queue ? s->next_queue_id : queue + 1;
     s->has_garbage = sqlite3_column_int64(r, 2) > 0;
     struct slice key = store_column(r, 3);
-    bool has_key = key.n == sizeof s->handle_key;
+    bool has_key = key.p && key.n == sizeof s->handle_key;
     if (has_key)
         memcpy(s->handle_key, key.p, key.n);
     store_reset(r);
@@ -358,141 +341,4 @@ lsqs_touch(struct local_sqs *s, struct store_tx *tx, struct lsqs_queue *q)
     int code = count_up_to(tx, q, store_now_ms(tx));
     q->counts.counted_at_ms = store_now_ms(tx);
     return code;
-}
-
-/* ---- retention --------------------------------------------------------------------------------------------------- */
-
-void
-lsqs_set_expiry(struct lsqs_queue *q)
-{
-    const struct lsqs_counts *c = &q->counts;
-    if (c->total == 0 || c->oldest_at_ms == INT64_MAX) {
-        timers_cancel(&q->sqs->timers, &q->expiry);
-        return;
-    }
-    int64_t due_ms = c->oldest_at_ms + q->settings.retention_s * 1000;
-    int64_t again_ms = q->swept_at_ms + (c->total <= SWEEP_SMALL ? SWEEP_SMALL_MS : SWEEP_LARGE_MS);
-    /* without memory for a first timer, retention is looked at when the queue is used */
-    timers_set(&q->sqs->timers, &q->expiry, due_ms > again_ms ? due_ms : again_ms);
-}
-
-static int
-find_oldest(struct store_tx *tx, struct lsqs_queue *q)
-{
-    sqlite3_stmt *r = store_prepare(tx, "SELECT min(sent_at) FROM sqs_message WHERE box = ?");
-    if (r)
-        store_bind_int(r, 1, q->box);
-    int code = store_step(tx, r);
-    if (code <= 0)
-        return code;
-    q->counts.oldest_at_ms = sqlite3_column_type(r, 0) == SQLITE_NULL ? INT64_MAX : sqlite3_column_int64(r, 0);
-    store_reset(r);
-    return 0;
-}
-
-struct row {
-    int64_t id;
-    bool invisible, received;
-};
-
-static int
-select_rows(struct store_tx *tx, sqlite3_stmt *r, struct row *rows, size_t *ret_n)
-{
-    size_t n = 0;
-    int code = 0;
-    while (n < REMOVE_PER_TURN && (code = store_step(tx, r)) > 0)
-        rows[n++] = (struct row){.id = sqlite3_column_int64(r, 0),
-                                 .invisible = sqlite3_column_int64(r, 1) > store_now_ms(tx),
-                                 .received = sqlite3_column_int64(r, 2) > 0};
-    store_reset(r);
-    *ret_n = n;
-    return code < 0 ? code : 0;
-}
-
-int
-lsqs_expire(struct local_sqs *s, struct store_tx *tx, struct lsqs_queue *q)
-{
-    (void)s;
-    struct lsqs_counts *c = &q->counts;
-    int64_t now_ms = store_now_ms(tx), sent_until_ms = now_ms - q->settings.retention_s * 1000;
-    if (c->total == 0 || c->oldest_at_ms > sent_until_ms ||
-        now_ms < q->swept_at_ms + (c->total <= SWEEP_SMALL ? SWEEP_SMALL_MS : SWEEP_LARGE_MS)) {
-        lsqs_set_expiry(q);
-        return 0;
-    }
-    struct row rows[REMOVE_PER_TURN];
-    size_t n;
-    sqlite3_stmt *r =
-        store_prepare(tx, "SELECT id, visible_at, receives FROM sqs_message WHERE box = ? AND sent_at <= ?");
-    if (r) {
-        store_bind_int(r, 1, q->box);
-        store_bind_int(r, 2, sent_until_ms);
-    }
-    int code = select_rows(tx, r, rows, &n);
-    for (size_t i = 0; i < n && code == 0; i++) {
-        code = lsqs_remove_message(tx, rows[i].id);
-        c->total--;
-        c->in_flight -= rows[i].invisible && rows[i].received;
-        c->delayed -= rows[i].invisible && !rows[i].received;
-    }
-    if (code == 0 && n < REMOVE_PER_TURN) {
-        code = find_oldest(tx, q);
-        q->swept_at_ms = now_ms;
-    }
-    lsqs_set_expiry(q);
-    return code;
-}
-
-int
-lsqs_remove_message(struct store_tx *tx, int64_t id)
-{
-    sqlite3_stmt *w = store_prepare(tx, "DELETE FROM sqs_message WHERE id = ?");
-    if (w)
-        store_bind_int(w, 1, id);
-    int code = store_run(tx, w);
-    if (code < 0)
-        return code;
-    w = store_prepare(tx, "DELETE FROM sqs_payload WHERE id = ?");
-    if (w)
-        store_bind_int(w, 1, id);
-    return store_run(tx, w);
-}
-
-/* ---- garbage ----------------------------------------------------------------------------------------------------- */
-
-int
-lsqs_discard_box(struct local_sqs *s, struct store_tx *tx, int64_t box)
-{
-    sqlite3_stmt *w = store_prepare(tx, "INSERT INTO sqs_garbage (box) VALUES (?)");
-    if (w)
-        store_bind_int(w, 1, box);
-    s->has_garbage = true;
-    return store_run(tx, w);
-}
-
-int
-lsqs_clear_garbage(struct local_sqs *s, struct store_tx *tx)
-{
-    struct row rows[REMOVE_PER_TURN];
-    size_t n = 0;
-    sqlite3_stmt *r = store_prepare(tx, "SELECT box FROM sqs_garbage LIMIT 1");
-    int code = store_step(tx, r);
-    if (code <= 0) {
-        s->has_garbage = false;
-        return code;
-    }
-    int64_t box = sqlite3_column_int64(r, 0);
-    store_reset(r);
-    r = store_prepare(tx, "SELECT id, visible_at, receives FROM sqs_message WHERE box = ?");
-    if (r)
-        store_bind_int(r, 1, box);
-    code = select_rows(tx, r, rows, &n);
-    for (size_t i = 0; i < n && code == 0; i++)
-        code = lsqs_remove_message(tx, rows[i].id);
-    if (code < 0 || n == REMOVE_PER_TURN)
-        return code;
-    sqlite3_stmt *w = store_prepare(tx, "DELETE FROM sqs_garbage WHERE box = ?");
-    if (w)
-        store_bind_int(w, 1, box);
-    return store_run(tx, w);
 }

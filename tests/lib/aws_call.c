@@ -196,12 +196,11 @@ read_error(struct aws_call *c)
 {
     struct slice query = aws_call_header(c, "x-amzn-query-error");
     char type[160];
-    const char *name = type;
     aws_call_text(c, "message", c->message, sizeof c->message);
     if (query.n > 0) {
         snprintf(c->error, sizeof c->error, "%.*s", (int)strcspn(query.p, ";\r"), query.p);
     } else if (aws_call_text(c, "__type", type, sizeof type)) {
-        name = strchr(type, '#') ? strchr(type, '#') + 1 : type;
+        const char *name = strchr(type, '#') ? strchr(type, '#') + 1 : type;
         snprintf(c->error, sizeof c->error, "%s", name);
     }
 }
