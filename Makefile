@@ -132,7 +132,7 @@ $(B)/.objects: FORCE
 FORCE:
 
 # ---- checks --------------------------------------------------------------------------------------------------------
-.PHONY: deps test test-run check check-run lint check-layers bench bench-run fuzz fuzz-run demo install docs help
+.PHONY: deps test test-run interop-tools check check-run lint check-layers bench bench-run fuzz fuzz-run demo install docs help
 
 deps:
 	@.ci/deps build
@@ -146,15 +146,17 @@ test:
 	@.ci/deps test
 	@$(again) test-run
 
-# The AWS CLI and boto3, current, for tests/interop; without them (no network) those tests are skipped with the reason.
-.PHONY: interop-tools
-interop-tools: $(BUILD)/interop/bin/aws
-$(BUILD)/interop/bin/aws:
-	@python3 -m venv $(BUILD)/interop && $(BUILD)/interop/bin/pip install -q --disable-pip-version-check boto3 awscli || \
-	  { rm -rf $(BUILD)/interop; echo "no boto3 and no AWS CLI: their tests will be skipped"; }
-
-test-run: all $(TESTS) $(TESTPLUGINS) interop-tools
+test-run: all $(TESTS) $(TESTPLUGINS) | interop-tools
 	@tests/lib/run $(TESTS)
+
+# aws-cli and boto3 for tests/interop, in a folder of their own; not needed where FANOUT_AWS and FANOUT_PYTHON name some.
+# Without a package index there are none, and those tests skip themselves.
+interop-tools: $(if $(and $(FANOUT_AWS),$(FANOUT_PYTHON)),,$(BUILD)/interop/.installed)
+$(BUILD)/interop/.installed:
+	@mkdir -p $(BUILD); { python3 -m venv --clear $(@D) && \
+	  timeout 240 $(@D)/bin/pip install --quiet --disable-pip-version-check --retries 2 boto3 awscli && touch $@; } \
+	  >$(BUILD)/interop.log 2>&1 || \
+	  { rm -rf $(@D); echo "no aws-cli and boto3 for tests/interop ($(BUILD)/interop.log says why)"; }
 
 ## make check            the unit and ABI tests alone
 check:
