@@ -50,6 +50,11 @@ replace_text(char **text, struct slice s)
 static void
 finish(struct discover *d)
 {
+    const char *url = d->world->queue->url;
+    size_t n = strlen(url);
+    if (n > 5 && strcmp(url + n - 5, ".fifo") == 0)
+        log_write_limited(LOG_WARN, 3600000, "this queue is FIFO: the order within its groups is not kept",
+                          LOG_STR("queue", url));
     d->step = DISCOVER_IDLE;
     backoff_succeed(&d->backoff);
     d->options.found(d->options.context, d->visibility_s, d->world->clock_ms());
