@@ -52,18 +52,18 @@ static bool
 finished(struct outbox *b, struct message *m, const struct outbox_outcome *o, int64_t now_ms)
 {
     struct deletes *d = deletes_of(b);
-    if (o->result && o->result->ok && !o->stale) {
+    bool lost = atomic_load_explicit(&m->lost, memory_order_relaxed);
+    if (!o->error && o->result->ok && !o->stale) {
         confirmed(d, m, o->sent_ms, now_ms);
         return false;
     }
-    if (o->stale && !atomic_load_explicit(&m->lost, memory_order_relaxed))
+    if (o->stale && !lost)
         return true;
     WORLD_COUNT(d->world, delete_errors, 1);
-    const char *why = o->error ? o->error->err.text : o->result->code;
-    if (atomic_load_explicit(&m->lost, memory_order_relaxed))
+    if (lost)
         give_up(d, m, "the lease is over", now_ms);
-    else if (o->result && o->result->sender_fault)
-        give_up(d, m, why, now_ms);
+    else if (!o->error && o->result->sender_fault)
+        give_up(d, m, o->result->code, now_ms);
     else
         return true;
     return false;

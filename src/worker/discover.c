@@ -133,7 +133,7 @@ attributes_found(void *context, const struct sqs_queue *q)
         log_write(LOG_WARN, "may not read the queue's attributes: its dead-letter queue is not known",
                   LOG_INT("visibility_timeout_s", d->visibility_s), LOG_ERR(&q->error->err));
 
-    struct slice arn = q->error ? (struct slice){0} : q->dead_letter_arn;
+    struct slice arn = q->error ? slice_of(NULL, 0) : q->dead_letter_arn;
     size_t name = arn.n;
     while (name > 0 && arn.p[name - 1] != ':')
         name--;

@@ -8,6 +8,7 @@
  * The main thread opens and closes the plugin and, between the two, waits for the supervisor, for signals and for the
  * engine's end. TERM and INT drain, as IPC_DRAIN and the end of the channel do; QUIT ends at once. Exit codes: ipc.h.
  */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -150,6 +151,7 @@ static int
 load_plugin(struct worker *w, struct err *e)
 {
     char folder[PATH_MAX], path[PATH_MAX];
+    assert(w->conf && w->consumer);
     int rc = plugin_folder(w->conf, folder, sizeof folder, e);
     if (rc == 0)
         rc = plugin_resolve(w->consumer->plugin, folder, path, sizeof path, e);
@@ -186,6 +188,7 @@ check(struct worker *w, const char *consumer)
 static int
 open_log(struct worker *w, const struct arguments *a, struct err *e)
 {
+    assert(w->conf);
     const struct log_options options = {.program = "fanout-worker",
                                         .file = w->conf->log.file,
                                         .level = w->conf->log.level,

@@ -54,9 +54,10 @@ end_call(struct poll_call *c)
 void
 poll_cancel(struct poll *p)
 {
-    while (p->calls) {
-        p->world->queue->ops->cancel(p->world->queue, p->calls->call);
-        end_call(p->calls);
+    for (struct poll_call *c = p->calls, *next; c; c = next) {
+        next = c->next;
+        p->world->queue->ops->cancel(p->world->queue, c->call);
+        end_call(c);
     }
 }
 
@@ -160,23 +161,28 @@ received(void *context, const struct sqs_received *r)
 /* ---- calls ---- */
 
 static bool
+cannot_start(struct poll *p, const struct err *err, int64_t now_ms)
+{
+    pause_for(p, &p->failures, now_ms);
+    log_write_limited(LOG_ERROR, LOG_EVERY_MS, "cannot start a receive", LOG_ERR(err));
+    return false;
+}
+
+static bool
 start(struct poll *p, unsigned max_messages, int64_t now_ms)
 {
     struct err e;
+    const struct sqs_receive_options o = {
+        .max_messages = max_messages, .wait_time_s = p->options.wait_time_s, .visibility_timeout_s = p->visibility_s};
     struct poll_call *c = calloc(1, sizeof *c);
-    int rc = c ? 0 : err_no_memory(&e);
-    if (rc == 0) {
-        const struct sqs_receive_options o = {.max_messages = max_messages,
-                                              .wait_time_s = p->options.wait_time_s,
-                                              .visibility_timeout_s = p->visibility_s};
-        *c = (struct poll_call){.poll = p, .asked = max_messages, .sent_ms = now_ms};
-        rc = p->world->queue->ops->receive(p->world->queue, &o, received, c, &c->call, &e);
+    if (!c) {
+        err_no_memory(&e);
+        return cannot_start(p, &e, now_ms);
     }
-    if (rc != 0) {
+    *c = (struct poll_call){.poll = p, .asked = max_messages, .sent_ms = now_ms};
+    if (p->world->queue->ops->receive(p->world->queue, &o, received, c, &c->call, &e) != 0) {
         free(c);
-        pause_for(p, &p->failures, now_ms);
-        log_write_limited(LOG_ERROR, LOG_EVERY_MS, "cannot start a receive", LOG_ERR(&e));
-        return false;
+        return cannot_start(p, &e, now_ms);
     }
     c->next = p->calls;
     if (p->calls)

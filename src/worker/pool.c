@@ -283,7 +283,11 @@ pool_new(const struct pool_options *options, struct pool **ret_pool, struct err 
     pthread_mutex_init(&p->lock, NULL);
 
     p->threads = calloc(options->threads, sizeof *p->threads);
-    int rc = p->threads ? ring_new(options->queue_batches, &p->ring, e) : err_no_memory(e);
+    if (!p->threads) {
+        destroy(p);
+        return err_no_memory(e);
+    }
+    int rc = ring_new(options->queue_batches, &p->ring, e);
     if (rc != 0) {
         destroy(p);
         return rc;
