@@ -149,6 +149,47 @@ a_signature_is_good_for_five_minutes(void **state)
     aws_call_clean_up(&c);
 }
 
+/* Asks for the list of buckets with a URL that was signed beforehand; status. */
+static int
+ask_presigned(struct aws_call *c, const char *secret, int64_t expires_s, const char *more)
+{
+    struct sigv4_header host = {SLICE("host"), slice_of_string(c->host)};
+    struct sigv4_request request = {.method = SLICE("GET"),
+                                    .path = SLICE("/"),
+                                    .headers = &host,
+                                    .n_headers = 1,
+                                    .payload_hash = SLICE("UNSIGNED-PAYLOAD")};
+    struct sigv4_scope scope = {
+        .region = SLICE("us-east-1"), .service = SLICE("s3"), .wall_ms = clock_wall_ms() + c->skew_ms};
+    struct sigv4_credentials keys = {.access_key_id = SLICE("test"), .secret_access_key = slice_of_string(secret)};
+    struct buf path = BUF_INIT;
+    buf_add_string(&path, "/?");
+    assert_int_equal(sigv4_presign(&request, &scope, &keys, expires_s, false, &path, NULL), 0);
+    buf_add_string(&path, more);
+    int status = aws_call_plain(c, "GET", path.data, "");
+    buf_clean_up(&path);
+    return status;
+}
+
+static void
+a_presigned_url_is_good_until_it_expires(void **state)
+{
+    (void)state;
+    struct aws_call c;
+    aws_call_init(&c, server.url);
+    assert_int_equal(ask_presigned(&c, "test", 3600, ""), 200);
+    assert_int_equal(ask_presigned(&c, "wrong", 3600, ""), 403);
+    assert_non_null(memmem(c.body.p, c.body.n, "SignatureDoesNotMatch", 21));
+    assert_int_equal(ask_presigned(&c, "test", 3600, "&prefix=x"), 403);
+    c.skew_ms = -3599000;
+    assert_int_equal(ask_presigned(&c, "test", 3600, ""), 200);
+    c.skew_ms = -3601000;
+    assert_int_equal(ask_presigned(&c, "test", 3600, ""), 403);
+    assert_non_null(memmem(c.body.p, c.body.n, "Request has expired", 19));
+    assert_int_equal(aws_call_plain(&c, "GET", "/?X-Amz-Algorithm=AWS4-HMAC-SHA256", ""), 400);
+    aws_call_clean_up(&c);
+}
+
 /* ---- faults ------------------------------------------------------------------------------------------------------ */
 
 static void
@@ -728,6 +769,7 @@ main(void)
         PLAIN(a_second_server_on_the_same_data_is_refused),
         PLAIN(in_memory_it_leaves_nothing_behind),
         WITH_CLOCK(a_signature_is_good_for_five_minutes),
+        WITH_CLOCK(a_presigned_url_is_good_until_it_expires),
         WITH_CLOCK(faults_strike_as_they_are_told),
         WITH_CLOCK(a_delayed_call_is_served_when_its_time_has_come),
         WITH_CLOCK(what_was_acknowledged_survives_kill_9),
