@@ -4,6 +4,7 @@
 #include <string.h>
 
 #define MAX_MESSAGES   10
+#define MAX_ROUNDS     100
 #define MAX_ATTRIBUTES 8 /* system attributes of one message */
 
 /* ---- what is asked for ------------------------------------------------------------------------------------------- */
@@ -271,15 +272,14 @@ lsqs_receive_now(struct store_tx *tx, struct lsqs_call *c)
     if (!result->messages.items &&
         !(result->messages.items = arena_alloc(&c->call->arena, most * sizeof(struct lsqs_message))))
         return store_fail(tx, ERR_NO_MEMORY, "out of memory");
-    /* a visibility of 0 leaves a message visible: one round alone, so that no message comes twice */
-    while (result->messages.n < most && found > 0) {
-        int code = find_candidates(tx, c, most - result->messages.n, candidates, &found);
+    /* rounds go on while all that is found is too old or moves to the dead letters, but not for ever in one turn; a
+     * visibility of 0 leaves a message visible, so that a round after one with messages could bring them twice */
+    for (int round = 0; round < MAX_ROUNDS && result->messages.n == 0 && found > 0; round++) {
+        int code = find_candidates(tx, c, most, candidates, &found);
         for (size_t i = 0; i < found && code == 0; i++)
             code = take(tx, c, &candidates[i], &result->messages);
         if (code < 0)
             return code;
-        if (result->messages.n > 0)
-            break;
     }
     return 0;
 }

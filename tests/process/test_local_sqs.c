@@ -584,6 +584,38 @@ the_receive_that_would_exceed_the_count_moves_the_message(void **state)
     drop(&dead);
 }
 
+static void
+one_receive_moves_all_that_is_due_and_without_a_target_nothing_moves(void **state)
+{
+    (void)state;
+    struct queue q, dead;
+    char attributes[300];
+    make(&dead, "{}");
+    snprintf(attributes, sizeof attributes,
+             "{\"VisibilityTimeout\": \"10\", \"RedrivePolicy\": \"{\\\"deadLetterTargetArn\\\":"
+             "\\\"arn:aws:sqs:us-east-1:000000000000:%s\\\",\\\"maxReceiveCount\\\":1}\"}",
+             strrchr(dead.url, '/') + 1);
+    make(&q, attributes);
+    for (int i = 0; i < 25; i++)
+        send_text(&q, "m");
+    for (size_t n = 0; n < 25;)
+        n += receive(&q, ", \"MaxNumberOfMessages\": 10");
+    local_server_pass(&server, 10000);
+    assert_counts(&q, 25, 0, 0);
+    assert_int_equal(receive(&q, ""), 0);
+    assert_counts(&q, 0, 0, 0);
+    assert_counts(&dead, 25, 0, 0);
+
+    send_text(&q, "stays");
+    drop(&dead);
+    for (int i = 1; i < 4; i++) {
+        assert_int_equal(receive(&q, ", \"AttributeNames\": [\"All\"]"), 1);
+        assert_int_equal(atoi(text(&q, "Messages.0.Attributes.ApproximateReceiveCount")), i);
+        local_server_pass(&server, 10000);
+    }
+    drop(&q);
+}
+
 /* ---- batches ----------------------------------------------------------------------------------------------------- */
 
 static void
@@ -1168,6 +1200,7 @@ main(void)
         cmocka_unit_test(whoever_has_hung_up_gets_no_message),
         cmocka_unit_test(a_deleted_queue_ends_its_long_polls),
         cmocka_unit_test(the_receive_that_would_exceed_the_count_moves_the_message),
+        cmocka_unit_test(one_receive_moves_all_that_is_due_and_without_a_target_nothing_moves),
         cmocka_unit_test(an_entry_fails_alone),
         cmocka_unit_test(a_batch_as_a_whole_is_bounded),
         cmocka_unit_test(what_is_wrong_is_refused_in_awss_words),
