@@ -80,10 +80,10 @@ write_key(struct buf *out, const struct list *l, struct slice key)
         local_s3_xml_text(out, key);
         return;
     }
-    for (size_t i = 0; i < key.n; i++) {
-        unsigned char ch = (unsigned char)key.p[i];
+    for (const char *at = key.p, *end = key.p + key.n; at < end; at++) {
+        unsigned char ch = (unsigned char)*at;
         if ((ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || (ch >= '0' && ch <= '9') || memchr("-._~/*", ch, 6))
-            buf_add_char(out, (char)ch);
+            buf_add_char(out, *at);
         else
             buf_add_format(out, "%%%02X", ch);
     }
@@ -189,7 +189,7 @@ fill(struct store_tx *tx, struct s3_call *c, const struct list *l, int64_t bucke
     int rc;
     while ((rc = store_step(tx, q)) == 1) {
         struct slice key = store_column(q, 0), group;
-        if (!slice_starts_with(key, l->prefix))
+        if (!key.p || !slice_starts_with(key, l->prefix))
             break;
         group = common_prefix(l, key);
         /* The page before, or start-after, ended inside this group: it is over. */

@@ -92,7 +92,7 @@ make_etag(struct slice body, char out[DIGEST_MD5_HEX + 2])
 {
     out[0] = '"';
     digest_md5_hex(body.p, body.n, out + 1);
-    strcpy(out + DIGEST_MD5_HEX, "\"");
+    memcpy(out + DIGEST_MD5_HEX, "\"", 2);
 }
 
 static int

@@ -84,18 +84,18 @@ give_back_headers(struct s3_call *c, struct slice headers)
     struct arena *a = &c->call->arena;
     bool checksums =
         c->status == 200 && slice_equals_string(httpd_header(c->call->http, "x-amz-checksum-mode"), "ENABLED");
-    while (headers.n > 0) {
-        const char *end = memchr(headers.p, '\n', headers.n), *colon = memchr(headers.p, ':', headers.n);
+    for (const char *at = headers.p, *stop = headers.p + headers.n; at < stop;) {
+        const char *end = memchr(at, '\n', (size_t)(stop - at)), *colon = memchr(at, ':', (size_t)(stop - at));
         if (!end || !colon || end - colon < 2)
             return;
-        bool checksum = slice_starts_with(headers, SLICE(S3_CHECKSUM_PREFIX));
+        bool checksum = slice_starts_with(slice_of(at, (size_t)(end - at)), SLICE(S3_CHECKSUM_PREFIX));
         if (!checksum || checksums) {
-            const char *name = arena_strndup(a, headers.p, (size_t)(colon - headers.p));
+            const char *name = arena_strndup(a, at, (size_t)(colon - at));
             local_s3_header(c, name ? name : "", name ? arena_strndup(a, colon + 2, (size_t)(end - colon - 2)) : NULL);
         }
         if (checksum && checksums)
             local_s3_header(c, "x-amz-checksum-type", "FULL_OBJECT");
-        headers = slice_of(end + 1, headers.n - (size_t)(end + 1 - headers.p));
+        at = end + 1;
     }
 }
 

@@ -183,7 +183,7 @@ ref(struct template_parser *p, const struct template_path *at, struct json argum
 static int
 get_att(struct template_parser *p, const struct template_path *at, struct json argument, struct buf *out, struct err *e)
 {
-    struct json id, attribute;
+    struct json id = {.type = JSON_NULL}, attribute = {.type = JSON_NULL};
     if (argument.type == JSON_STRING)
         return write_dotted(p, at, json_raw(argument), out, e);
     if (!is_pair(argument, &id, &attribute) || id.type != JSON_STRING || attribute.type != JSON_STRING)
@@ -218,7 +218,7 @@ static int
 substitute(struct template_parser *p, const struct template_path *at, struct slice name, const struct json *map,
            struct buf *text, struct err *e)
 {
-    struct json value;
+    struct json value = {.type = JSON_NULL};
     struct buf out = BUF_INIT;
     int rc;
     if (find_in_map(map, name, &value))
@@ -293,7 +293,7 @@ static int
 resolve_pair(struct template_parser *p, const struct template_path *at, struct json argument, const char *form,
              struct buf *out, struct json *ret_first, struct json *ret_second, struct err *e)
 {
-    struct json pair;
+    struct json pair = {.type = JSON_NULL};
     int rc = template_resolve(p, at, argument, out, e);
     if (rc == 0)
         rc = read_back(out, &pair, e);
@@ -307,7 +307,7 @@ join(struct template_parser *p, const struct template_path *at, struct json argu
 {
     static const char FORM[] = "[separator, [string, ...]]";
     struct buf pair = BUF_INIT, text = BUF_INIT;
-    struct json separator, list = {.type = JSON_NULL};
+    struct json separator = {.type = JSON_NULL}, list = {.type = JSON_NULL};
     int rc = resolve_pair(p, at, argument, FORM, &pair, &separator, &list, e);
     if (rc == 0 && (separator.type != JSON_STRING || list.type != JSON_ARRAY))
         rc = template_fault(at, e, "must be %s", FORM);
@@ -329,9 +329,9 @@ join(struct template_parser *p, const struct template_path *at, struct json argu
 static int64_t
 index_of(struct json value)
 {
-    struct json number;
+    struct json number = value;
     int64_t i;
-    bool ok = value.type == JSON_STRING ? json_parse(json_raw(value), &number, NULL) == 0 : (number = value, true);
+    bool ok = value.type != JSON_STRING || json_parse(json_raw(value), &number, NULL) == 0;
     return ok && number.type == JSON_NUMBER && json_int64(number, &i) ? i : -1;
 }
 
@@ -341,7 +341,7 @@ select_one(struct template_parser *p, const struct template_path *at, struct jso
 {
     static const char FORM[] = "[index, [value, ...]]";
     struct buf pair = BUF_INIT;
-    struct json index, list = {.type = JSON_NULL};
+    struct json index = {.type = JSON_NULL}, list = {.type = JSON_NULL};
     int rc = resolve_pair(p, at, argument, FORM, &pair, &index, &list, e);
     int64_t wanted = rc == 0 ? index_of(index) : -1;
     bool found = false;
@@ -374,7 +374,7 @@ split(struct template_parser *p, const struct template_path *at, struct json arg
 {
     static const char FORM[] = "[separator, string]";
     struct buf pair = BUF_INIT, separator_text = BUF_INIT, text = BUF_INIT;
-    struct json separator, source;
+    struct json separator = {.type = JSON_NULL}, source = {.type = JSON_NULL};
     int rc = resolve_pair(p, at, argument, FORM, &pair, &separator, &source, e);
     if (rc == 0 && (separator.type != JSON_STRING || source.type != JSON_STRING || json_raw(separator).n == 0))
         rc = template_fault(at, e, "must be %s", FORM);

@@ -29,28 +29,6 @@ struct server {
     struct aws_call aws;
 };
 
-static int
-set_up(void **state)
-{
-    struct server *s = calloc(1, sizeof *s);
-    assert_non_null(s);
-    s->dir = tmp_new();
-    s->binary = proc_path("bin/fanout-local");
-    *state = s;
-    return 0;
-}
-
-static int
-tear_down(void **state)
-{
-    struct server *s = *state;
-    proc_destroy(s->process);
-    aws_call_clean_up(&s->aws);
-    tmp_remove(s->dir);
-    free(s);
-    return 0;
-}
-
 /* ---- helpers ----------------------------------------------------------------------------------------------------- */
 
 #define OPTIONS_MAX 20
@@ -87,6 +65,30 @@ stop(struct server *s)
 {
     proc_signal(s->process, SIGTERM);
     assert_int_equal(proc_wait_exit(s->process, 20000), 0);
+}
+
+static int
+set_up(void **state)
+{
+    struct server *s = calloc(1, sizeof *s);
+    assert_non_null(s);
+    s->dir = tmp_new();
+    s->binary = proc_path("bin/fanout-local");
+    *state = s;
+    return 0;
+}
+
+static int
+tear_down(void **state)
+{
+    struct server *s = *state;
+    if (proc_is_running(s->process))
+        stop(s); /* an orderly end lets a sanitizer speak */
+    proc_destroy(s->process);
+    aws_call_clean_up(&s->aws);
+    tmp_remove(s->dir);
+    free(s);
+    return 0;
 }
 
 /* It ends with status 2 and says text. */

@@ -36,6 +36,8 @@ static int
 stop_server(void **state)
 {
     (void)state;
+    proc_signal(server, SIGTERM); /* an orderly end lets a sanitizer speak */
+    assert_int_equal(proc_wait_exit(server, 20000), 0);
     proc_destroy(server);
     return 0;
 }
