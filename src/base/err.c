@@ -1,9 +1,15 @@
 #include "base/err.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+
+#undef err_set
+#undef err_set_errno
+#undef err_prefix
+#undef err_no_memory
 
 /* Room for a text that is about to be truncated: one byte more than fits, so that truncation shows. */
 struct draft {
@@ -56,6 +62,7 @@ store_code(struct err *e, int code)
 int
 err_set(struct err *e, enum err_code code, const char *format, ...)
 {
+    assert(code < 0);
     if (!e)
         return code;
     int saved_errno = errno;
@@ -111,6 +118,7 @@ err_set_errno(struct err *e, int errnum, const char *format, ...)
 int
 err_prefix(struct err *e, int code, const char *format, ...)
 {
+    assert(e ? e->code < 0 : code < 0);
     if (!e)
         return code;
     int saved_errno = errno;

@@ -44,6 +44,20 @@ int err_prefix(struct err *e, int code, const char *format, ...) __attribute__((
 /* "out of memory" errors, without formatting anything. */
 int err_no_memory(struct err *e);
 
+/* What all of these return is negative. Compilers and analysers of a caller do not see into err.c: without being told,
+ * they follow paths on which an error was set and rc is 0. */
+static inline int
+err_negative(int code)
+{
+    if (code >= 0)
+        __builtin_unreachable();
+    return code;
+}
+#define err_set(...)       err_negative(err_set(__VA_ARGS__))
+#define err_set_errno(...) err_negative(err_set_errno(__VA_ARGS__))
+#define err_prefix(...)    err_negative(err_prefix(__VA_ARGS__))
+#define err_no_memory(e)   err_negative(err_no_memory(e))
+
 void err_clear(struct err *e);
 
 /* The code's name, for logs: "NOT_FOUND". */
