@@ -167,10 +167,9 @@ static inline struct slice
 store_column(sqlite3_stmt *q, int at)
 {
     const char *p = sqlite3_column_blob(q, at);
-    int n = sqlite3_column_bytes(q, at);
-    if (!p && sqlite3_column_type(q, at) != SQLITE_NULL)
-        p = "";
-    return slice_of(p, (size_t)n);
+    if (!p)
+        return slice_of(sqlite3_column_type(q, at) == SQLITE_NULL ? NULL : "", 0);
+    return slice_of(p, (size_t)sqlite3_column_bytes(q, at));
 }
 
 /* ---- figures ----------------------------------------------------------------------------------------------------- */
