@@ -110,7 +110,7 @@ child_said(const struct child *c, const char *text, char *ret_rest, size_t capac
     if (at) {
         at += strlen(text);
         size_t length = strcspn(at, " \t\r\n\"");
-        if (at[length] != '\0' && length < capacity) { /* a line that is still being written has no end yet */
+        if (length < capacity && at[length] != '\0') { /* a line that is still being written has no end yet */
             memcpy(ret_rest, at, length);
             ret_rest[length] = '\0';
             found = true;
