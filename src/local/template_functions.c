@@ -299,7 +299,10 @@ resolve_pair(struct template_parser *p, const struct template_path *at, struct j
         rc = read_back(out, &pair, e);
     if (rc != 0)
         return rc;
-    return is_pair(pair, ret_first, ret_second) ? 0 : template_fault(at, e, "must be %s", form);
+    if (is_pair(pair, ret_first, ret_second))
+        return 0;
+    template_fault(at, e, "must be %s", form);
+    return ERR_INVALID;
 }
 
 static int
