@@ -144,7 +144,7 @@ again = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell 
 ## make test             install what is missing, build, run every test; ends with "N passed, N failed, N skipped"
 test:
 	@.ci/deps test
-	@$(again) test-run
+	+@$(again) test-run
 
 test-run: all $(TESTS) $(TESTPLUGINS) | interop-tools
 	@tests/lib/run $(TESTS)
@@ -161,7 +161,7 @@ $(BUILD)/interop/.installed:
 ## make check            the unit and ABI tests alone
 check:
 	@.ci/deps test
-	@$(again) check-run
+	+@$(again) check-run
 
 check-run: all $(UNIT) $(ABI) $(TESTPLUGINS)
 	@tests/lib/run $(UNIT) $(ABI)
@@ -186,7 +186,7 @@ check-layers: $(BINS)
 ## make bench            the figures, as ratios within the run; kept in build/VARIANT/bench.json for the next run to compare
 bench:
 	@.ci/deps test
-	@$(again) bench-run
+	+@$(again) bench-run
 
 bench-run: all $(BENCHES) $(TESTPLUGINS)
 	@for b in $(BENCHES); do $$b || echo "FAILED $$b"; done | tests/bench/table $(B)/bench.json
@@ -213,7 +213,7 @@ fuzz:
 ## make demo             install what is missing, build, run the whole system for a minute; EVENTS=file.ndjson for your own
 demo:
 	@.ci/deps build
-	@$(again) all
+	+@$(again) all
 	@$(B)/bin/fanoutctl demo $(if $(EVENTS),--events '$(EVENTS)')
 
 ## make docs             write conf/fanoutd.conf and the README's options from the option table
