@@ -53,6 +53,7 @@ become(const char *program, char *const argv[], char **environment, int log_fd, 
     int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (getppid() == parent && null_fd >= 0 && dup2(null_fd, 0) >= 0 && dup2(log_fd, 1) >= 0 && dup2(log_fd, 2) >= 0)
         execve(program, argv, environment);
+    dprintf(STDERR_FILENO, "cannot run %s: %s\n", program, strerror(errno));
     _exit(127);
 }
 
@@ -118,6 +119,24 @@ child_said(const struct child *c, const char *text, char *ret_rest, size_t capac
     }
     buf_clean_up(&all);
     return found;
+}
+
+int
+child_set_error(const struct child *c, struct err *e)
+{
+    char line[400], last[400] = "without a word";
+    FILE *f = fopen(c->log, "re");
+    while (f && fgets(line, sizeof line, f)) {
+        line[strcspn(line, "\n")] = '\0';
+        if (line[0])
+            snprintf(last, sizeof last, "%s", line);
+    }
+    if (f)
+        fclose(f);
+    return WIFSIGNALED(c->status)
+               ? err_set(e, ERR_UNAVAILABLE, "%s was ended by signal %d, its last words: %s", c->name,
+                         WTERMSIG(c->status), last)
+               : err_set(e, ERR_UNAVAILABLE, "%s ended with status %d: %s", c->name, WEXITSTATUS(c->status), last);
 }
 
 bool

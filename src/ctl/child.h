@@ -26,6 +26,9 @@ bool child_is_running(struct child *c);
 /* Looks for text in its output: on success copies what follows it, up to white space or a quote, and returns true. */
 bool child_said(const struct child *c, const char *text, char *ret_rest, size_t capacity);
 
+/* How it ended and the last line of its output: "fanoutd ended with status 2: ...". Only once it has. */
+int child_set_error(const struct child *c, struct err *e);
+
 /* SIGTERM, then after grace_ms SIGKILL. Returns true when it ended with exit status 0. */
 bool child_stop(struct child *c, int grace_ms);
 

@@ -18,23 +18,31 @@
 #include "base/ratelimit.h"
 #include "ctl/child.h"
 #include "ctl/command.h"
-#include "ctl/lines.h"
 #include "ctl/publisher.h"
+#include "ctl/supply.h"
 #include "ctl/tally.h"
+#include "ctl/verdict.h"
 #include "ctl/view.h"
 #include "ctl/watch.h"
+#include "ctl/widen.h"
 
 #define DEMO_BUS    "durable-event-bus"
 #define DEMO_BUCKET "durable-event-buffer-000000000000-us-east-1"
 #define START_MS    10000
+#define PUBLISH_MS  35000 /* then no more are published, so that what was is handled in time */
 #define DEADLINE_MS 50000 /* of publishing and handling; what is left of the minute is for stopping */
+#define DELETES_MS  3000
 #define STOP_MS     5000
+#define SPREAD_S    25   /* so long publishing takes at least, unless a rate is given */
+#define RATE_MIN    1000 /* a second, unless one is given */
+#define AHEAD_MAX   5000 /* events published and not handled yet: no more than can be handled in what is left */
+#define NAMED_MAX   10   /* events that could not be published */
 
 struct demo_options {
-    const char *events;   /* NULL: generated */
+    const char *events;   /* a file; NULL: generated */
     const char *conf_dir; /* where demo.conf and the template are */
     size_t count;         /* of generated events */
-    double rate;          /* published each second */
+    double rate;          /* published each second at most; 0: as the number of events suggests */
     bool keep;            /* the folder */
 };
 
@@ -46,110 +54,61 @@ struct demo {
     char url[200], admin[200];
     struct watch *watch;
     struct publisher *publisher;
-    struct lines lines;
+    struct supply supply;
     struct tally tally;
     struct view view;
     struct ratelimit limit;
-    size_t generated, total, failed;
-    int64_t started_ms;
+    size_t taken, failed;           /* of the supply: handed to the publisher; given up by it */
+    int64_t started_ms, arrived_ms; /* arrived: since when all that was published was captured and handled; 0: not */
 };
 
-static volatile sig_atomic_t interrupted;
+static volatile sig_atomic_t interrupted; /* by this signal */
 
 static void
 on_interrupt(int signal_number)
 {
-    (void)signal_number;
-    interrupted = 1;
+    interrupted = signal_number;
+}
+
+/* The demo speaks to what it starts: no proxy, no profile, no endpoint and no token of this shell may get between. */
+static void
+clear_environment(void)
+{
+    extern char **environ;
+    for (size_t i = 0; environ[i];) {
+        char name[100];
+        size_t n = strcspn(environ[i], "=");
+        if (strncmp(environ[i], "AWS_", 4) == 0 && n < sizeof name) {
+            memcpy(name, environ[i], n);
+            name[n] = '\0';
+            unsetenv(name);
+        } else {
+            i++;
+        }
+    }
+    setenv("AWS_CONFIG_FILE", "/dev/null", 1);
+    setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null", 1);
+    setenv("no_proxy", "127.0.0.1", 1);
+    setenv("NO_PROXY", "127.0.0.1", 1);
 }
 
 /* ---- events ------------------------------------------------------------------------------------------------------ */
-
-static struct entry *
-next_generated(struct demo *d)
-{
-    static const char *const ACTIONS[] = {"signup", "login", "purchase", "logout"};
-    if (d->generated == d->options.count)
-        return NULL;
-    size_t i = d->generated++;
-    char line[512];
-    int n = snprintf(line, sizeof line,
-                     "{\"Source\":\"buffer.source\",\"DetailType\":\"BufferedEvent\",\"EventBusName\":\"" DEMO_BUS "\","
-                     "\"Detail\":{\"user_id\": %zu, \"action\": \"%s\", \"seq\": %zu, \"amount\": 1.10, "
-                     "\"trace\": 9007199254740993}}",
-                     i % 1000, ACTIONS[i % 4], i);
-    struct entry *entry = NULL;
-    (void)entry_parse(slice_of(line, (size_t)n), i + 1, NULL, &entry, NULL);
-    return entry;
-}
-
-static struct entry *
-next_entry(struct demo *d)
-{
-    return d->options.events ? lines_next(&d->lines) : next_generated(d);
-}
 
 static void
 on_published(void *context, const struct entry *entry, const char *event_id)
 {
     struct demo *d = context;
-    (void)entry;
-    (void)tally_note(&d->tally, TALLY_PUBLISHED, slice_of_string(event_id));
+    (void)tally_note_published(&d->tally, slice_of_string(event_id), entry->line);
 }
 
 static void
 on_failed(void *context, const struct entry *entry, const char *code, const char *message)
 {
     struct demo *d = context;
-    d->failed++;
-    fprintf(stderr, "%s:%zu: not published: %s: %s\n", d->options.events ? d->options.events : "event", entry->line,
-            code, message);
-}
-
-/* Reads the file once: how many entries are good, and "EventSources=a,b" with the sources they name. Bad lines are
- * named here, so the second reading is silent about them. */
-static int
-survey_events(struct demo *d, struct buf *parameter, struct err *e)
-{
-    buf_add_string(parameter, "EventSources=");
-    if (!d->options.events) {
-        buf_add_string(parameter, "buffer.source");
-        d->total = d->options.count;
-        return 0;
-    }
-    int rc = lines_open(&d->lines, d->options.events, DEMO_BUS, e);
-    if (rc != 0)
-        return rc;
-    struct buf seen = BUF_INIT; /* ",a,b," */
-    buf_add_char(&seen, ',');
-    struct entry *entry;
-    while ((entry = lines_next(&d->lines))) {
-        struct buf source = BUF_INIT;
-        buf_add_format(&source, ",%.*s,", SLICE_ARG(entry->event.source));
-        if (!slice_equals_string(entry->event.bus, DEMO_BUS)) {
-            fprintf(stderr, "%s:%zu: EventBusName is %.*s: the demo watches " DEMO_BUS " alone\n", d->options.events,
-                    entry->line, SLICE_ARG(entry->event.bus));
-            d->lines.bad++;
-        } else {
-            d->total++;
-            if (!buf_failed(&source) && !strstr(seen.data, source.data)) {
-                buf_add_format(parameter, "%s%.*s", seen.len > 1 ? "," : "", SLICE_ARG(entry->event.source));
-                buf_add(&seen, source.data + 1, source.len - 1);
-            }
-        }
-        buf_clean_up(&source);
-        entry_destroy(entry);
-    }
-    buf_clean_up(&seen);
-    size_t bad = d->lines.bad;
-    lines_close(&d->lines);
-    if (d->total == 0)
-        return err_set(e, ERR_INVALID, "%s holds no event that can be published", d->options.events);
-    if (bad > 0)
-        fprintf(stderr, "%zu bad lines passed over, %zu events go on\n", bad, d->total);
-    rc = lines_open(&d->lines, d->options.events, DEMO_BUS, e);
-    d->lines.quiet = true;
-    return rc;
+    if (++d->failed > NAMED_MAX)
+        return;
+    view_make_room(&d->view);
+    fprintf(stderr, "%s:%zu: not published: %s: %s\n", supply_name(&d->supply), entry->line, code, message);
 }
 
 /* ---- the system -------------------------------------------------------------------------------------------------- */
@@ -162,7 +121,7 @@ await_word(struct demo *d, struct child *c, const char *text, char *ret_word, si
         if (interrupted)
             return err_set(e, ERR_CANCELLED, "interrupted");
         if (!child_is_running(c))
-            return err_set(e, ERR_UNAVAILABLE, "%s ended at once; its output is in %s", c->name, c->log);
+            return child_set_error(c, e);
         if (clock_monotonic_ms() > deadline_ms)
             return err_set(e, ERR_TIMEOUT, "%s did not get ready in %d s; its output is in %s", c->name,
                            START_MS / 1000, c->log);
@@ -174,18 +133,24 @@ await_word(struct demo *d, struct child *c, const char *text, char *ret_word, si
 }
 
 static int
-start_local(struct demo *d, const char *parameter, struct err *e)
+start_local(struct demo *d, struct err *e)
 {
-    char program[PATH_MAX], data[PATH_MAX + 16], template_path[PATH_MAX], log[PATH_MAX + 32];
+    char program[PATH_MAX], data[PATH_MAX + 16], template_path[PATH_MAX + 40], log[PATH_MAX + 32];
+    char wide_path[PATH_MAX + 40];
     int rc = child_find("fanout-local", program, sizeof program, e);
     if (rc != 0)
         return rc;
+    snprintf(template_path, sizeof template_path, "%s/durable-event-buffer.template.json", d->options.conf_dir);
+    if (d->options.events) { /* whose sources are a person's own */
+        snprintf(wide_path, sizeof wide_path, "%s/template.json", d->folder);
+        if ((rc = widen_file(template_path, wide_path, e)) != 0)
+            return rc;
+        memcpy(template_path, wide_path, sizeof template_path);
+    }
     snprintf(data, sizeof data, "%s/data", d->folder);
     snprintf(log, sizeof log, "%s/fanout-local.log", d->folder);
-    snprintf(template_path, sizeof template_path, "%s/durable-event-buffer.template.json", d->options.conf_dir);
-    char *const argv[] = {"fanout-local", "--listen",    "127.0.0.1:0",     "--data",       data,   "--template",
-                          template_path,  "--parameter", (char *)parameter, "--access-key", "demo", "--secret-key",
-                          "demo-secret",  NULL};
+    char *const argv[] = {"fanout-local", "--listen",     "127.0.0.1:0", "--data",       data,          "--template",
+                          template_path,  "--access-key", "demo",        "--secret-key", "demo-secret", NULL};
     const char *const extra[] = {NULL};
     if ((rc = child_start(&d->local, program, argv, extra, log, e)) != 0)
         return rc;
@@ -240,7 +205,7 @@ show(struct demo *d, bool last)
     const struct watch_metrics *m = watch_latest(d->watch);
     int64_t now_ms = clock_monotonic_ms();
     struct view_numbers n = {
-        .total = d->total,
+        .total = d->supply.total,
         .published = d->tally.published,
         .captured = d->tally.captured,
         .handled = d->tally.handled,
@@ -252,69 +217,72 @@ show(struct demo *d, bool last)
     view_show(&d->view, &n, now_ms, last);
 }
 
-static bool
-is_complete(const struct demo *d)
+/* The next event for the publisher, unless it is not time for one. */
+static struct entry *
+next_event(struct demo *d, int64_t now_ms)
 {
-    return d->tally.published + d->failed >= d->total && d->tally.captured == d->tally.published &&
-           d->tally.handled == d->tally.published && watch_latest(d->watch)->in_flight == 0 &&
-           watch_latest(d->watch)->deleted >= d->tally.published;
+    if (d->taken == d->supply.total || now_ms - d->started_ms > PUBLISH_MS ||
+        d->taken - d->failed >= d->tally.handled + AHEAD_MAX || !publisher_wants_more(d->publisher) ||
+        !ratelimit_take(&d->limit, 1, now_ms))
+        return NULL;
+    return supply_next(&d->supply);
+}
+
+/* Everything that was published has arrived everywhere. What a worker deleted before it was killed is in nobody's
+ * metrics, so the sum of deletes is not waited for long. */
+static bool
+is_complete(struct demo *d, int64_t now_ms)
+{
+    const struct watch_metrics *m = watch_latest(d->watch);
+    bool published = d->taken == d->supply.total || now_ms - d->started_ms > PUBLISH_MS;
+    bool arrived = published && publisher_pending(d->publisher) == 0 && d->tally.captured == d->tally.published &&
+                   d->tally.handled == d->tally.published;
+    if (!arrived || d->arrived_ms == 0)
+        d->arrived_ms = arrived ? now_ms : 0;
+    return arrived && m->in_flight == 0 && (m->deleted >= d->tally.published || now_ms - d->arrived_ms > DELETES_MS);
+}
+
+static int
+check_children(struct demo *d, struct err *e)
+{
+    if (!child_is_running(&d->local))
+        return child_set_error(&d->local, e);
+    return child_is_running(&d->fleet) ? 0 : child_set_error(&d->fleet, e);
 }
 
 static int
 run(struct demo *d, struct err *e)
 {
-    bool more = true;
+    double rate = d->options.rate;
+    if (rate == 0)
+        rate = (double)d->supply.total / SPREAD_S > RATE_MIN ? (double)d->supply.total / SPREAD_S : RATE_MIN;
     d->started_ms = clock_monotonic_ms();
-    ratelimit_init(&d->limit, d->options.rate, d->options.rate / 10 < 1 ? 1 : d->options.rate / 10, d->started_ms);
+    ratelimit_init(&d->limit, rate, rate / 10 < 1 ? 1 : rate / 10, d->started_ms);
     for (int64_t shown_ms = 0;;) {
         int64_t now_ms = clock_monotonic_ms();
-        while (more && publisher_wants_more(d->publisher) && ratelimit_take(&d->limit, 1, now_ms)) {
-            struct entry *entry = next_entry(d);
-            more = entry != NULL;
-            if (entry && !slice_equals_string(entry->event.bus, DEMO_BUS))
-                entry_destroy(entry); /* named by survey_events */
-            else if (entry)
-                publisher_add(d->publisher, &entry);
-        }
+        for (struct entry *entry; (entry = next_event(d, now_ms)); d->taken++)
+            publisher_add(d->publisher, &entry);
         publisher_flush(d->publisher);
         int rc = watch_run(d->watch, 20, e);
-        if (rc != 0)
+        if (rc != 0 || (rc = check_children(d, e)) != 0)
             return rc;
+        if (ferror(stdout)) /* nobody reads it any more */
+            interrupted = SIGPIPE;
         if (interrupted)
             return err_set(e, ERR_CANCELLED, "interrupted");
-        if (!child_is_running(&d->local) || !child_is_running(&d->fleet))
-            return err_set(e, ERR_UNAVAILABLE, "%s ended; its output is in %s",
-                           child_is_running(&d->fleet) ? d->local.name : d->fleet.name,
-                           child_is_running(&d->fleet) ? d->local.log : d->fleet.log);
         if (now_ms - shown_ms >= 200) {
             show(d, false);
             shown_ms = now_ms;
         }
-        if (is_complete(d) || now_ms - d->started_ms > DEADLINE_MS)
+        if (is_complete(d, now_ms) || now_ms - d->started_ms > DEADLINE_MS)
             break;
     }
     show(d, true);
     return 0;
 }
 
-/* ---- the verdict ------------------------------------------------------------------------------------------------- */
-
-static int
-judge(const struct demo *d)
-{
-    const struct tally *t = &d->tally;
-    size_t lost = tally_lost(t), unexpected = tally_unexpected(t), uncaptured = t->published - t->captured;
-    bool good = lost == 0 && uncaptured == 0 && unexpected == 0 && d->failed == 0 && t->published == d->total;
-    printf("\n%s: published %zu %s captured %zu %s handled %zu; lost %zu; duplicates %zu\n", good ? "PASS" : "FAIL",
-           t->published, uncaptured == 0 ? "=" : "!=", t->captured, t->captured == t->handled ? "=" : "!=", t->handled,
-           lost, t->duplicates);
-    if (d->failed > 0)
-        printf("      %zu events could not be published\n", d->failed);
-    if (unexpected > 0)
-        printf("      %zu events were captured or handled under an id that was never confirmed as published\n",
-               unexpected);
-    return good ? CTL_OK : CTL_FAILED;
-}
+/* ---- the end ------------------------------------------------------------------------------------------------------
+ */
 
 static void
 suggest(void)
@@ -343,9 +311,9 @@ print_help(void)
          "\n"
          "Runs fanout-local and fanoutd in a temporary folder, publishes events, and judges what came out.\n"
          "\n"
-         "  --events FILE    PutEvents entries, one JSON object a line (generated ones)\n"
+         "  --events FILE    PutEvents entries, one JSON object a line, - for standard input (generated ones)\n"
          "  --count N        generated events (20000)\n"
-         "  --rate N         events published each second (1000)\n"
+         "  --rate N         events published each second at most (1000, or more for more than 25000 events)\n"
          "  --conf-dir DIR   where demo.conf and durable-event-buffer.template.json are (share/fanoutd)\n"
          "  --keep           keep the folder with the logs and the database\n"
          "\n"
@@ -389,7 +357,8 @@ parse(struct demo_options *options, int argc, char **argv)
         default:
             return CTL_USAGE;
         }
-        if (*end || options->count < 1 || options->count > 1000000 || !(options->rate >= 1 && options->rate <= 1e6)) {
+        bool rate_good = option != 'r' || (options->rate >= 1 && options->rate <= 1e6);
+        if (*end || options->count < 1 || options->count > 1000000 || !rate_good) {
             fprintf(stderr, "fanoutctl demo: \"%s\": a number from 1 to 1000000\n", optarg);
             return CTL_USAGE;
         }
@@ -418,8 +387,8 @@ find_conf_dir(char *buffer, size_t capacity)
 int
 ctl_demo(int argc, char **argv)
 {
-    struct demo d = {.options = {.count = 20000, .rate = 1000}};
-    struct buf parameter = BUF_INIT;
+    static const int SIGNALS[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+    struct demo d = {.options = {.count = 20000}};
     char conf_dir[PATH_MAX];
     struct err e = {0};
     int status = parse(&d.options, argc, argv);
@@ -427,9 +396,15 @@ ctl_demo(int argc, char **argv)
         return status;
     if (!d.options.conf_dir)
         d.options.conf_dir = find_conf_dir(conf_dir, sizeof conf_dir);
+    if (supply_open(&d.supply, d.options.events, d.options.count, DEMO_BUS, &e) != 0) {
+        fprintf(stderr, "fanoutctl demo: %s\n", e.text);
+        supply_close(&d.supply);
+        return CTL_FAILED;
+    }
 
-    signal(SIGINT, on_interrupt);
-    signal(SIGTERM, on_interrupt);
+    clear_environment();
+    for (size_t i = 0; i < sizeof SIGNALS / sizeof *SIGNALS; i++)
+        signal(SIGNALS[i], on_interrupt);
     tally_init(&d.tally);
     view_init(&d.view);
     snprintf(d.folder, sizeof d.folder, "%s/fanout-demo-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
@@ -437,11 +412,9 @@ ctl_demo(int argc, char **argv)
     bool made = rc == 0;
     snprintf(d.record, sizeof d.record, "%s/handled", d.folder);
     if (rc == 0)
-        rc = survey_events(&d, &parameter, &e);
-    if (rc == 0)
         rc = watch_new(&d.tally, d.record, &d.watch, &e);
     if (rc == 0)
-        rc = start_local(&d, parameter.data, &e);
+        rc = start_local(&d, &e);
     if (rc == 0)
         rc = connect_to(&d, &e);
     if (rc == 0)
@@ -455,23 +428,30 @@ ctl_demo(int argc, char **argv)
     bool clean = child_stop(&d.fleet, STOP_MS);
     if (rc == 0) {
         watch_read_record(d.watch); /* what the handler did while it was stopping counts too */
-        status = judge(&d);
+        struct verdict verdict = {
+            .tally = &d.tally,
+            .name = supply_name(&d.supply),
+            .failed = d.failed,
+            .unanswered = publisher_pending(d.publisher),
+            .left = d.supply.total - d.taken,
+            .bad = d.supply.bad,
+        };
+        status = verdict_print(&verdict) ? CTL_OK : CTL_FAILED;
         if (!clean)
             printf("      fanoutd did not stop cleanly; its output is in %s\n", d.fleet.log);
     } else {
         fprintf(stderr, "\nfanoutctl demo: %s\n", e.text);
-        status = interrupted ? 128 + SIGINT : CTL_FAILED;
+        status = interrupted ? 128 + interrupted : CTL_FAILED;
     }
     publisher_destroy(d.publisher);
     watch_destroy(d.watch);
     child_stop(&d.local, STOP_MS);
-    lines_close(&d.lines);
+    supply_close(&d.supply);
     tally_clean_up(&d.tally);
-    buf_clean_up(&parameter);
     if (made && !d.options.keep && (status == CTL_OK || interrupted))
         remove_folder(d.folder);
     else if (made)
-        printf("kept: %s\n", d.folder);
+        printf("kept, with the logs: %s\n", d.folder);
     if (status == CTL_OK)
         suggest();
     return status;

@@ -114,7 +114,7 @@ publish_all(struct send *s, struct err *e)
         if (more || publisher_pending(s->publisher) > 0)
             rc = http_engine_run(s->engine, wait_ms, e);
     }
-    return rc;
+    return rc == 0 ? lines_check(&s->lines, e) : rc;
 }
 
 static void

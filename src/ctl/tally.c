@@ -58,8 +58,8 @@ count(struct tally *t, const struct tally_event *event, int sign)
         t->duplicates += (size_t)sign * (event->handled - 1);
 }
 
-int
-tally_note(struct tally *t, enum tally_what what, struct slice id)
+static int
+note(struct tally *t, enum tally_what what, struct slice id, size_t line)
 {
     if (id.n == 0 || id.n >= sizeof t->events->id || memchr(id.p, '\0', id.n))
         return ERR_INVALID;
@@ -74,6 +74,7 @@ tally_note(struct tally *t, enum tally_what what, struct slice id)
     switch (what) {
     case TALLY_PUBLISHED:
         event->published++;
+        event->line = line;
         break;
     case TALLY_CAPTURED:
         event->captured = 1;
@@ -84,6 +85,29 @@ tally_note(struct tally *t, enum tally_what what, struct slice id)
     }
     count(t, event, +1);
     return 0;
+}
+
+int
+tally_note(struct tally *t, enum tally_what what, struct slice id)
+{
+    return note(t, what, id, 0);
+}
+
+int
+tally_note_published(struct tally *t, struct slice id, size_t line)
+{
+    return note(t, TALLY_PUBLISHED, id, line);
+}
+
+const struct tally_event *
+tally_next_missing(const struct tally *t, size_t *at)
+{
+    while (*at < t->capacity) {
+        const struct tally_event *event = &t->events[(*at)++];
+        if (event->published && !(event->captured && event->handled))
+            return event;
+    }
+    return NULL;
 }
 
 size_t

@@ -10,6 +10,7 @@
 struct tally_event {
     char id[40]; /* "": a free place of the table */
     uint32_t published, captured, handled;
+    size_t line; /* where it was published from; 0: not known */
 };
 
 struct tally {
@@ -29,8 +30,14 @@ void tally_clean_up(struct tally *t);
  * ERR_NO_MEMORY. */
 int tally_note(struct tally *t, enum tally_what what, struct slice id);
 
+/* TALLY_PUBLISHED, from that line. */
+int tally_note_published(struct tally *t, struct slice id, size_t line);
+
 /* Published and never handled. */
 size_t tally_lost(const struct tally *t);
+
+/* The next event from *at on (0 at first) that was published and not both captured and handled, NULL: no more. */
+const struct tally_event *tally_next_missing(const struct tally *t, size_t *at);
 
 /* Captured or handled, never published. */
 size_t tally_unexpected(const struct tally *t);

@@ -1,16 +1,23 @@
 #include "ctl/view.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #define BAR_CELLS         36
+#define COLUMNS_MIN       62 /* of a line with a bar */
 #define PLAIN_INTERVAL_MS 2000
 
 void
 view_init(struct view *v)
 {
-    *v = (struct view){.terminal = isatty(STDOUT_FILENO) == 1};
+    struct winsize size;
+    const char *kind = getenv("TERM");
+    *v = (struct view){.terminal = isatty(STDOUT_FILENO) == 1 && kind && *kind && strcmp(kind, "dumb") != 0};
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 && size.ws_col < COLUMNS_MIN)
+        v->terminal = false;
 }
 
 static void
@@ -49,5 +56,14 @@ view_show(struct view *v, const struct view_numbers *n, int64_t now_ms, bool las
                (unsigned long long)n->retried, (unsigned long long)n->deleted);
         v->next_line_ms = now_ms + PLAIN_INTERVAL_MS;
     }
+    fflush(stdout);
+}
+
+void
+view_make_room(struct view *v)
+{
+    if (v->lines > 0)
+        printf("\033[%dA\033[J", v->lines);
+    v->lines = 0;
     fflush(stdout);
 }

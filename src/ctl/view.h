@@ -14,7 +14,7 @@ struct view_numbers {
 };
 
 struct view {
-    bool terminal;        /* stdout is one */
+    bool terminal;        /* stdout is one that can draw in place */
     int lines;            /* drawn, to be drawn over */
     int64_t next_line_ms; /* plain output: when the next line is due */
 };
@@ -23,5 +23,8 @@ void view_init(struct view *v);
 
 /* Shows the numbers; plain output appears every two seconds, or when last is set. */
 void view_show(struct view *v, const struct view_numbers *n, int64_t now_ms, bool last);
+
+/* Makes room for a message on stderr: what is drawn is taken away, and drawn again below it by the next view_show. */
+void view_make_room(struct view *v);
 
 #endif

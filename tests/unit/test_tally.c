@@ -86,6 +86,32 @@ an_id_that_cannot_be_one_is_refused(void **state)
     tally_clean_up(&t);
 }
 
+static void
+events_that_did_not_arrive_are_found_with_their_lines(void **state)
+{
+    (void)state;
+    struct tally t;
+    tally_init(&t);
+    size_t at = 0;
+    assert_null(tally_next_missing(&t, &at));
+    for (int i = 0; i < 3; i++) {
+        char id[40];
+        int n = snprintf(id, sizeof id, "00000000-0000-4000-8000-%012d", i);
+        assert_int_equal(tally_note_published(&t, slice_of(id, (size_t)n), (size_t)i + 100), 0);
+        note(&t, TALLY_CAPTURED, i);
+    }
+    note(&t, TALLY_HANDLED, 0);
+    note(&t, TALLY_HANDLED, 2);
+    note(&t, TALLY_HANDLED, 7); /* never published: nothing is missing of it */
+    at = 0;
+    const struct tally_event *event = tally_next_missing(&t, &at);
+    assert_non_null(event);
+    assert_int_equal(event->line, 101);
+    assert_string_equal(event->id, "00000000-0000-4000-8000-000000000001");
+    assert_null(tally_next_missing(&t, &at));
+    tally_clean_up(&t);
+}
+
 int
 main(void)
 {
@@ -94,6 +120,7 @@ main(void)
         cmocka_unit_test(handling_again_is_a_duplicate_and_never_handling_is_a_loss),
         cmocka_unit_test(many_events_are_kept_apart),
         cmocka_unit_test(an_id_that_cannot_be_one_is_refused),
+        cmocka_unit_test(events_that_did_not_arrive_are_found_with_their_lines),
     };
     return cmocka_run_group_tests_name("tally", tests, NULL, NULL);
 }
