@@ -15,7 +15,7 @@ int
 done_init(struct done *d, size_t capacity, struct err *e)
 {
     size_t n = 64;
-    while (n < capacity)
+    while (n < 4 * capacity) /* most look-ups find nothing: then they should find an empty bucket */
         n *= 2;
     struct done_id **buckets = calloc(n, sizeof(struct done_id *));
     if (!buckets)
@@ -86,6 +86,8 @@ done_note(struct done *d, struct slice id, uint64_t hash)
 void
 done_forget(struct done *d, struct slice id, uint64_t hash)
 {
+    if (d->count == 0)
+        return;
     struct done_id **link = find(d, id, hash);
     if (*link)
         free(take_out(d, link));

@@ -217,13 +217,16 @@ received_new(struct engine *g, const struct sqs_message *r, int64_t handed_out_m
     inflight_add(&g->in_hand, m);
     if (settle_again(&g->settle, m, now_ms))
         return;
-    if (!g->draining) {
-        message_hold(m);
-        if (batcher_add(&g->batcher, m, now_ms) == 0)
-            return;
-        message_release(m);
+    if (g->draining) {
+        give_back(g, m);
+        return;
     }
-    give_back(g, m);
+    message_hold(m);
+    if (batcher_add(&g->batcher, m, now_ms) == 0)
+        return;
+    message_release(m); /* no memory for it: later */
+    m->verdict = (struct message_verdict){.kind = HANDLER_RETRY, .delay_ms = -1};
+    settle_verdict(&g->settle, m, now_ms);
 }
 
 static void

@@ -392,7 +392,7 @@ static int
 work(struct worker *w, const struct arguments *a)
 {
     struct err e;
-    if (read_conf(w, a->consumer, &e) != 0 || open_log(w, a, &e) != 0 || open_signals(w, &e) != 0)
+    if (open_signals(w, &e) != 0 || read_conf(w, a->consumer, &e) != 0 || open_log(w, a, &e) != 0)
         return fail(&e);
     if (ledger_open(IPC_FD_LEDGER, &w->ledger, &e) != 0)
         return fail(&e);
