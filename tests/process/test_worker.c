@@ -326,7 +326,7 @@ static void
 a_slow_handler_keeps_its_message_past_the_visibility_timeout(void **state)
 {
     struct world *w = *state;
-    start_flaky(w, "visibility_timeout_s = 1;", "delay_ms = 4000;");
+    start_flaky(w, "visibility_timeout_s = 1; batch = { size = 1; };", "delay_ms = 3500;");
     send_messages(w, 3, "{}");
     wait_deleted(w, 3);
     assert_int_equal(recorded(w, "\n"), 3);
