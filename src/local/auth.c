@@ -384,6 +384,36 @@ check_payload(struct check *c)
     return true;
 }
 
+static enum dialect
+dialect_of(const char *service)
+{
+    return strcmp(service, "s3") == 0 ? DIALECT_S3 : strcmp(service, "sqs") == 0 ? DIALECT_SQS : DIALECT_JSON;
+}
+
+/* By the key that is kept from the request before, if it is still the day's. */
+static int
+sign(struct local_auth *a, enum dialect dialect, const struct sigv4_scope *scope, struct slice text, char out[65])
+{
+    struct sigv4_key key;
+    pthread_mutex_lock(&a->lock);
+    key = a->keys[dialect];
+    pthread_mutex_unlock(&a->lock);
+    int code = sigv4_signature(scope, slice_of_string(a->secret_access_key), text, &key, out);
+    pthread_mutex_lock(&a->lock);
+    a->keys[dialect] = key;
+    pthread_mutex_unlock(&a->lock);
+    sigv4_key_clean_up(&key);
+    return code;
+}
+
+int
+local_auth_sign(struct local_auth *a, const char *service, int64_t at_ms, struct slice text, char out[65])
+{
+    const struct sigv4_scope scope = {
+        .region = slice_of_string(a->region), .service = slice_of_string(service), .wall_ms = at_ms};
+    return sign(a, dialect_of(service), &scope, text, out);
+}
+
 static int
 sign_again(struct check *c, int64_t signed_at, char out[65])
 {
@@ -400,21 +430,11 @@ sign_again(struct check *c, int64_t signed_at, char out[65])
                                 .normalize_path = !s3,
                                 .encode_path_twice = !s3};
     struct buf text = BUF_INIT, to_sign = BUF_INIT;
-    struct sigv4_key key;
-    pthread_mutex_lock(&c->auth->lock);
-    key = c->auth->keys[c->dialect];
-    pthread_mutex_unlock(&c->auth->lock);
     int code = sigv4_canonical_request(&request, &scope, &text, NULL, NULL);
     if (code == 0) {
         sigv4_string_to_sign(&scope, buf_slice(&text), &to_sign);
-        code = buf_failed(&to_sign) ? ERR_NO_MEMORY
-                                    : sigv4_signature(&scope, slice_of_string(c->auth->secret_access_key),
-                                                      buf_slice(&to_sign), &key, out);
+        code = buf_failed(&to_sign) ? ERR_NO_MEMORY : sign(c->auth, c->dialect, &scope, buf_slice(&to_sign), out);
     }
-    pthread_mutex_lock(&c->auth->lock);
-    c->auth->keys[c->dialect] = key;
-    pthread_mutex_unlock(&c->auth->lock);
-    sigv4_key_clean_up(&key);
     buf_clean_up(&text);
     buf_clean_up(&to_sign);
     return code;
@@ -423,10 +443,10 @@ sign_again(struct check *c, int64_t signed_at, char out[65])
 static bool
 check_signature(struct check *c, int64_t signed_at)
 {
-    char expected[65];
-    if (sign_again(c, signed_at, expected) != 0)
+    if (sign_again(c, signed_at, c->ret->signature) != 0)
         return refuse(c, NO_MEMORY, "out of memory");
-    if (c->parts.signature.n == 64 && digest_equal(expected, c->parts.signature.p, 64))
+    c->ret->signed_at_ms = signed_at;
+    if (c->parts.signature.n == 64 && digest_equal(c->ret->signature, c->parts.signature.p, 64))
         return true;
     return refuse(c, WRONG_SIGNATURE, "%s", c->dialect == DIALECT_S3 ? MISMATCH_S3 : MISMATCH);
 }
@@ -435,13 +455,7 @@ void
 local_auth_verify(struct local_auth *a, const struct httpd_request *r, const char *service,
                   struct local_auth_result *ret)
 {
-    struct check c = {.auth = a,
-                      .r = r,
-                      .service = service,
-                      .dialect = strcmp(service, "s3") == 0    ? DIALECT_S3
-                                 : strcmp(service, "sqs") == 0 ? DIALECT_SQS
-                                                               : DIALECT_JSON,
-                      .ret = ret};
+    struct check c = {.auth = a, .r = r, .service = service, .dialect = dialect_of(service), .ret = ret};
     int64_t signed_at = 0;
     *ret = (struct local_auth_result){0};
     (void)(read_authorization(&c) && check_key(&c) && check_scope(&c) && check_time(&c, &signed_at) &&

@@ -5,6 +5,8 @@
 #ifndef FANOUT_LOCAL_AUTH_H
 #define FANOUT_LOCAL_AUTH_H
 
+#include <stdint.h>
+
 #include "base/err.h"
 #include "base/slice.h"
 #include "httpd/httpd.h"
@@ -21,7 +23,9 @@ void local_auth_destroy(struct local_auth *a); /* wipes the secret; NULL is fine
 
 struct local_auth_result {
     struct slice payload_hash; /* x-amz-content-sha256 as signed; found right when it is a digest; empty: none sent */
-    int status;                /* 0: the request is ours to serve; otherwise the refusal: */
+    int64_t signed_at_ms;      /* since 1970 */
+    char signature[65];
+    int status; /* 0: the request is ours to serve; otherwise the refusal: */
     const char *code;
     char message[320];
 };
@@ -29,5 +33,8 @@ struct local_auth_result {
 /* service: "sqs", "events" or "s3", as the credential's scope must say. */
 void local_auth_verify(struct local_auth *a, const struct httpd_request *r, const char *service,
                        struct local_auth_result *ret);
+
+/* Signs text by the key of that day, as requests to service are signed: 64 hex digits and a NUL. ERR_NO_MEMORY. */
+int local_auth_sign(struct local_auth *a, const char *service, int64_t at_ms, struct slice text, char out[65]);
 
 #endif

@@ -34,8 +34,10 @@ struct local_call {
     char request_id[UUID_TEXT_BYTES];
     struct slice payload_hash; /* x-amz-content-sha256 as it was signed: a digest that was found right,
                                   UNSIGNED-PAYLOAD or STREAMING-...; empty when there was none */
-    bool drop_answer;          /* a fault: execute, then close the connection */
-    bool duplicate;            /* a fault: what this call sends or receives is delivered a second time */
+    int64_t signed_at_ms;      /* when the request says it was signed, and how */
+    char signature[65];
+    bool drop_answer; /* a fault: execute, then close the connection */
+    bool duplicate;   /* a fault: what this call sends or receives is delivered a second time */
 };
 
 struct local_service {
@@ -66,6 +68,10 @@ struct local_service {
 
 /* Ends the call with an answer; the request id is added. Any thread. */
 void local_answer(struct local_call *call, const struct httpd_answer *answer);
+
+/* Signs text by the key, day, region and service that the call was signed with (what the chunks of an upload carry): 64
+ * hex digits and a NUL. ERR_NO_MEMORY. */
+int local_sign(const struct local_call *call, struct slice text, char out[65]);
 
 /* Ends the call because the store could not do its work: 503 ServiceUnavailable (a full disk, shutting down) or 500
  * InternalFailure, in the service's protocol. */

@@ -1,8 +1,10 @@
 /* s3: Amazon S3 as its clients see it, over the store: buckets, objects, listings.
  *
- * PutObject, GetObject, HeadObject, DeleteObject, ListObjectsV2, CreateBucket, HeadBucket, ListBuckets,
- * GetBucketLocation; path style (/BUCKET/KEY) and virtual-host style (BUCKET.HOST/KEY); plain, aws-chunked and trailer
- * uploads with their checksums verified (FACTS.md, 3). */
+ * PutObject, GetObject, HeadObject, DeleteObject, ListObjectsV2, CreateBucket, DeleteBucket, HeadBucket, ListBuckets,
+ * GetBucketLocation; path style (/BUCKET/KEY) and virtual-host style (BUCKET.HOST/KEY); ranges and conditions; uploads
+ * plain, in chunks, signed chunk by chunk and with trailers, their checksums verified and kept (FACTS.md, 3). Anything
+ * else is refused as NotImplemented: multipart uploads, copies, versions, listings of version 1, the configuration of
+ * buckets. */
 #ifndef FANOUT_LOCAL_S3_H
 #define FANOUT_LOCAL_S3_H
 

@@ -16,7 +16,7 @@ next_line(struct slice text, size_t *at, struct slice *ret_line)
 
 /* Hexadecimal, up to a ';' and what may follow it. */
 static bool
-read_size(struct slice line, size_t *ret_size)
+read_header(struct slice line, size_t *ret_size, struct slice *ret_extension)
 {
     const char *semicolon = line.n ? memchr(line.p, ';', line.n) : NULL;
     size_t n = semicolon ? (size_t)(semicolon - line.p) : line.n, size = 0;
@@ -30,26 +30,32 @@ read_size(struct slice line, size_t *ret_size)
         size = size * 16 + (size_t)digit;
     }
     *ret_size = size;
+    *ret_extension = semicolon ? slice_of(semicolon + 1, line.n - n - 1) : slice_of(NULL, 0);
     return true;
 }
 
 int
-local_s3_unchunk(struct slice framed, struct buf *data, struct buf *trailers, struct err *e)
+local_s3_unchunk(struct slice framed, s3_chunk_fn *each, void *context, struct buf *data, struct buf *trailers,
+                 struct err *e)
 {
-    struct slice line;
+    struct slice line, extension;
     size_t at = 0, size;
     for (;;) {
         size_t header = at;
-        if (!next_line(framed, &at, &line) || !read_size(line, &size))
+        if (!next_line(framed, &at, &line) || !read_header(line, &size, &extension))
             return err_set(e, ERR_INVALID, "there is no chunk header at byte %zu", header);
+        if (size > 0 && (framed.n - at < size + 2 || memcmp(framed.p + at + size, "\r\n", 2) != 0))
+            return err_set(e, ERR_INVALID, "the chunk at byte %zu is not %zu bytes long", header, size);
+        if (each && !each(context, extension, slice_of(framed.p + at, size)))
+            return err_set(e, ERR_DENIED, "the chunk at byte %zu is not signed as it must be", header);
         if (size == 0)
             break;
-        if (framed.n - at < size + 2 || memcmp(framed.p + at + size, "\r\n", 2) != 0)
-            return err_set(e, ERR_INVALID, "the chunk at byte %zu is not %zu bytes long", header, size);
         buf_add(data, framed.p + at, size);
         at += size + 2;
     }
     while (next_line(framed, &at, &line) && line.n > 0) {
+        while (line.n > 0 && line.p[line.n - 1] == '\n') /* "name:value\n\r\n", as AWS's own example has it */
+            line.n--;
         buf_add_slice(trailers, line);
         buf_add_char(trailers, '\n');
     }

@@ -3,7 +3,7 @@
  *     s3.c          the service: which operation, which bucket and key
  *     s3_bucket.c   the calls about buckets          s3_list.c    ListObjectsV2
  *     s3_object.c   writing and deleting objects     s3_read.c    reading them
- *     s3_upload.c   the bytes of an upload and what is promised about them
+ *     s3_upload.c   the bytes of an upload and what is promised about them; s3_signed.c: signatures of chunks
  *     s3_answer.c   headers, errors, XML
  *     s3_chunked.c, s3_checksum.c, s3_range.c        formats, pure */
 #ifndef FANOUT_LOCAL_S3_IMPL_H
@@ -103,9 +103,35 @@ bool local_s3_same_etag(struct slice given, struct slice etag);
 
 /* ---- s3_chunked.c ------------------------------------------------------------------------------------------------ */
 
+/* Sees every chunk, the last and empty one included: what follows the ';' of its header, and its data. False ends it.
+ */
+typedef bool s3_chunk_fn(void *context, struct slice extension, struct slice data);
+
 /* Takes the aws-chunked framing off: "HEX[;...]\r\nDATA\r\n ... 0\r\n[TRAILER: VALUE\r\n...]\r\n". Appends the data and
- * the trailer lines, each with "\n" behind it. ERR_INVALID; ERR_NO_MEMORY. */
-int local_s3_unchunk(struct slice framed, struct buf *data, struct buf *trailers, struct err *e);
+ * the trailer lines, each with "\n" behind it. each may be NULL. ERR_INVALID; ERR_DENIED: each said no; ERR_NO_MEMORY.
+ */
+int local_s3_unchunk(struct slice framed, s3_chunk_fn *each, void *context, struct buf *data, struct buf *trailers,
+                     struct err *e);
+
+/* ---- s3_signed.c ------------------------------------------------------------------------------------------------- */
+
+struct s3_signer {
+    struct local_call *call;
+    char previous[65]; /* the signature before the next one */
+};
+void local_s3_signer_init(struct s3_signer *s, struct local_call *call);
+
+/* Is the chunk signed as it must be? An s3_chunk_fn; the signer is its context. */
+bool local_s3_signer_takes(void *signer, struct slice extension, struct slice data);
+
+/* The same of the trailers ("name:value\n" each), behind the last chunk. */
+bool local_s3_signer_takes_trailers(struct s3_signer *s, struct slice trailers);
+
+/* What is signed. Pure. */
+void local_s3_chunk_to_sign(struct buf *out, int64_t signed_at_ms, const char *region, const char *previous,
+                            struct slice data);
+void local_s3_trailers_to_sign(struct buf *out, int64_t signed_at_ms, const char *region, const char *previous,
+                               struct slice trailers);
 
 /* ---- s3_checksum.c ----------------------------------------------------------------------------------------------- */
 

@@ -133,19 +133,34 @@ check_length(struct s3_call *c, size_t n)
                   "You did not provide the number of bytes specified by the x-amz-decoded-content-length HTTP header");
 }
 
+/* The framing off, with every signature checked where chunks are signed. False: the answer is set. */
 static bool
-unframe(struct s3_call *c, struct s3_upload *upload)
+take_chunks(struct s3_call *c, bool is_signed, bool has_trailers, struct buf *data, struct buf *trailers)
+{
+    struct s3_signer signer;
+    struct err e = {0};
+    local_s3_signer_init(&signer, c->call);
+    int rc = local_s3_unchunk(httpd_body(c->call->http), is_signed ? local_s3_signer_takes : NULL, &signer, data,
+                              trailers, &e);
+    if (rc == ERR_NO_MEMORY)
+        return no_memory(c);
+    if (rc == ERR_INVALID)
+        return refuse(c, 400, "IncompleteBody",
+                      arena_format(&c->call->arena, "The body is no well-formed aws-chunked stream: %s", e.text));
+    if (rc != 0 || (is_signed && has_trailers && !local_s3_signer_takes_trailers(&signer, buf_slice(trailers))))
+        return refuse(c, 403, "SignatureDoesNotMatch",
+                      arena_format(&c->call->arena,
+                                   "The request signature we calculated does not match the signature you provided: %s",
+                                   rc != 0 ? e.text : "the trailer is not signed as it must be"));
+    return true;
+}
+
+static bool
+unframe(struct s3_call *c, bool is_signed, bool has_trailers, struct s3_upload *upload)
 {
     struct buf data = BUF_INIT, trailers = BUF_INIT;
-    struct err e = {0};
-    bool ok = true;
-    int rc = local_s3_unchunk(httpd_body(c->call->http), &data, &trailers, &e);
-    if (rc == ERR_INVALID)
-        ok = refuse(c, 400, "IncompleteBody",
-                    arena_format(&c->call->arena, "The body is no well-formed aws-chunked stream: %s", e.text));
-    if (ok && rc == 0)
-        ok = check_length(c, data.len);
-    char *copy = ok && rc == 0 ? arena_strndup(&c->call->arena, data.data ? data.data : "", data.len) : NULL;
+    bool ok = take_chunks(c, is_signed, has_trailers, &data, &trailers) && check_length(c, data.len);
+    char *copy = ok ? arena_strndup(&c->call->arena, data.data ? data.data : "", data.len) : NULL;
     if (ok && !copy)
         ok = no_memory(c);
     if (ok) {
@@ -157,15 +172,34 @@ unframe(struct s3_call *c, struct s3_upload *upload)
     return ok;
 }
 
+/* The forms of x-amz-content-sha256 that are framed. */
+static const struct {
+    const char *name;
+    bool is_signed, has_trailers;
+} FRAMED[] = {
+    {"STREAMING-UNSIGNED-PAYLOAD-TRAILER", false, true},
+    {"STREAMING-AWS4-HMAC-SHA256-PAYLOAD", true, false},
+    {"STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER", true, true},
+};
+
+/* False: the answer is set. */
+static bool
+read_body(struct s3_call *c, struct s3_upload *upload)
+{
+    upload->body = httpd_body(c->call->http);
+    if (!slice_starts_with(c->call->payload_hash, SLICE("STREAMING-")))
+        return true;
+    for (size_t i = 0; i < sizeof FRAMED / sizeof *FRAMED; i++)
+        if (slice_equals_string(c->call->payload_hash, FRAMED[i].name))
+            return unframe(c, FRAMED[i].is_signed, FRAMED[i].has_trailers, upload);
+    return refuse(c, 501, "NotImplemented", "This form of x-amz-content-sha256 is not implemented.");
+}
+
 bool
 local_s3_upload(struct s3_call *c, struct s3_upload *ret_upload)
 {
-    struct slice form = c->call->payload_hash;
-    struct s3_upload upload = {.body = httpd_body(c->call->http)};
-    if (slice_starts_with(form, SLICE("STREAMING-AWS4-")))
-        return refuse(c, 501, "NotImplemented",
-                      "Uploads signed chunk by chunk are not implemented; sign the whole payload, or none of it.");
-    if (slice_starts_with(form, SLICE("STREAMING-")) && !unframe(c, &upload))
+    struct s3_upload upload = {0};
+    if (!read_body(c, &upload))
         return false;
     if (upload.body.n > S3_OBJECT_MAX)
         return refuse(c, 400, "EntityTooLarge", "Your proposed upload exceeds the maximum allowed size");

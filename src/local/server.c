@@ -68,6 +68,12 @@ drop(struct local_call *call)
     end(call);
 }
 
+int
+local_sign(const struct local_call *call, struct slice text, char out[65])
+{
+    return local_auth_sign(call->local->auth, call->service->name, call->signed_at_ms, text, out);
+}
+
 void
 local_answer_failure(struct local_call *call, const struct err *error)
 {
@@ -110,6 +116,8 @@ admit(struct local_call *call)
     const struct local_service *service = call->service;
     local_auth_verify(l->auth, call->http, service->name, &auth);
     call->payload_hash = auth.payload_hash;
+    call->signed_at_ms = auth.signed_at_ms;
+    memcpy(call->signature, auth.signature, sizeof call->signature);
     if (auth.status) {
         log_write(LOG_DEBUG, "refused", LOG_STR("service", service->name), LOG_SLICE("operation", call->operation),
                   LOG_STR("code", auth.code), LOG_STR("reason", auth.message));

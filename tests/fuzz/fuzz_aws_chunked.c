@@ -21,7 +21,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct slice framed = slice_of((const char *)data, size);
     struct buf out = BUF_INIT, trailers = BUF_INIT, again = BUF_INIT, none = BUF_INIT;
     struct err e = {0};
-    int rc = local_s3_unchunk(framed, &out, &trailers, &e);
+    int rc = local_s3_unchunk(framed, NULL, NULL, &out, &trailers, &e);
     check(rc == 0 || (rc == ERR_INVALID && e.text[0]));
     check(out.len + trailers.len <= size);
     if (rc == 0) {
@@ -31,7 +31,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             buf_add_format(&frame, "%zx\r\n", out.len);
         buf_add_slice(&frame, buf_slice(&out));
         buf_add_string(&frame, out.len > 0 ? "\r\n0\r\n\r\n" : "0\r\n\r\n");
-        check(local_s3_unchunk(buf_slice(&frame), &again, &none, &e) == 0);
+        check(local_s3_unchunk(buf_slice(&frame), NULL, NULL, &again, &none, &e) == 0);
         check(slice_equals(buf_slice(&again), buf_slice(&out)) && none.len == 0);
         buf_clean_up(&frame);
     }

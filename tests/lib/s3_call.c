@@ -16,7 +16,8 @@
 
 #define TIMEOUT_S 20
 
-/* ---- the request ------------------------------------------------------------------------------------------------- */
+/* ---- headers ------------------------------------------------------------------------------------------------------
+ */
 
 static bool
 is_signed(const char *name)
@@ -40,6 +41,76 @@ add(struct headers *h, const char *name, const char *value)
         h->to_sign[h->n_to_sign++] = header;
 }
 
+/* ---- signed chunks ----------------------------------------------------------------------------------------------- */
+
+struct chunks {
+    const struct s3_request *request;
+    struct sigv4_scope scope;
+    char date[CLOCK_ISO8601_BYTES], previous[65];
+    unsigned n;
+    struct buf *out;
+};
+
+/* The signature of a chunk or trailer, which the next one is chained to. What is sent may be a wrong one. */
+static void
+next_signature(struct chunks *c, const char *algorithm, const char *middle, struct slice data, char sent[65])
+{
+    struct buf text = BUF_INIT;
+    char digest[DIGEST_SHA256_HEX];
+    digest_sha256_hex(data.p, data.n, digest);
+    buf_add_format(&text, "%s\n%s\n%.8s/us-east-1/s3/aws4_request\n%s\n%s%s", algorithm, c->date, c->date, c->previous,
+                   middle, digest);
+    if (sigv4_signature(&c->scope, SLICE("test"), buf_slice(&text), NULL, c->previous) != 0)
+        abort();
+    memcpy(sent, c->previous, sizeof c->previous);
+    if (++c->n == c->request->wrong_signature)
+        sent[0] = sent[0] == '0' ? '1' : '0';
+    buf_clean_up(&text);
+}
+
+static void
+add_chunk(struct chunks *c, struct slice data)
+{
+    static const char NOTHING[] = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\n";
+    char signature[65];
+    next_signature(c, "AWS4-HMAC-SHA256-PAYLOAD", NOTHING, data, signature);
+    buf_add_format(c->out, "%zx;chunk-signature=%s\r\n", data.n, signature);
+    buf_add_slice(c->out, data);
+    if (data.n > 0)
+        buf_add_string(c->out, "\r\n");
+}
+
+static void
+add_trailer(struct chunks *c)
+{
+    struct buf line = BUF_INIT;
+    char signature[65];
+    buf_add_format(&line, "%s\n", c->request->trailer);
+    next_signature(c, "AWS4-HMAC-SHA256-TRAILER", "", buf_slice(&line), signature);
+    buf_add_format(c->out, "%s\r\nx-amz-trailer-signature:%s\r\n", c->request->trailer, signature);
+    buf_clean_up(&line);
+}
+
+static void
+write_chunks(const struct s3_request *r, int64_t now_ms, const char *seed, struct buf *out)
+{
+    struct chunks c = {.request = r, .out = out};
+    c.scope = (struct sigv4_scope){.region = SLICE("us-east-1"), .service = SLICE("s3"), .wall_ms = now_ms};
+    clock_format_basic(now_ms, c.date);
+    memcpy(c.previous, seed, 64);
+    for (size_t at = 0; at < r->body.n; at += r->chunk_bytes) {
+        size_t left = r->body.n - at;
+        add_chunk(&c, slice_of(r->body.p + at, left < r->chunk_bytes ? left : r->chunk_bytes));
+    }
+    add_chunk(&c, slice_of("", 0));
+    if (r->trailer)
+        add_trailer(&c);
+    buf_add_string(out, "\r\n");
+}
+
+/* ---- the request --------------------------------------------------------------------------------------------------
+ */
+
 static void
 write_request(const struct s3_request *r, const struct headers *h, const char *payload, int64_t now_ms, struct buf *out)
 {
@@ -57,14 +128,20 @@ write_request(const struct s3_request *r, const struct headers *h, const char *p
     struct buf authorization = BUF_INIT;
     if (sigv4_authorization(&request, &scope, &credentials, NULL, &authorization, NULL) != 0)
         abort();
+    struct buf body = BUF_INIT;
+    if (r->chunk_bytes > 0)
+        write_chunks(r, now_ms, authorization.data + authorization.len - 64, &body);
+    else
+        buf_add_slice(&body, r->body);
     buf_add_format(out, "%s %s%s%s HTTP/1.1\r\n", r->method, r->path, r->query ? "?" : "", r->query ? r->query : "");
     for (size_t i = 0; i < h->n; i++)
         buf_add_format(out, "%.*s: %.*s\r\n", SLICE_ARG(h->all[i].name), SLICE_ARG(h->all[i].value));
     buf_add_format(out, "Authorization: %s\r\nConnection: close\r\n", authorization.data);
-    if (r->body.n > 0 || strcmp(r->method, "PUT") == 0)
-        buf_add_format(out, "Content-Length: %zu\r\n", r->body.n);
+    if (body.len > 0 || strcmp(r->method, "PUT") == 0)
+        buf_add_format(out, "Content-Length: %zu\r\n", body.len);
     buf_add_string(out, "\r\n");
-    buf_add_slice(out, r->body);
+    buf_add_slice(out, buf_slice(&body));
+    buf_clean_up(&body);
     buf_clean_up(&authorization);
 }
 

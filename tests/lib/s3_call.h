@@ -24,7 +24,12 @@ struct s3_request {
     const char *const
         *headers; /* pairs of name and value that end with NULL, sent in this order; x-amz-* are signed; NULL: none */
     const char *payload; /* x-amz-content-sha256; NULL: the digest of the body */
-    const char *secret;  /* NULL: "test" */
+
+    /* Not 0: the body goes out in chunks of so many bytes, each with its signature; payload says which form. */
+    size_t chunk_bytes;
+    const char *trailer;      /* "x-amz-checksum-crc32:AAAA", which is signed as well; NULL: none */
+    unsigned wrong_signature; /* the signature of that chunk, counted from 1 (the trailer's is the last), is wrong */
+    const char *secret;       /* NULL: "test" */
     struct slice body;
 };
 

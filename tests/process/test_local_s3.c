@@ -544,14 +544,51 @@ a_broken_upload_in_chunks_stores_nothing(void **state)
     assert_error(REQUEST(.method = "GET", .path = path("/k")), 404, "NoSuchKey");
 }
 
+#define SIGNED         "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
+#define SIGNED_TRAILER "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"
+
 static void
-an_upload_signed_chunk_by_chunk_is_refused(void **state)
+an_upload_signed_chunk_by_chunk_is_stored(void **state)
 {
     (void)state;
     path("");
-    assert_error(REQUEST(.method = "PUT", .path = path("/k"), .payload = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
-                         .body = SLICE("5;chunk-signature=00\r\nhello\r\n0;chunk-signature=00\r\n\r\n"),
+    for (size_t chunk = 1; chunk <= 6; chunk++) {
+        assert_int_equal(call(REQUEST(.method = "PUT", .path = path("/k"), .payload = SIGNED, .body = SLICE("hello"),
+                                      .chunk_bytes = chunk, .headers = HEADERS("x-amz-decoded-content-length", "5"))),
+                         200);
+        assert_body("/k", SLICE("hello"));
+        assert_int_equal(call(REQUEST(.method = "DELETE", .path = path("/k"))), 204);
+        assert_int_equal(
+            call(REQUEST(.method = "PUT", .path = path("/k"), .payload = SIGNED_TRAILER, .body = SLICE("hello"),
+                         .chunk_bytes = chunk, .trailer = "x-amz-checksum-crc32:" HELLO_CRC32,
+                         .headers = HEADERS("x-amz-decoded-content-length", "5"))),
+            200);
+        assert_body("/k", SLICE("hello"));
+    }
+    assert_int_equal(call(REQUEST(.method = "PUT", .path = path("/none"), .payload = SIGNED, .chunk_bytes = 1,
+                                  .headers = HEADERS("x-amz-decoded-content-length", "0"))),
+                     200);
+    assert_body("/none", SLICE(""));
+}
+
+static void
+a_chunk_or_trailer_with_a_wrong_signature_stores_nothing(void **state)
+{
+    (void)state;
+    path("");
+    for (unsigned wrong = 1; wrong <= 4; wrong++) /* two chunks, the last and empty one, the trailer */
+        assert_error(REQUEST(.method = "PUT", .path = path("/k"), .payload = SIGNED_TRAILER, .body = SLICE("hello"),
+                             .chunk_bytes = 3, .trailer = "x-amz-checksum-crc32:" HELLO_CRC32, .wrong_signature = wrong,
+                             .headers = HEADERS("x-amz-decoded-content-length", "5")),
+                     403, "SignatureDoesNotMatch");
+    assert_error(REQUEST(.method = "PUT", .path = path("/k"), .payload = SIGNED, .body = SLICE(HELLO_CHUNKED),
                          .headers = HEADERS("x-amz-decoded-content-length", "5")),
+                 403, "SignatureDoesNotMatch");
+    assert_error(REQUEST(.method = "PUT", .path = path("/k"), .payload = SIGNED_TRAILER, .body = SLICE("hello"),
+                         .chunk_bytes = 5, .headers = HEADERS("x-amz-decoded-content-length", "5")),
+                 403, "SignatureDoesNotMatch"); /* no trailer at all */
+    assert_error(REQUEST(.method = "PUT", .path = path("/k"), .payload = "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD",
+                         .body = SLICE(HELLO_CHUNKED)),
                  501, "NotImplemented");
     assert_error(REQUEST(.method = "GET", .path = path("/k")), 404, "NoSuchKey");
 }
@@ -706,7 +743,8 @@ main(void)
         cmocka_unit_test(a_body_that_is_not_the_signed_one_is_refused),
         cmocka_unit_test(an_upload_in_chunks_is_stored_without_its_framing),
         cmocka_unit_test(a_broken_upload_in_chunks_stores_nothing),
-        cmocka_unit_test(an_upload_signed_chunk_by_chunk_is_refused),
+        cmocka_unit_test(an_upload_signed_chunk_by_chunk_is_stored),
+        cmocka_unit_test(a_chunk_or_trailer_with_a_wrong_signature_stores_nothing),
         cmocka_unit_test(a_bucket_has_one_of_aws_s_names),
         cmocka_unit_test(buckets_are_made_found_listed_and_removed_when_empty),
         cmocka_unit_test(a_bucket_may_be_in_the_host_s_name),

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "aws/sigv4.h"
 #include "base/digest.h"
 #include "base/err.h"
 #include "local/s3_impl.h"
@@ -21,7 +22,7 @@ assert_unchunked(const char *framed, const char *data, const char *trailers)
     struct err e = {0};
     buf_add_string(&got, "");
     buf_add_string(&lines, "");
-    if (local_s3_unchunk(slice_of_string(framed), &got, &lines, &e) != 0)
+    if (local_s3_unchunk(slice_of_string(framed), NULL, NULL, &got, &lines, &e) != 0)
         fail_msg("%s", e.text);
     assert_string_equal(got.data, data);
     assert_string_equal(lines.data, trailers);
@@ -33,7 +34,7 @@ static int
 unchunk(struct slice framed, struct err *e)
 {
     struct buf data = BUF_INIT, trailers = BUF_INIT;
-    int rc = local_s3_unchunk(framed, &data, &trailers, e);
+    int rc = local_s3_unchunk(framed, NULL, NULL, &data, &trailers, e);
     buf_clean_up(&data);
     buf_clean_up(&trailers);
     return rc;
@@ -57,6 +58,7 @@ chunks_are_joined_and_trailers_kept(void **state)
     assert_unchunked("A\r\n0123456789\r\n0\r\na:1\r\nb:2\r\n\r\n", "0123456789", "a:1\nb:2\n");
     assert_unchunked("00000005;chunk-signature=ad80c730\r\nhello\r\n0;chunk-signature=b6c6ea8a\r\n\r\n", "hello", "");
     assert_unchunked("0\r\n\r\n", "", "");
+    assert_unchunked("0\r\na:1\n\r\nb:2\r\n\r\n", "", "a:1\nb:2\n"); /* so AWS's documentation writes it */
 }
 
 static void
@@ -115,6 +117,84 @@ a_stream_cut_anywhere_is_refused_but_for_its_empty_line(void **state)
             fail_msg("cut at byte %zu gives %d", cut, rc);
         free(copy);
     }
+}
+
+static bool
+note_extension(void *context, struct slice extension, struct slice data)
+{
+    struct buf *seen = context;
+    buf_add_format(seen, "%.*s=%.*s\n", SLICE_ARG(extension), SLICE_ARG(data));
+    return data.n != 1;
+}
+
+static void
+each_chunk_is_shown_with_its_extension_and_may_be_refused(void **state)
+{
+    (void)state;
+    struct buf data = BUF_INIT, trailers = BUF_INIT, seen = BUF_INIT;
+    struct err e = {0};
+    assert_int_equal(local_s3_unchunk(SLICE("3;s=a\r\nhel\r\n2\r\nlo\r\n0;s=b\r\n\r\n"), note_extension, &seen, &data,
+                                      &trailers, &e),
+                     0);
+    assert_string_equal(seen.data, "s=a=hel\n=lo\ns=b=\n");
+    assert_int_equal(
+        local_s3_unchunk(SLICE("3\r\nhel\r\n1\r\nl\r\n0\r\n\r\n"), note_extension, &seen, &data, &trailers, &e),
+        ERR_DENIED);
+    assert_string_equal(e.text, "the chunk at byte 8 is not signed as it must be");
+    buf_clean_up(&data);
+    buf_clean_up(&trailers);
+    buf_clean_up(&seen);
+}
+
+/* ---- signatures of chunks ---------------------------------------------------------------------------------------- */
+
+#define EXAMPLE_MS INT64_C(1369353600000) /* 20130524T000000Z */
+
+static void
+assert_signed(const struct buf *text, const char *signature)
+{
+    static const struct sigv4_scope SCOPE = {.region = {"us-east-1", 9}, .service = {"s3", 2}, .wall_ms = EXAMPLE_MS};
+    char got[65];
+    assert_int_equal(
+        sigv4_signature(&SCOPE, SLICE("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"), buf_slice(text), NULL, got), 0);
+    assert_string_equal(got, signature);
+}
+
+/* AWS's own example: 64 KiB and 1 KiB of 'a', then the empty chunk. */
+static void
+assert_chain(const char *seed, const char *const signatures[3])
+{
+    static char bytes[65536];
+    static const size_t SIZES[] = {65536, 1024, 0};
+    const char *previous = seed;
+    memset(bytes, 'a', sizeof bytes);
+    for (size_t i = 0; i < 3; i++) {
+        struct buf text = BUF_INIT;
+        local_s3_chunk_to_sign(&text, EXAMPLE_MS, "us-east-1", previous, slice_of(bytes, SIZES[i]));
+        assert_signed(&text, signatures[i]);
+        previous = signatures[i];
+        buf_clean_up(&text);
+    }
+}
+
+static void
+chunks_and_trailers_are_signed_as_in_aws_s_examples(void **state)
+{
+    (void)state;
+    assert_chain("4f232c4386841ef735655705268965c44a0e4690baa4adea153f7db9fa80a0a9",
+                 (const char *const[]){"ad80c730a21e5b8d04586a2213dd63b9a0e99e0e2307b0ade35a65485a288648",
+                                       "0055627c9e194cb4542bae2aa5492e3c1575bbb81b612b7d234b86a503ef5497",
+                                       "b6c6ea8a5354eaf15b3cb7646744f4275b71ea724fed81ceb9323e279d449df9"});
+    assert_chain("106e2a8a18243abcf37539882f36619c00e2dfc72633413f02d3b74544bfeb8e",
+                 (const char *const[]){"b474d8862b1487a5145d686f57f013e54db672cee1c953b3010fb58501ef5aa2",
+                                       "1c1344b170168f8e65b41376b44b20fe354e373826ccbbe2c1d40a8cae51e5c7",
+                                       "2ca2aba2005185cf7159c6277faf83795951dd77a3a99e6e65d5c9f85863f992"});
+    struct buf text = BUF_INIT;
+    local_s3_trailers_to_sign(&text, EXAMPLE_MS, "us-east-1",
+                              "2ca2aba2005185cf7159c6277faf83795951dd77a3a99e6e65d5c9f85863f992",
+                              SLICE("x-amz-checksum-crc32c:sOO8/Q==\n"));
+    assert_signed(&text, "d81f82fc3505edab99d459891051a732e8730629a2e4a59689829ca17fe2e435");
+    buf_clean_up(&text);
 }
 
 /* ---- checksums --------------------------------------------------------------------------------------------------- */
@@ -185,6 +265,8 @@ main(void)
         cmocka_unit_test(the_last_empty_line_may_be_missing),
         cmocka_unit_test(a_broken_stream_is_refused_with_the_place),
         cmocka_unit_test(a_stream_cut_anywhere_is_refused_but_for_its_empty_line),
+        cmocka_unit_test(each_chunk_is_shown_with_its_extension_and_may_be_refused),
+        cmocka_unit_test(chunks_and_trailers_are_signed_as_in_aws_s_examples),
         cmocka_unit_test(checksums_are_those_of_the_known_vectors),
         cmocka_unit_test(crc32c_is_that_of_the_rfc_s_vectors),
         cmocka_unit_test(an_algorithm_that_is_not_here_says_so),
