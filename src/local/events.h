@@ -5,6 +5,9 @@
  * queue, and the capture function, which writes the event as an object. A target that is neither, or that has gone,
  * sends the event to its dead-letter queue with the attributes AWS gives it (FACTS.md, 2).
  *
+ * An event may be as large as a message; its envelope is larger. One that no queue takes for that reason, its
+ * dead-letter queue included, is captured and not delivered, and the log says so.
+ *
  * Rules, buses and targets live in tables (events_*) and, compiled, in memory that belongs to the store's writer. */
 #ifndef FANOUT_LOCAL_EVENTS_H
 #define FANOUT_LOCAL_EVENTS_H

@@ -546,6 +546,30 @@ a_call_may_be_a_mebibyte_large(void **state)
 }
 
 static void
+an_event_too_large_for_any_queue_is_captured(void **state)
+{
+    (void)state;
+    size_t n = 1048576 - strlen("captured") - strlen("d") - strlen("{\"f\":\"\"}") - 14;
+    char *filling = malloc(n + 1), path[200];
+    struct s3_answer a;
+    assert_non_null(filling);
+    memset(filling, 'f', n);
+    filling[n] = '\0';
+    assert_int_equal(put("{\"Source\":\"captured\",\"DetailType\":\"d\",\"Time\":1763618400,"
+                         "\"Detail\":\"{\\\"f\\\":\\\"%s\\\"}\",\"EventBusName\":\"bus\"}",
+                         filling),
+                     200);
+    assert_count_failed("0");
+    assert_empty("captured");
+    snprintf(path, sizeof path, "/archive/raw-events/2025-11-20T06:00:00Z-%s.json", event_id(0));
+    s3_call(url, &(struct s3_request){.method = "GET", .path = path}, &a);
+    assert_int_equal(a.status, 200);
+    assert_non_null(memmem(a.body.p, a.body.n, filling, n));
+    s3_answer_clean_up(&a);
+    free(filling);
+}
+
+static void
 another_operation_and_a_wrong_secret_are_refused(void **state)
 {
     (void)state;
@@ -690,6 +714,8 @@ main(void)
         cmocka_unit_test(another_operation_and_a_wrong_secret_are_refused),
         cmocka_unit_test(what_no_target_takes_becomes_a_dead_letter_that_says_why),
         cmocka_unit_test(without_a_dead_letter_queue_it_is_dropped_and_logged),
+        /* the line that the test before waits for is not written twice in ten seconds */
+        cmocka_unit_test(an_event_too_large_for_any_queue_is_captured),
         cmocka_unit_test(a_duplicate_fault_delivers_twice_and_captures_once),
         cmocka_unit_test(kill_9_right_after_the_answer_loses_neither_message_nor_object),
     };

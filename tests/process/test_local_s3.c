@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/digest.h"
+#include "lib/aws_call.h"
 #include "lib/proc.h"
 #include "lib/s3_call.h"
 #include "lib/tmp.h"
@@ -701,6 +702,36 @@ a_wrong_secret_is_refused(void **state)
 }
 
 static void
+set_fault(const char *json)
+{
+    struct aws_call c;
+    aws_call_init(&c, url);
+    assert_int_equal(aws_call_plain(&c, "POST", "/_fanout/faults", json), 200);
+    aws_call_clean_up(&c);
+}
+
+static void
+a_fault_is_told_in_s3_s_words(void **state)
+{
+    (void)state;
+    struct s3_answer a;
+    path("");
+    set_fault("{\"action\":\"s3:PutObject\",\"kind\":\"error\",\"status\":503,\"code\":\"SlowDown\"}");
+    assert_error(REQUEST(.method = "PUT", .path = path("/k"), .body = SLICE("hello")), 503, "SlowDown");
+    assert_error(REQUEST(.method = "GET", .path = path("/k")), 404, "NoSuchKey");
+    set_fault("{\"action\":\"s3:PutObject\",\"kind\":\"drop_after\"}");
+    s3_call(url, REQUEST(.method = "PUT", .path = path("/k"), .body = SLICE("hello")), &a);
+    assert_int_equal(a.status, 0);
+    s3_answer_clean_up(&a);
+    assert_body("/k", SLICE("hello"));
+    set_fault("{\"action\":\"s3:GetObject\",\"kind\":\"drop_before\"}");
+    s3_call(url, REQUEST(.method = "GET", .path = path("/k")), &a);
+    assert_int_equal(a.status, 0);
+    s3_answer_clean_up(&a);
+    assert_body("/k", SLICE("hello"));
+}
+
+static void
 an_object_survives_kill_9_right_after_the_answer(void **state)
 {
     (void)state;
@@ -750,6 +781,7 @@ main(void)
         cmocka_unit_test(a_bucket_may_be_in_the_host_s_name),
         cmocka_unit_test(what_is_not_implemented_says_so),
         cmocka_unit_test(a_wrong_secret_is_refused),
+        cmocka_unit_test(a_fault_is_told_in_s3_s_words),
         cmocka_unit_test(an_object_survives_kill_9_right_after_the_answer),
     };
     return cmocka_run_group_tests_name("local_s3", tests, start_server, stop_server);
