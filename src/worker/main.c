@@ -426,6 +426,7 @@ main(int argc, char **argv)
         return IPC_EXIT_FAILURE;
     }
     keep_descriptors();
+    setvbuf(stdout, NULL, _IOLBF, BUFSIZ); /* a handler's printf is seen at once and outlives a crash, in a pipe too */
     int code = a.check ? check(&w, a.consumer) : work(&w, &a);
     log_close(LOG_CLOSE_MS);
     plugin_destroy(w.plugin);
