@@ -5,54 +5,17 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "worker/discover.h"
-#include "worker/inflight.h"
-#include "worker/lease.h"
-#include "worker/poll.h"
-#include "worker/settle.h"
+#include "worker/engine_impl.h"
 
-#define LOG_EVERY_MS   1000
-#define GAUGES_MS      1000
-#define GAUGES_MOST    10000 /* messages looked at for a gauge */
-#define POLL_MARGIN_MS 1000  /* before a drain's deadline */
-
-struct engine {
-    struct engine_options options;
-    struct world world;
-    size_t cap;
-    char queue_name[256];
-    struct discover discover;
-    struct inflight in_hand;
-    struct lease lease;
-    struct batcher batcher;
-    struct settle settle;
-    struct poll poll;
-    enum ipc_health health;
-    bool health_told;
-    int64_t gauges_due_ms;
-    bool draining, deadline_passed;
-    struct message *held; /* to be given back when no receive is outstanding */
-    int64_t deadline_ms;
-    struct timer poll_deadline, deadline;
-};
+#define LOG_EVERY_MS 1000
 
 /* ---- the queue's answers ---- */
-
-static void
-tell_health(struct engine *g, enum ipc_health health, const char *why)
-{
-    if (g->health_told && g->health == health)
-        return;
-    g->health_told = true;
-    g->health = health;
-    g->options.health(g->options.context, health, why);
-}
 
 static void
 queue_failed(void *context, const struct aws_error *error)
 {
     bool credentials = error->err.code == ERR_DENIED || strcmp(error->code, "credentials") == 0;
-    tell_health(context, credentials ? IPC_HEALTH_CREDENTIALS : IPC_HEALTH_QUEUE, error->err.text);
+    engine_tell_health(context, credentials ? IPC_HEALTH_CREDENTIALS : IPC_HEALTH_QUEUE, error->err.text);
 }
 
 static void
@@ -60,7 +23,7 @@ queue_answered(void *context, const struct aws_error *error)
 {
     struct engine *g = context;
     if (!error) {
-        tell_health(g, IPC_HEALTH_OK, "");
+        engine_tell_health(g, IPC_HEALTH_OK, "");
         return;
     }
     queue_failed(g, error);
@@ -78,7 +41,7 @@ queue_found(void *context, int visibility_s, int64_t now_ms)
     const char *dead = g->world.queue->dead_letter_url;
     log_write(LOG_INFO, "queue found", LOG_STR("url", g->world.queue->url),
               LOG_INT("visibility_timeout_s", visibility_s), LOG_STR("dead_letter_queue", dead ? dead : "none"));
-    tell_health(g, IPC_HEALTH_OK, "");
+    engine_tell_health(g, IPC_HEALTH_OK, "");
     if (g->draining)
         return;
     lease_set_visibility(&g->lease, visibility_s);
@@ -123,38 +86,13 @@ lease_quiet(void *context, struct message *m, int64_t now_ms)
     settle_quiet(&((struct engine *)context)->settle, m, now_ms);
 }
 
-/* ---- giving back ---- */
-
-/* While a receive of ours waits at the queue it would take back at once what is given back now: one more receive spent,
- * and nothing won. So it is held, under lease, until no receive is outstanding. */
-static void
-give_back(struct engine *g, struct message *m)
-{
-    if (m->given_back)
-        return; /* it is held already */
-    m->given_back = true;
-    m->verdict.kind = VERDICT_GIVE_BACK;
-    m->next_held = g->held;
-    g->held = m;
-}
-
-static void
-give_back_held(struct engine *g, int64_t now_ms)
-{
-    if (g->poll.outstanding > 0)
-        return;
-    while (g->held) {
-        struct message *m = g->held;
-        g->held = m->next_held;
-        settle_verdict(&g->settle, m, now_ms);
-    }
-}
+/* ---- verdicts ---- */
 
 static void
 decided(struct engine *g, struct message *m, int64_t now_ms)
 {
     if (m->verdict.kind == VERDICT_GIVE_BACK)
-        give_back(g, m);
+        engine_give_back(g, m);
     else
         settle_verdict(&g->settle, m, now_ms);
 }
@@ -218,7 +156,7 @@ received_new(struct engine *g, const struct sqs_message *r, int64_t handed_out_m
     if (settle_again(&g->settle, m, now_ms))
         return;
     if (g->draining) {
-        give_back(g, m);
+        engine_give_back(g, m);
         return;
     }
     message_hold(m);
@@ -242,7 +180,7 @@ messages_received(void *context, const struct sqs_message *messages, size_t n, i
             received_new(g, r, handed_out_ms, now_ms);
     }
     batcher_end_receive(&g->batcher, now_ms);
-    give_back_held(g, now_ms);
+    engine_give_back_held(g, now_ms);
 }
 
 /* ---- batches ---- */
@@ -256,8 +194,8 @@ submit_batch(void *context, struct batch *b, int64_t now_ms)
     g->options.submit(g->options.context, b);
 }
 
-static void
-batch_returned(struct engine *g, struct batch *b, int64_t now_ms)
+void
+engine_batch_returned(struct engine *g, struct batch *b, int64_t now_ms)
 {
     for (size_t i = 0; i < b->count; i++)
         if (b->messages[i]->state == MESSAGE_QUEUED)
@@ -290,7 +228,7 @@ engine_take(struct engine *g, struct inbox_node *list, int64_t now_ms)
             decided(g, message_of_settled(node), now_ms);
             break;
         case INBOX_RETURNED:
-            batch_returned(g, batch_of_returned(node), now_ms);
+            engine_batch_returned(g, batch_of_returned(node), now_ms);
             break;
         case INBOX_EXTEND:
             extend_batch(g, batch_of_extend(node), now_ms);
@@ -299,98 +237,15 @@ engine_take(struct engine *g, struct inbox_node *list, int64_t now_ms)
     }
 }
 
-/* ---- drain ---- */
-
-static void
-give_back_batch(struct engine *g, struct batch *b, int64_t now_ms)
-{
-    for (size_t i = 0; i < b->count; i++)
-        b->messages[i]->verdict.kind = VERDICT_GIVE_BACK;
-    batch_returned(g, b, now_ms);
-}
-
-static void
-poll_deadline(struct timer *t, int64_t now_ms)
-{
-    struct engine *g = (struct engine *)((char *)t - offsetof(struct engine, poll_deadline));
-    if (g->poll.outstanding > 0)
-        log_write(LOG_WARN, "drain: the outstanding receive is cut off; what it may have taken comes back by itself",
-                  LOG_INT("receives", g->poll.outstanding));
-    poll_cancel(&g->poll);
-    give_back_held(g, now_ms);
-}
-
-static void
-deadline(struct timer *t, int64_t now_ms)
-{
-    struct engine *g = (struct engine *)((char *)t - offsetof(struct engine, deadline));
-    (void)now_ms;
-    g->deadline_passed = true;
-}
-
-void
-engine_drain(struct engine *g, int64_t deadline_ms, int64_t now_ms)
-{
-    if (g->draining && deadline_ms >= g->deadline_ms)
-        return;
-    int64_t left_ms = deadline_ms > now_ms ? deadline_ms - now_ms : 0;
-    int64_t margin_ms = left_ms / 4 < POLL_MARGIN_MS ? left_ms / 4 : POLL_MARGIN_MS;
-    g->deadline_ms = deadline_ms;
-    timers_set(g->world.timers, &g->poll_deadline, deadline_ms - margin_ms);
-    timers_set(g->world.timers, &g->deadline, deadline_ms);
-    if (g->draining)
-        return;
-    g->draining = true;
-    log_write(LOG_INFO, "draining", LOG_INT("deadline_ms", left_ms), LOG_INT("in_hand", g->in_hand.count),
-              LOG_INT("receives", g->poll.outstanding));
-    discover_stop(&g->discover);
-    poll_close(&g->poll);
-    settle_drain(&g->settle, now_ms);
-    for (struct message *m = g->in_hand.oldest; m; m = m->next)
-        settle_hurry(&g->settle, m, now_ms);
-    struct batch *b = batcher_take_open(&g->batcher);
-    if (b)
-        give_back_batch(g, b, now_ms);
-    while ((b = g->options.take_back(g->options.context)))
-        give_back_batch(g, b, now_ms);
-}
-
-bool
-engine_is_over(const struct engine *g, size_t *ret_left)
-{
-    if (!g->draining)
-        return false;
-    if (!g->deadline_passed && (g->in_hand.count > 0 || g->poll.outstanding > 0 || g->batcher.out > 0))
-        return false;
-    *ret_left = g->in_hand.count;
-    return true;
-}
-
 /* ---- turns ---- */
-
-static void
-update_gauges(struct engine *g, int64_t now_ms)
-{
-    struct ledger_counters *c = g->world.counters;
-    atomic_store_explicit(&c->in_flight, (int64_t)g->in_hand.count, memory_order_relaxed);
-    if (now_ms < g->gauges_due_ms)
-        return;
-    g->gauges_due_ms = now_ms + GAUGES_MS;
-    int64_t oldest_ms = 0;
-    size_t n = 0;
-    for (const struct message *m = g->in_hand.oldest; m && n < GAUGES_MOST; m = m->next, n++)
-        if (oldest_ms == 0 || m->view.sent_at_ms < oldest_ms)
-            oldest_ms = m->view.sent_at_ms;
-    atomic_store_explicit(&c->oldest_sent_at_ms, oldest_ms, memory_order_relaxed);
-}
 
 void
 engine_turn(struct engine *g, int64_t now_ms)
 {
     poll_step(&g->poll, now_ms);
-    give_back_held(g, now_ms);
+    engine_give_back_held(g, now_ms);
     assert(g->in_hand.count + g->poll.reserved <= g->cap);
-    update_gauges(g, now_ms);
+    engine_update_gauges(g, now_ms);
 }
 
 void
@@ -403,29 +258,6 @@ size_t
 engine_cap(const struct engine *g)
 {
     return g->cap;
-}
-
-void
-engine_dump(const struct engine *g, int64_t now_ms)
-{
-    log_write(LOG_INFO, "state", LOG_STR("queue", g->world.queue->url ? g->world.queue->url : g->options.queue),
-              LOG_INT("cap", g->cap), LOG_INT("in_hand", g->in_hand.count), LOG_INT("reserved", g->poll.reserved),
-              LOG_INT("receives", g->poll.outstanding), LOG_INT("receives_wanted", g->poll.target),
-              LOG_INT("batches", g->batcher.out), LOG_BOOL("draining", g->draining));
-    log_write(
-        LOG_INFO, "state of settlements", LOG_INT("deletes_ready", g->settle.deletes.box.ready),
-        LOG_INT("deletes_sent", g->settle.deletes.box.sent), LOG_INT("deletes_waiting", g->settle.deletes.box.waiting),
-        LOG_INT("releases_ready", g->settle.releases.box.ready), LOG_INT("releases_sent", g->settle.releases.box.sent),
-        LOG_INT("releases_waiting", g->settle.releases.box.waiting),
-        LOG_INT("dead_letters_ready", g->settle.deadletters.box.ready),
-        LOG_INT("dead_letters_sent", g->settle.deadletters.box.sent),
-        LOG_INT("dead_letters_waiting", g->settle.deadletters.box.waiting),
-        LOG_INT("extensions_sent", g->lease.box.sent), LOG_INT("done_ids", g->settle.deletes.unconfirmed.count));
-    size_t n = 0;
-    for (const struct message *m = g->in_hand.oldest; m && n < 10; m = m->next, n++)
-        log_write(LOG_INFO, "state of a message", LOG_SLICE("id", m->id), LOG_INT("state", m->state),
-                  LOG_INT("receive_count", m->receive_count), LOG_INT("held_ms", now_ms - m->received_ms),
-                  LOG_INT("lease_left_ms", message_lease_left_ms(m, now_ms)));
 }
 
 /* ---- life ---- */
@@ -461,8 +293,6 @@ engine_new(const struct engine_options *options, struct engine **ret_engine, str
     g->options = *options;
     g->world = options->world;
     g->cap = cap_of(options);
-    g->poll_deadline.fire = poll_deadline;
-    g->deadline.fire = deadline;
     name_of_queue(options->queue, g->queue_name, sizeof g->queue_name);
     int rc = inflight_init(&g->in_hand, g->cap, e);
     if (rc != 0)

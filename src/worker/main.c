@@ -12,25 +12,20 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
 #include <sys/signalfd.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "config/conf.h"
 #include "ipc/channel.h"
 #include "ipc/ledger.h"
-#include "plugin/plugin.h"
 #include "worker/engine_thread.h"
+#include "worker/load.h"
 #include "worker/pool.h"
 
 #define LOG_CLOSE_MS 1000
@@ -43,11 +38,8 @@ struct arguments {
 };
 
 struct worker {
-    struct conf *conf;
-    struct conf_consumer *consumer;
-    struct plugin *plugin;
+    struct load load;
     void *plugin_state;
-    char handler[256]; /* "jsonl 1" */
     struct ledger *ledger;
     struct engine_thread *engine;
     struct pool *pool;
@@ -56,7 +48,7 @@ struct worker {
     int64_t deadline_ms;
 };
 
-/* ---- arguments and configuration ---- */
+/* ---- arguments ---- */
 
 /* What a handler executes must not inherit them: a channel that somebody else holds open never ends. */
 static void
@@ -104,80 +96,10 @@ read_arguments(int argc, char **argv, struct arguments *ret)
 }
 
 static int
-read_conf(struct worker *w, const char *consumer, struct err *e)
-{
-    struct stat st;
-    if (fstat(IPC_FD_CONFIG, &st) != 0)
-        return err_set_errno(e, errno, "the configuration on descriptor %d", IPC_FD_CONFIG);
-    if (st.st_size == 0)
-        return err_set(e, ERR_INVALID, "the configuration on descriptor %d is empty", IPC_FD_CONFIG);
-    void *text = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, IPC_FD_CONFIG, 0);
-    if (text == MAP_FAILED)
-        return err_set_errno(e, errno, "the configuration on descriptor %d", IPC_FD_CONFIG);
-    int rc = conf_read_text("configuration", slice_of(text, (size_t)st.st_size), &w->conf, NULL, e);
-    munmap(text, (size_t)st.st_size);
-    close(IPC_FD_CONFIG);
-    if (rc != 0)
-        return rc;
-    for (size_t i = 0; i < w->conf->n_consumers; i++)
-        if (strcmp(w->conf->consumers[i].name, consumer) == 0)
-            w->consumer = &w->conf->consumers[i];
-    if (!w->consumer)
-        return err_set(e, ERR_INVALID, "the configuration has no consumer \"%s\"", consumer);
-    return 0;
-}
-
-/* lib/fanoutd/plugins beside libexec/fanoutd/fanout-worker, in the build folder as where it is installed. */
-static int
-plugin_folder(const struct conf *conf, char *out, size_t capacity, struct err *e)
-{
-    if (conf->plugin_dir[0])
-        return snprintf(out, capacity, "%s", conf->plugin_dir) < (int)capacity
-                   ? 0
-                   : err_set(e, ERR_LIMIT, "plugin_dir is too long");
-    char self[PATH_MAX];
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    if (n < 0)
-        return err_set_errno(e, errno, "/proc/self/exe");
-    self[n] = '\0';
-    for (int i = 0; i < 3 && strrchr(self, '/'); i++) /* the program, fanoutd, libexec */
-        *strrchr(self, '/') = '\0';
-    if (snprintf(out, capacity, "%s/lib/fanoutd/plugins", self) >= (int)capacity)
-        return err_set(e, ERR_LIMIT, "%s: the path of the plugins is too long", self);
-    return 0;
-}
-
-static int
-load_plugin(struct worker *w, struct err *e)
-{
-    char folder[PATH_MAX], path[PATH_MAX];
-    assert(w->conf && w->consumer);
-    int rc = plugin_folder(w->conf, folder, sizeof folder, e);
-    if (rc == 0)
-        rc = plugin_resolve(w->consumer->plugin, folder, path, sizeof path, e);
-    if (rc == 0)
-        rc = plugin_load(path, &w->plugin, e);
-    if (rc != 0)
-        return rc;
-    snprintf(w->handler, sizeof w->handler, "%s %s", w->plugin->table.name, w->plugin->table.version);
-
-    size_t n = w->consumer->n_options;
-    struct plugin_option *options = calloc(n + 1, sizeof *options);
-    if (!options)
-        return err_no_memory(e);
-    for (size_t i = 0; i < n; i++)
-        options[i] =
-            (struct plugin_option){.name = w->consumer->options[i].name, .value = w->consumer->options[i].value};
-    rc = plugin_set_options(w->plugin, options, n, e);
-    free(options);
-    return rc;
-}
-
-static int
 check(struct worker *w, const char *consumer)
 {
     struct err e;
-    if (read_conf(w, consumer, &e) == 0 && load_plugin(w, &e) == 0)
+    if (load_conf(&w->load, consumer, &e) == 0 && load_plugin(&w->load, &e) == 0)
         return IPC_EXIT_OK;
     fprintf(stderr, "%s\n", e.text);
     return IPC_EXIT_CONFIG;
@@ -188,11 +110,11 @@ check(struct worker *w, const char *consumer)
 static int
 open_log(struct worker *w, const struct arguments *a, struct err *e)
 {
-    assert(w->conf);
+    assert(w->load.conf);
     const struct log_options options = {.program = "fanout-worker",
-                                        .file = w->conf->log.file,
-                                        .level = w->conf->log.level,
-                                        .format = w->conf->log.format,
+                                        .file = w->load.conf->log.file,
+                                        .level = w->load.conf->log.level,
+                                        .format = w->load.conf->log.format,
                                         .asynchronous = true};
     char slot[16];
     snprintf(slot, sizeof slot, "%d", a->slot);
@@ -225,22 +147,22 @@ open_signals(struct worker *w, struct err *e)
 static int
 start(struct worker *w, struct err *e)
 {
-    int rc = load_plugin(w, e);
+    int rc = load_plugin(&w->load, e);
     if (rc != 0)
         return rc;
-    const struct engine_thread_options engine = {.conf = w->conf,
-                                                 .consumer = w->consumer,
-                                                 .handler = w->handler,
+    const struct engine_thread_options engine = {.conf = w->load.conf,
+                                                 .consumer = w->load.consumer,
+                                                 .handler = w->load.handler,
                                                  .ledger = w->ledger,
                                                  .channel_fd = IPC_FD_CHANNEL};
     rc = engine_thread_new(&engine, &w->engine, e);
     if (rc == 0)
-        rc = pool_open_plugin(w->plugin, &w->plugin_state, e);
+        rc = pool_open_plugin(w->load.plugin, &w->plugin_state, e);
     if (rc != 0)
         return rc;
-    const struct pool_options pool = {.plugin = w->plugin,
+    const struct pool_options pool = {.plugin = w->load.plugin,
                                       .plugin_state = w->plugin_state,
-                                      .threads = (size_t)w->consumer->threads,
+                                      .threads = (size_t)w->load.consumer->threads,
                                       .queue_batches = engine_thread_cap(w->engine),
                                       .ledger = w->ledger,
                                       .wake = engine_thread_wake,
@@ -305,7 +227,7 @@ read_channel(struct worker *w)
     }
     w->channel_open = false;
     log_write(LOG_WARN, "the supervisor is gone");
-    drain(w, w->conf->drain_timeout_s * INT64_C(1000), "the supervisor is gone");
+    drain(w, w->load.conf->drain_timeout_s * INT64_C(1000), "the supervisor is gone");
 }
 
 static void
@@ -316,7 +238,7 @@ read_signals(struct worker *w)
         switch (s.ssi_signo) {
         case SIGTERM:
         case SIGINT:
-            drain(w, w->conf->drain_timeout_s * INT64_C(1000), "a signal");
+            drain(w, w->load.conf->drain_timeout_s * INT64_C(1000), "a signal");
             break;
         case SIGQUIT:
             _exit(IPC_EXIT_FAILURE);
@@ -357,8 +279,8 @@ stop(struct worker *w)
     size_t left = engine_thread_join(w->engine);
     int64_t wait_ms = w->deadline_ms - clock_monotonic_ms();
     bool ended = pool_stop(w->pool, (wait_ms > 0 ? wait_ms : 0) + STOP_MS);
-    if (ended && w->plugin->table.close)
-        w->plugin->table.close(w->plugin_state);
+    if (ended && w->load.plugin->table.close)
+        w->load.plugin->table.close(w->plugin_state);
     if (left > 0)
         log_write(LOG_ERROR, "the drain's deadline passed with messages in hand; SQS delivers them again",
                   LOG_INT("messages", left));
@@ -392,18 +314,18 @@ static int
 work(struct worker *w, const struct arguments *a)
 {
     struct err e;
-    if (open_signals(w, &e) != 0 || read_conf(w, a->consumer, &e) != 0 || open_log(w, a, &e) != 0)
+    if (open_signals(w, &e) != 0 || load_conf(&w->load, a->consumer, &e) != 0 || open_log(w, a, &e) != 0)
         return fail(&e);
     if (ledger_open(IPC_FD_LEDGER, &w->ledger, &e) != 0)
         return fail(&e);
     ledger_reset(w->ledger);
     if (start(w, &e) != 0)
         return fail(&e);
-    log_write(LOG_INFO, "ready", LOG_STR("plugin", w->handler), LOG_STR("queue", w->consumer->queue),
-              LOG_INT("threads", w->consumer->threads), LOG_INT("in_hand_at_most", engine_thread_cap(w->engine)));
-    w->channel_open = ipc_send(IPC_FD_CHANNEL, IPC_READY, 0, w->handler, &e) == 0;
+    log_write(LOG_INFO, "ready", LOG_STR("plugin", w->load.handler), LOG_STR("queue", w->load.consumer->queue),
+              LOG_INT("threads", w->load.consumer->threads), LOG_INT("in_hand_at_most", engine_thread_cap(w->engine)));
+    w->channel_open = ipc_send(IPC_FD_CHANNEL, IPC_READY, 0, w->load.handler, &e) == 0;
     if (!w->channel_open)
-        drain(w, w->conf->drain_timeout_s * INT64_C(1000), "the supervisor is gone");
+        drain(w, w->load.conf->drain_timeout_s * INT64_C(1000), "the supervisor is gone");
     wait_for_end(w);
     int code = stop(w);
     ledger_close(w->ledger);
@@ -429,7 +351,6 @@ main(int argc, char **argv)
     setvbuf(stdout, NULL, _IOLBF, BUFSIZ); /* a handler's printf is seen at once and outlives a crash, in a pipe too */
     int code = a.check ? check(&w, a.consumer) : work(&w, &a);
     log_close(LOG_CLOSE_MS);
-    plugin_destroy(w.plugin);
-    conf_destroy(w.conf);
+    load_clean_up(&w.load);
     return code;
 }

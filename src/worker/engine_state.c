@@ -1,0 +1,54 @@
+#include "base/log.h"
+#include "worker/engine_impl.h"
+
+#define GAUGES_MS   1000
+#define GAUGES_MOST 10000 /* messages looked at for a gauge */
+
+void
+engine_tell_health(struct engine *g, enum ipc_health health, const char *why)
+{
+    if (g->health_told && g->health == health)
+        return;
+    g->health_told = true;
+    g->health = health;
+    g->options.health(g->options.context, health, why);
+}
+
+void
+engine_update_gauges(struct engine *g, int64_t now_ms)
+{
+    struct ledger_counters *c = g->world.counters;
+    atomic_store_explicit(&c->in_flight, (int64_t)g->in_hand.count, memory_order_relaxed);
+    if (now_ms < g->gauges_due_ms)
+        return;
+    g->gauges_due_ms = now_ms + GAUGES_MS;
+    int64_t oldest_ms = 0;
+    size_t n = 0;
+    for (const struct message *m = g->in_hand.oldest; m && n < GAUGES_MOST; m = m->next, n++)
+        if (oldest_ms == 0 || m->view.sent_at_ms < oldest_ms)
+            oldest_ms = m->view.sent_at_ms;
+    atomic_store_explicit(&c->oldest_sent_at_ms, oldest_ms, memory_order_relaxed);
+}
+
+void
+engine_dump(const struct engine *g, int64_t now_ms)
+{
+    log_write(LOG_INFO, "state", LOG_STR("queue", g->world.queue->url ? g->world.queue->url : g->options.queue),
+              LOG_INT("cap", g->cap), LOG_INT("in_hand", g->in_hand.count), LOG_INT("reserved", g->poll.reserved),
+              LOG_INT("receives", g->poll.outstanding), LOG_INT("receives_wanted", g->poll.target),
+              LOG_INT("batches", g->batcher.out), LOG_BOOL("draining", g->draining));
+    log_write(
+        LOG_INFO, "state of settlements", LOG_INT("deletes_ready", g->settle.deletes.box.ready),
+        LOG_INT("deletes_sent", g->settle.deletes.box.sent), LOG_INT("deletes_waiting", g->settle.deletes.box.waiting),
+        LOG_INT("releases_ready", g->settle.releases.box.ready), LOG_INT("releases_sent", g->settle.releases.box.sent),
+        LOG_INT("releases_waiting", g->settle.releases.box.waiting),
+        LOG_INT("dead_letters_ready", g->settle.deadletters.box.ready),
+        LOG_INT("dead_letters_sent", g->settle.deadletters.box.sent),
+        LOG_INT("dead_letters_waiting", g->settle.deadletters.box.waiting),
+        LOG_INT("extensions_sent", g->lease.box.sent), LOG_INT("done_ids", g->settle.deletes.unconfirmed.count));
+    size_t n = 0;
+    for (const struct message *m = g->in_hand.oldest; m && n < 10; m = m->next, n++)
+        log_write(LOG_INFO, "state of a message", LOG_SLICE("id", m->id), LOG_INT("state", m->state),
+                  LOG_INT("receive_count", m->receive_count), LOG_INT("held_ms", now_ms - m->received_ms),
+                  LOG_INT("lease_left_ms", message_lease_left_ms(m, now_ms)));
+}
