@@ -6,6 +6,7 @@
 #ifndef FANOUT_CTL_ENTRY_H
 #define FANOUT_CTL_ENTRY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "aws/events.h"
@@ -17,6 +18,7 @@ struct entry {
     struct events_entry event; /* slices into arena */
     size_t line;               /* where it came from, from 1 */
     unsigned attempts;         /* the publisher's */
+    bool alone;                /* the publisher's: goes in a call of its own */
     struct entry *next;        /* the publisher's */
     struct arena arena;
 };

@@ -66,6 +66,24 @@ fail_or_retry(struct publisher *p, struct entry *entry, bool retryable, const ch
     finish(p, entry);
 }
 
+/* The call was refused for what is in it, and one bad entry is enough for that (a Time out of range, a member of the
+ * wrong kind): each goes again by itself, so that only the bad one fails. */
+static bool
+is_refused_for_one(const struct put *put, const struct aws_error *error)
+{
+    return put->n > 1 && error->err.code == ERR_INVALID && !error->err.retryable &&
+           (error->status == 400 || error->status == 413);
+}
+
+static void
+send_each_alone(struct put *put)
+{
+    for (size_t i = 0; i < put->n; i++) {
+        put->entries[i]->alone = true;
+        append(put->publisher, put->entries[i]);
+    }
+}
+
 static void
 pause_sending(struct publisher *p)
 {
@@ -89,6 +107,10 @@ put_done(void *context, const struct events_put_result *r)
     struct publisher *p = put->publisher;
     bool failed = false;
     put->call = NULL;
+    if (r->error && is_refused_for_one(put, r->error)) {
+        send_each_alone(put);
+        put->n = 0;
+    }
     for (size_t i = 0; i < put->n; i++) {
         struct entry *entry = put->entries[i];
         if (r->error) {
@@ -116,7 +138,7 @@ full_batch_waits(const struct publisher *p)
     size_t n = 0, bytes = 0;
     for (const struct entry *entry = p->head; entry; entry = entry->next) {
         bytes += events_entry_bytes(&entry->event);
-        if (++n == EVENTS_BATCH_MAX || bytes > EVENTS_BYTES_MAX)
+        if (++n == EVENTS_BATCH_MAX || bytes > EVENTS_BYTES_MAX || entry->alone)
             return true;
     }
     return false;
@@ -130,7 +152,7 @@ send_one(struct publisher *p, struct put *put)
     struct err e = {0};
     while (p->head && put->n < EVENTS_BATCH_MAX) {
         bytes += events_entry_bytes(&p->head->event);
-        if (put->n > 0 && bytes > EVENTS_BYTES_MAX)
+        if (put->n > 0 && (bytes > EVENTS_BYTES_MAX || p->head->alone || put->entries[0]->alone))
             break;
         put->entries[put->n] = take(p);
         events[put->n] = put->entries[put->n]->event;

@@ -1,5 +1,6 @@
 /* publisher: puts many events on a bus: batches of up to ten entries and EventBridge's size limit, several calls in
- * flight, failed entries alone sent again.
+ * flight, failed entries alone sent again. When the service refuses a whole call for what is in it, each of its entries
+ * is sent once more by itself: one bad entry does not take nine good ones along.
  *
  * One thread, the engine's. An entry ends in exactly one of the two callbacks. A call whose answer was lost is sent
  * again, so an event can be published twice under two ids: PutEvents has no idempotency token. */

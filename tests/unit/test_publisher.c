@@ -14,11 +14,12 @@
 #include "lib/stub_server.h"
 
 /* A bus that answers entry by entry: Detail {"fail":N} fails N times with a code that may be retried, {"bad":true} for
- * good, anything else gets an id. */
+ * good, anything else gets an id. A call that holds {"poison":true} is refused whole. */
 struct bus {
     size_t calls, entries, largest;
     size_t refuse_calls; /* so many calls are answered 500 first */
     int failures_left;
+    int poison_status; /* of calls that are refused whole */
 };
 
 static void
@@ -37,6 +38,10 @@ answer_put(void *context, const struct stub_request *request, struct stub_answer
         abort();
     size_t n = json_count(entries), failed = 0;
     bus->largest = n > bus->largest ? n : bus->largest;
+    if (memmem(entries.text.p, entries.text.n, "poison", 6)) {
+        stub_answer_http(answer, bus->poison_status, "", "{\"__type\":\"ValidationException\"}");
+        return;
+    }
     buf_add_string(&body, "{\"Entries\":[");
     for (struct json_iter it = json_iter(entries); json_next(&it); bus->entries++) {
         struct buf text = BUF_INIT;
@@ -219,6 +224,32 @@ a_call_that_failed_whole_is_sent_again(void **state)
 }
 
 static void
+one_entry_that_the_service_refuses_a_call_for_takes_no_other_along(void **state)
+{
+    struct publisher_test *t = *state;
+    t->bus.poison_status = 400;
+    for (int i = 0; i < 25; i++)
+        add(t, i == 3 ? "{\"poison\":true}" : "{}");
+    run_until_over(t);
+    assert_int_equal(t->published, 24);
+    assert_int_equal(t->failed, 1);
+    assert_string_equal(t->code, "ValidationException");
+    assert_int_equal(t->bus.calls, 3 + 10);
+}
+
+static void
+a_call_refused_for_its_sender_is_not_tried_entry_by_entry(void **state)
+{
+    struct publisher_test *t = *state;
+    t->bus.poison_status = 403;
+    for (int i = 0; i < 10; i++)
+        add(t, "{\"poison\":true}");
+    run_until_over(t);
+    assert_int_equal(t->failed, 10);
+    assert_int_equal(t->bus.calls, 1);
+}
+
+static void
 destroying_it_in_the_middle_frees_everything(void **state)
 {
     struct publisher_test *t = *state;
@@ -236,6 +267,9 @@ main(void)
         cmocka_unit_test_setup_teardown(an_entry_refused_for_good_is_not_sent_again, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_entry_that_keeps_failing_is_given_up, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_call_that_failed_whole_is_sent_again, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(one_entry_that_the_service_refuses_a_call_for_takes_no_other_along, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_call_refused_for_its_sender_is_not_tried_entry_by_entry, set_up, tear_down),
         cmocka_unit_test_setup_teardown(destroying_it_in_the_middle_frees_everything, set_up, tear_down),
     };
     return cmocka_run_group_tests_name("publisher", tests, NULL, NULL);
