@@ -61,6 +61,8 @@ read_resources(struct entry *entry, struct json value, struct err *e)
     if (!resources)
         return err_no_memory(e);
     for (struct json_iter it = json_iter(value); json_next(&it);) {
+        if (it.value.type != JSON_STRING)
+            return err_set(e, ERR_INVALID, "Resources must be an array of strings");
         int rc = read_string(entry, "Resources", it.value, &resources[it.index], e);
         if (rc != 0)
             return rc;
@@ -70,21 +72,28 @@ read_resources(struct entry *entry, struct json value, struct err *e)
     return 0;
 }
 
+/* What both forms of Time can say: 0 would mean none, and a bus keeps the year in four digits. */
+static int
+check_time(int64_t time_ms, struct err *e)
+{
+    if (time_ms > 0 && time_ms < INT64_C(253402300800000))
+        return 0;
+    return err_set(e, ERR_INVALID, "Time is out of range: after 1970-01-01T00:00:00Z, before the year 10000");
+}
+
 static int
 read_time(struct entry *entry, struct json value, struct err *e)
 {
     if (value.type == JSON_NUMBER) {
         double seconds = json_double(value);
-        if (!(seconds > 0 && seconds < 253402300800.0))
-            return err_set(e, ERR_INVALID, "Time is out of range: seconds since 1970");
-        entry->event.time_ms = (int64_t)(seconds * 1000);
-        return 0;
+        entry->event.time_ms = seconds > 0 && seconds < 1e15 ? (int64_t)(seconds * 1000) : 0;
+        return check_time(entry->event.time_ms, e);
     }
     if (value.type != JSON_STRING)
         return err_set(e, ERR_INVALID, "Time must be a string (ISO 8601) or seconds since 1970");
     struct slice raw = json_raw(value);
     int rc = clock_parse_iso8601(raw.p, raw.n, &entry->event.time_ms, e);
-    return rc == 0 ? 0 : err_prefix(e, rc, "Time");
+    return rc == 0 ? check_time(entry->event.time_ms, e) : err_prefix(e, rc, "Time");
 }
 
 static int

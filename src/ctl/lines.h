@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdio.h>
+#include <sys/types.h>
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -15,14 +15,18 @@
 #define LINES_LINE_BYTES_MAX (8 * 1024 * 1024)
 
 struct lines {
-    FILE *file;
+    int fd;
+    off_t start;      /* where a shared standard input stood */
     const char *name; /* as messages call it */
     const char *default_bus;
-    struct buf text; /* of the last line */
-    size_t number;   /* of the last line read, from 1 */
-    size_t bad;      /* lines passed over */
-    int error;       /* errno of the read that failed; 0: none did */
-    bool quiet;      /* do not name bad lines (a second reading) */
+    struct buf unread; /* what was read and not handed out yet, from `at` on */
+    size_t at, looked; /* looked: so far there is no line end */
+    size_t number;     /* of the last line, from 1 */
+    size_t bad;        /* lines passed over */
+    int error;         /* errno of the read that failed; 0: none did */
+    bool ended;        /* there is no more to read */
+    bool too_long;     /* the rest of the present line is dropped */
+    bool quiet;        /* do not name bad lines (a second reading) */
 };
 
 /* Opens name ("-": standard input). ERR_NOT_FOUND, ERR_DENIED, ERR_IO. */
@@ -30,14 +34,23 @@ int lines_open(struct lines *l, const char *name, const char *default_bus, struc
 void lines_close(struct lines *l);
 
 /* Makes lines_rewind work on what can be read only once (a pipe, a terminal): copies it to a file without a name.
- * Before the first lines_next. ERR_IO. */
+ * Before the first entry is read. ERR_IO. */
 int lines_keep(struct lines *l, struct err *e);
 
 /* Back to the first line, to be silent about bad lines this time. */
 void lines_rewind(struct lines *l);
 
-/* The next good entry, or NULL at the end, which is early when reading failed (lines_check). Empty lines do not
- * count. */
+enum lines_outcome {
+    LINES_ENTRY,
+    LINES_END, /* which is early when reading failed (lines_check) */
+    LINES_WAIT /* the writer of a pipe or a terminal has not said more: l->fd becomes readable when it does */
+};
+
+/* The next good entry, without waiting for a writer. Empty lines do not count, nor does a byte order mark in front of
+ * the first. */
+enum lines_outcome lines_try(struct lines *l, struct entry **ret_entry);
+
+/* The same, waiting. NULL at the end. */
 struct entry *lines_next(struct lines *l);
 
 /* 0, or ERR_IO when reading failed. */

@@ -13,6 +13,8 @@
 #include "ctl/publisher.h"
 #include "http/http.h"
 
+#define LINGER_MS 50 /* so long a batch that is not full waits for a slow writer */
+
 struct send_options {
     const char *file, *bus, *endpoint_url, *region, *profile;
     double rate; /* events a second; 0: as fast as it goes */
@@ -26,6 +28,8 @@ struct send {
     struct aws_client *client;
     struct publisher *publisher;
     struct lines lines;
+    struct entry *held;  /* read, and waiting for the rate to allow it */
+    int64_t flush_at_ms; /* when what was read goes out although no batch is full; 0: nothing new was read */
     size_t published, failed;
 };
 
@@ -82,6 +86,7 @@ set_up(struct send *s, struct err *e)
 static void
 tear_down(struct send *s)
 {
+    entry_destroy(s->held);
     lines_close(&s->lines);
     publisher_destroy(s->publisher);
     aws_client_destroy(s->client);
@@ -89,32 +94,51 @@ tear_down(struct send *s)
     http_engine_destroy(s->engine);
 }
 
+/* The next entries for the publisher, as many as it wants and the rate allows. *ret_wait_ms: how long the rate, or a
+ * batch that the writer has not filled, asks to wait; negative: neither does. */
+static enum lines_outcome
+take_entries(struct send *s, struct ratelimit *limit, int64_t *ret_wait_ms)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    enum lines_outcome got = LINES_ENTRY;
+    *ret_wait_ms = -1;
+    while (publisher_wants_more(s->publisher)) {
+        if (!s->held && (got = lines_try(&s->lines, &s->held)) != LINES_ENTRY)
+            break;
+        if (s->options.rate > 0 && !ratelimit_take(limit, 1, now_ms)) {
+            *ret_wait_ms = ratelimit_wait_ms(limit, 1, now_ms);
+            publisher_flush(s->publisher);
+            return LINES_ENTRY;
+        }
+        publisher_add(s->publisher, &s->held);
+        s->flush_at_ms = s->flush_at_ms ? s->flush_at_ms : now_ms + LINGER_MS;
+    }
+    if (got == LINES_END || (got == LINES_WAIT && s->flush_at_ms && now_ms >= s->flush_at_ms)) {
+        publisher_flush(s->publisher);
+        s->flush_at_ms = 0;
+    } else if (got == LINES_WAIT && s->flush_at_ms) {
+        *ret_wait_ms = s->flush_at_ms - now_ms;
+    }
+    return got;
+}
+
 static int
 publish_all(struct send *s, struct err *e)
 {
     struct ratelimit limit;
-    bool more = true;
     int rc = 0;
     ratelimit_init(&limit, s->options.rate, s->options.rate > 20 ? s->options.rate / 10 : 1, clock_monotonic_ms());
-    while (rc == 0 && (more || publisher_pending(s->publisher) > 0)) {
-        int64_t wait_ms = 1000;
-        while (more && publisher_wants_more(s->publisher)) {
-            if (s->options.rate > 0 && !ratelimit_take(&limit, 1, clock_monotonic_ms())) {
-                wait_ms = ratelimit_wait_ms(&limit, 1, clock_monotonic_ms());
-                publisher_flush(s->publisher);
-                break;
-            }
-            struct entry *entry = lines_next(&s->lines);
-            more = entry != NULL;
-            if (entry)
-                publisher_add(s->publisher, &entry);
-        }
-        if (!more)
-            publisher_flush(s->publisher);
-        if (more || publisher_pending(s->publisher) > 0)
-            rc = http_engine_run(s->engine, wait_ms, e);
+    while (rc == 0) {
+        int64_t wait_ms;
+        enum lines_outcome got = take_entries(s, &limit, &wait_ms);
+        if (got == LINES_END && publisher_pending(s->publisher) == 0)
+            return lines_check(&s->lines, e);
+        if (got == LINES_WAIT)
+            fflush(stdout);
+        http_engine_watch(s->engine, got == LINES_WAIT ? s->lines.fd : -1);
+        rc = http_engine_run(s->engine, wait_ms, e);
     }
-    return rc == 0 ? lines_check(&s->lines, e) : rc;
+    return rc;
 }
 
 static void

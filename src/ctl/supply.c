@@ -1,6 +1,7 @@
 #include "ctl/supply.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static struct entry *
 generate(struct supply *s)
@@ -20,12 +21,23 @@ generate(struct supply *s)
     return entry;
 }
 
+/* By its name or by its ARN, of whatever account and region. */
+static bool
+is_bus(struct slice given, const char *bus)
+{
+    static const char MARK[] = ":event-bus/";
+    const char *mark = memmem(given.p, given.n, MARK, strlen(MARK));
+    if (mark && slice_starts_with(given, SLICE("arn:")))
+        given = slice_of(mark + strlen(MARK), given.n - (size_t)(mark + strlen(MARK) - given.p));
+    return slice_equals_string(given, bus);
+}
+
 /* Lines for another bus are as bad as those that cannot be read. */
 static struct entry *
 next_own(struct supply *s)
 {
     struct entry *entry;
-    while ((entry = lines_next(&s->lines)) && !slice_equals_string(entry->event.bus, s->bus)) {
+    while ((entry = lines_next(&s->lines)) && !is_bus(entry->event.bus, s->bus)) {
         if (!s->lines.quiet)
             fprintf(stderr, "%s:%zu: EventBusName is %.*s: the demo has no bus but %s\n", s->lines.name, entry->line,
                     SLICE_ARG(entry->event.bus), s->bus);

@@ -22,6 +22,7 @@ http_engine_new(const struct http_engine_options *options, struct http_engine **
         curl_global_cleanup();
         return err_no_memory(e);
     }
+    g->watched = -1;
     TAILQ_INIT(&g->pending);
     TAILQ_INIT(&g->active);
     TAILQ_INIT(&g->pool);
@@ -143,8 +144,9 @@ http_engine_run(struct http_engine *g, int64_t wait_ms, struct err *e)
 {
     assert(!g->running);
     CURLMcode result = CURLM_OK;
+    struct curl_waitfd watched = {.fd = g->watched, .events = CURL_WAIT_POLLIN};
     if (TAILQ_EMPTY(&g->pending))
-        result = curl_multi_poll(g->multi, NULL, 0, wait_for(g, wait_ms), NULL);
+        result = curl_multi_poll(g->multi, &watched, g->watched >= 0 ? 1 : 0, wait_for(g, wait_ms), NULL);
     if (result != CURLM_OK)
         return err_set(e, ERR_IO, "waiting for network traffic: %s", curl_multi_strerror(result));
 
@@ -184,6 +186,12 @@ http_engine_run_until(struct http_engine *g, const bool *done, int64_t timeout_m
             return r;
     }
     return 0;
+}
+
+void
+http_engine_watch(struct http_engine *g, int fd)
+{
+    g->watched = fd;
 }
 
 void

@@ -45,6 +45,9 @@ void http_engine_destroy(struct http_engine *g);
  * engine. ERR_IO when curl itself fails, which is never expected. */
 int http_engine_run(struct http_engine *g, int64_t wait_ms, struct err *e);
 
+/* From here on, bytes (or the end) to be read from fd end a wait too; -1: of none. */
+void http_engine_watch(struct http_engine *g, int fd);
+
 /* Runs until *done, or until timeout_ms (negative: for ever) is over: ERR_TIMEOUT. For programs without a loop. */
 int http_engine_run_until(struct http_engine *g, const bool *done, int64_t timeout_ms, struct err *e);
 

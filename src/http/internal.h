@@ -27,6 +27,7 @@ struct http_engine {
     size_t max_connections;  /* idle ones to keep */
     size_t connection_limit; /* what libcurl was told: idle and in use */
     int64_t connect_timeout_ms, max_connection_age_s;
+    int watched;        /* a descriptor that ends a wait when it becomes readable; -1: none */
     bool running;       /* inside http_engine_run */
     bool inside_curl;   /* inside curl_multi_perform: the multi handle must not be changed */
     bool any_cancelled; /* ... and so calls cancelled meanwhile wait to be taken out of it */

@@ -64,19 +64,24 @@ a_bad_line_is_named_and_the_rest_goes_on(void **state)
 {
     (void)state;
     const char *dir = tmp_new(), *work = tmp_new();
-    const char *events = tmp_write(dir, "my.ndjson",
-                                   "{\"Source\":\"my.shop\",\"DetailType\":\"Order\",\"Detail\":\"{\\\"id\\\":1}\"}\n"
-                                   "{\"Source\":\"my.shop\",\"DetailType\":\n"
-                                   "\n"
-                                   "{\"DetailType\":\"Order\",\"Detail\":\"{}\"}\n"
-                                   "{\"Source\":\"my.bank\",\"DetailType\":\"Payment\",\"Detail\":{\"id\":2}}\r\n");
+    const char *events =
+        tmp_write(dir, "my.ndjson",
+                  "{\"Source\":\"my.shop\",\"DetailType\":\"Order\",\"Detail\":\"{\\\"id\\\":1}\"}\n"
+                  "{\"Source\":\"my.shop\",\"DetailType\":\n"
+                  "\n"
+                  "{\"DetailType\":\"Order\",\"Detail\":\"{}\"}\n"
+                  "{\"Source\":\"my.bank\",\"DetailType\":\"Payment\",\"Detail\":{\"id\":2}}\r\n"
+                  "{\"Source\":\"s\",\"DetailType\":\"t\",\"Detail\":{},\"EventBusName\":"
+                  "\"arn:aws:events:eu-north-1:111122223333:event-bus/durable-event-bus\"}\n"
+                  "{\"Source\":\"s\",\"DetailType\":\"t\",\"Detail\":{},\"EventBusName\":\"other\"}\n");
     struct proc *p = start_demo(work, "--events", events);
     assert_int_equal(proc_wait_exit(p, END_MS), 0);
-    assert_says(proc_stdout(p), "PASS: published 2 = captured 2 = handled 2; lost 0; duplicates 0");
+    assert_says(proc_stdout(p), "PASS: published 3 = captured 3 = handled 3; lost 0; duplicates 0");
     assert_says(proc_stderr(p), "my.ndjson:2: ");
     assert_says(proc_stderr(p), "my.ndjson:4: Source is missing");
-    assert_int_equal(proc_count_lines(p, "my.ndjson:"), 2);
-    assert_says(proc_stdout(p), "2 bad lines were passed over");
+    assert_int_equal(proc_count_lines(p, "my.ndjson:"), 3);
+    assert_says(proc_stderr(p), "my.ndjson:7: EventBusName is other: the demo has no bus but durable-event-bus");
+    assert_says(proc_stdout(p), "3 bad lines were passed over");
     proc_destroy(p);
     tmp_remove(work);
     tmp_remove(dir);

@@ -84,8 +84,26 @@ what_is_wrong_is_said(void **state)
     assert_refused("{\"Source\":1,\"DetailType\":\"t\",\"Detail\":\"{}\"}", "Source must be a string");
     assert_refused("{\"source\":\"s\",\"DetailType\":\"t\",\"Detail\":\"{}\"}", "unknown member \"source\"");
     assert_refused("{\"Source\":\"s\",\"DetailType\":\"t\",\"Detail\":\"{}\",\"Resources\":\"r\"}",
-                   "Resources must be an array");
+                   "Resources must be an array of strings");
+    assert_refused("{\"Source\":\"s\",\"DetailType\":\"t\",\"Detail\":\"{}\",\"Resources\":[\"r\",1]}",
+                   "Resources must be an array of strings");
     assert_refused("{\"Source\":\"s\",\"DetailType\":\"t\",\"Detail\":\"{}\",\"Time\":\"yesterday\"}", "Time");
+}
+
+static void
+a_time_no_bus_can_keep_is_refused_here(void **state)
+{
+    (void)state;
+    static const char *const TIMES[] = {
+        "\"1960-12-31T23:59:59Z\"", "\"1970-01-01T00:00:00Z\"", "0", "-1", "1e300", "253402300800"};
+    for (size_t i = 0; i < sizeof TIMES / sizeof *TIMES; i++) {
+        char line[200];
+        snprintf(line, sizeof line, "{\"Source\":\"s\",\"DetailType\":\"t\",\"Detail\":\"{}\",\"Time\":%s}", TIMES[i]);
+        assert_refused(line, "Time is out of range");
+    }
+    entry_destroy(
+        parsed("{\"Source\":\"s\",\"DetailType\":\"t\",\"Detail\":\"{}\",\"Time\":\"9999-12-31T23:59:59Z\"}"));
+    entry_destroy(parsed("{\"Source\":\"s\",\"DetailType\":\"t\",\"Detail\":\"{}\",\"Time\":1.5}"));
 }
 
 static void
@@ -112,6 +130,7 @@ main(void)
         cmocka_unit_test(a_detail_written_as_an_object_keeps_its_bytes),
         cmocka_unit_test(a_missing_bus_is_the_default_one),
         cmocka_unit_test(what_is_wrong_is_said),
+        cmocka_unit_test(a_time_no_bus_can_keep_is_refused_here),
         cmocka_unit_test(an_entry_over_the_size_limit_is_refused_here),
     };
     return cmocka_run_group_tests_name("entry", tests, NULL, NULL);

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -159,6 +160,47 @@ a_pipe_can_be_read_twice_once_it_is_kept(void **state)
 }
 
 static void
+a_byte_order_mark_in_front_of_the_first_line_does_not_matter(void **state)
+{
+    (void)state;
+    static const char TEXT[] = "\xef\xbb\xbf" GOOD "\r\n\xef\xbb\xbf" GOOD "\n";
+    struct fixture f;
+    open_bytes(&f, TEXT, sizeof TEXT - 1);
+    read_all(&f, tmp_path(tmp_new(), "said"));
+    assert_int_equal(f.n, 1);
+    assert_int_equal(f.line_of_last, 1);
+    assert_non_null(strstr(f.said, "/events:2: column 1 "));
+    close_fixture(&f);
+}
+
+static void
+a_writer_that_pauses_is_not_waited_for(void **state)
+{
+    (void)state;
+    int ends[2];
+    char name[40];
+    struct fixture f = {0};
+    struct entry *entry = NULL;
+    assert_int_equal(pipe(ends), 0);
+    snprintf(name, sizeof name, "/dev/fd/%d", ends[0]);
+    assert_int_equal(lines_open(&f.lines, name, "bus", NULL), 0);
+    close(ends[0]);
+    assert_int_equal(lines_try(&f.lines, &entry), LINES_WAIT);
+    assert_int_equal(write(ends[1], GOOD "\n" GOOD, 2 * sizeof GOOD - 1), 2 * sizeof GOOD - 1);
+    assert_int_equal(lines_try(&f.lines, &entry), LINES_ENTRY);
+    assert_int_equal(entry->line, 1);
+    entry_destroy(entry);
+    assert_int_equal(lines_try(&f.lines, &entry), LINES_WAIT); /* in the middle of a line */
+    assert_int_equal(write(ends[1], "\n", 1), 1);
+    assert_int_equal(lines_try(&f.lines, &entry), LINES_ENTRY);
+    assert_int_equal(entry->line, 2);
+    entry_destroy(entry);
+    close(ends[1]);
+    assert_int_equal(lines_try(&f.lines, &entry), LINES_END);
+    close_fixture(&f);
+}
+
+static void
 what_cannot_be_read_is_an_error_and_not_the_end(void **state)
 {
     (void)state;
@@ -182,6 +224,8 @@ main(void)
         cmocka_unit_test(a_line_that_is_too_long_is_passed_over),
         cmocka_unit_test(a_second_reading_is_silent_about_what_the_first_one_named),
         cmocka_unit_test(a_pipe_can_be_read_twice_once_it_is_kept),
+        cmocka_unit_test(a_byte_order_mark_in_front_of_the_first_line_does_not_matter),
+        cmocka_unit_test(a_writer_that_pauses_is_not_waited_for),
         cmocka_unit_test(what_cannot_be_read_is_an_error_and_not_the_end),
     };
     return cmocka_run_group_tests_name("lines", tests, NULL, NULL);
