@@ -1,5 +1,5 @@
-/* Checking a text. Finding the way in one that was checked is json_walk.c; strings, numbers and writing are
- * json_text.c. */
+/* Checking a text. Finding the way in one that was checked is json_walk.c, taking one apart while it is checked
+ * json_read.c; strings, numbers and writing are json_text.c. */
 #include "base/json.h"
 
 #include <stdio.h>
@@ -7,11 +7,6 @@
 
 #include "base/json_scan.h"
 #include "base/utf8.h"
-
-/* Bytes that may follow a backslash, \u apart. */
-static const bool ESCAPE[256] = {
-    ['"'] = true, ['\\'] = true, ['/'] = true, ['b'] = true, ['f'] = true, ['n'] = true, ['r'] = true, ['t'] = true,
-};
 
 static inline bool
 is_hex(char c)
@@ -25,9 +20,7 @@ static inline const char *
 skip_plain(const char *p, const char *end)
 {
     while (end - p >= 8) {
-        uint64_t w = json_load(p);
-        uint64_t marks =
-            json_mark_equal(w, '"') | json_mark_equal(w, '\\') | (((w - JSON_EACH(0x20)) | w) & JSON_EACH(0x80));
+        uint64_t marks = json_mark_special(json_load(p));
         if (marks)
             return p + (__builtin_ctzll(marks) >> 3);
         p += 8;
@@ -40,60 +33,51 @@ skip_plain(const char *p, const char *end)
     return p;
 }
 
-/* Where and why a text is refused. */
-struct fault {
-    const char *at;
-    const char *expected;
-    int code;
-};
-
-static const char *
-refuse(struct fault *f, const char *at, const char *expected)
+/* An escape, or a UTF-8 sequence of several bytes. */
+const char *
+json_check_character(const char *p, const char *end, struct json_fault *f)
 {
-    *f = (struct fault){.at = at, .expected = expected, .code = ERR_INVALID};
-    return NULL;
+    unsigned char c = (unsigned char)*p;
+    if (c == '\\') {
+        if (end - p < 2)
+            return json_refuse(f, end, "the rest of an escape");
+        if (JSON_ESCAPE[(unsigned char)p[1]])
+            return p + 2;
+        if (p[1] != 'u')
+            return json_refuse(f, p + 1, "one of \"\\/bfnrtu after the backslash");
+        p += 2;
+        for (int i = 0; i < 4; i++, p++)
+            if (p == end || !is_hex(*p))
+                return json_refuse(f, p, "four hexadecimal digits after \\u");
+        return p;
+    }
+    if (c < 0x20)
+        return json_refuse(f, p, "no control character in a string (it must be escaped)");
+    size_t n = utf8_length(p, end);
+    return n > 0 ? p + n : json_refuse(f, p, "valid UTF-8");
 }
 
-/* p is behind the opening quote; returns what is behind the closing one, NULL when refused. */
-static const char *
-check_string(const char *p, const char *end, struct fault *f)
+const char *
+json_check_string(const char *p, const char *end, struct json_fault *f)
 {
     for (;;) {
         p = skip_plain(p, end);
         if (p == end)
-            return refuse(f, p, "'\"' at the end of the string");
-        unsigned char c = (unsigned char)*p;
-        if (c == '"')
+            return json_refuse(f, p, "'\"' at the end of the string");
+        if (*p == '"')
             return p + 1;
-        if (c == '\\') {
-            if (end - p < 2)
-                return refuse(f, end, "the rest of an escape");
-            if (ESCAPE[(unsigned char)p[1]]) {
-                p += 2;
-                continue;
-            }
-            if (p[1] != 'u')
-                return refuse(f, p + 1, "one of \"\\/bfnrtu after the backslash");
+        if (*p == '\\' && end - p > 1 && JSON_ESCAPE[(unsigned char)p[1]])
             p += 2;
-            for (int i = 0; i < 4; i++, p++)
-                if (p == end || !is_hex(*p))
-                    return refuse(f, p, "four hexadecimal digits after \\u");
-        } else if (c < 0x20) {
-            return refuse(f, p, "no control character in a string (it must be escaped)");
-        } else {
-            size_t n = utf8_length(p, end);
-            if (n == 0)
-                return refuse(f, p, "valid UTF-8");
-            p += n;
-        }
+        else if (!(p = json_check_character(p, end, f)))
+            return NULL;
     }
 }
 
 static const char *
-check_digits(const char *p, const char *end, struct fault *f)
+check_digits(const char *p, const char *end, struct json_fault *f)
 {
     if (p == end || !json_is_digit(*p))
-        return refuse(f, p, "a digit");
+        return json_refuse(f, p, "a digit");
     while (p < end && json_is_digit(*p))
         p++;
     return p;
@@ -101,14 +85,14 @@ check_digits(const char *p, const char *end, struct fault *f)
 
 /* p is at the first byte of the number. */
 static const char *
-check_number(const char *p, const char *end, struct fault *f)
+check_number(const char *p, const char *end, struct json_fault *f)
 {
     if (*p == '-')
         p++;
     if (p < end && *p == '0') {
         p++;
         if (p < end && json_is_digit(*p))
-            return refuse(f, p, "no digit after a leading zero");
+            return json_refuse(f, p, "no digit after a leading zero");
     } else if (!(p = check_digits(p, end, f))) {
         return NULL;
     }
@@ -124,11 +108,11 @@ check_number(const char *p, const char *end, struct fault *f)
 }
 
 static const char *
-check_literal(const char *p, const char *end, struct fault *f)
+check_literal(const char *p, const char *end, struct json_fault *f)
 {
     struct slice word = *p == 't' ? SLICE("true") : *p == 'f' ? SLICE("false") : SLICE("null");
     if (!slice_starts_with(slice_of(p, (size_t)(end - p)), word))
-        return refuse(f, p, "a value (a word can only be true, false or null)");
+        return json_refuse(f, p, "a value (a word can only be true, false or null)");
     return p + word.n;
 }
 
@@ -140,9 +124,8 @@ ends_well(const char *p, const char *end)
                          *p == '.' || *p == '_');
 }
 
-/* p is at the value's first byte or before end at something that is none; returns what is behind the value. */
-static const char *
-check_value(const char *p, const char *end, struct fault *f)
+const char *
+json_check_value(const char *p, const char *end, struct json_fault *f)
 {
     uint64_t objects[JSON_MAX_DEPTH / 64] = {0}; /* bit d: the container at depth d is an object */
     size_t depth = 0;
@@ -151,29 +134,29 @@ check_value(const char *p, const char *end, struct fault *f)
 value:
     p = json_skip_space(p, end);
     if (p == end)
-        return refuse(f, p, "a value");
+        return json_refuse(f, p, "a value");
     switch (JSON_STARTS[(unsigned char)*p]) {
     case JSON_IS(JSON_STRING):
-        if (!(p = check_string(p + 1, end, f)))
+        if (!(p = json_check_string(p + 1, end, f)))
             return NULL;
         break;
     case JSON_IS(JSON_NUMBER):
         if (!(p = check_number(p, end, f)))
             return NULL;
         if (!ends_well(p, end))
-            return refuse(f, p, "the end of the number");
+            return json_refuse(f, p, "the end of the number");
         break;
     case JSON_IS(JSON_BOOL):
     case JSON_IS(JSON_NULL):
         if (!(p = check_literal(p, end, f)))
             return NULL;
         if (!ends_well(p, end))
-            return refuse(f, p, "the end of the word");
+            return json_refuse(f, p, "the end of the word");
         break;
     case JSON_IS(JSON_OBJECT):
     case JSON_IS(JSON_ARRAY):
         if (depth == JSON_MAX_DEPTH) {
-            *f = (struct fault){.at = p, .code = ERR_LIMIT};
+            *f = (struct json_fault){.at = p, .code = ERR_LIMIT};
             return NULL;
         }
         in_object = *p == '{';
@@ -188,10 +171,10 @@ value:
         if (in_object)
             goto key;
         if (p == end)
-            return refuse(f, p, "a value or ']'");
+            return json_refuse(f, p, "a value or ']'");
         goto value;
     default:
-        return refuse(f, p, "a value");
+        return json_refuse(f, p, "a value");
     }
 
 after:
@@ -205,7 +188,7 @@ after:
         goto value;
     }
     if (p == end || *p != (in_object ? '}' : ']'))
-        return refuse(f, p, in_object ? "',' or '}'" : "',' or ']'");
+        return json_refuse(f, p, in_object ? "',' or '}'" : "',' or ']'");
 
 close:
     p++;
@@ -216,12 +199,12 @@ close:
 
 key:
     if (p == end || *p != '"')
-        return refuse(f, p, "a key in double quotes");
-    if (!(p = check_string(p + 1, end, f)))
+        return json_refuse(f, p, "a key in double quotes");
+    if (!(p = json_check_string(p + 1, end, f)))
         return NULL;
     p = json_skip_space(p, end);
     if (p == end || *p != ':')
-        return refuse(f, p, "':' after the key");
+        return json_refuse(f, p, "':' after the key");
     p++;
     goto value;
 }
@@ -242,8 +225,8 @@ json_locate(struct slice text, const char *at, size_t *ret_line, size_t *ret_col
     *ret_column = column;
 }
 
-static int
-report(const struct fault *f, struct slice text, struct err *e)
+int
+json_report(const struct json_fault *f, struct slice text, struct err *e)
 {
     size_t line, column;
     json_locate(text, f->at, &line, &column);
@@ -266,10 +249,10 @@ report(const struct fault *f, struct slice text, struct err *e)
 
 /* The first value of text and what is behind it. NULL when refused. */
 static const char *
-first_value(struct slice text, struct json *ret_value, struct fault *f)
+first_value(struct slice text, struct json *ret_value, struct json_fault *f)
 {
     const char *end = text.p + text.n, *start = json_skip_space(text.p, end);
-    const char *after = check_value(start, end, f);
+    const char *after = json_check_value(start, end, f);
     if (after)
         *ret_value = json_value_from(start, after);
     return after;
@@ -278,7 +261,7 @@ first_value(struct slice text, struct json *ret_value, struct fault *f)
 int
 json_parse(struct slice text, struct json *ret_value, struct err *e)
 {
-    struct fault f;
+    struct json_fault f;
     struct json value;
     if (text.n == 0)
         text = SLICE(""); /* its p may be NULL */
@@ -290,15 +273,15 @@ json_parse(struct slice text, struct json *ret_value, struct err *e)
             *ret_value = value;
             return 0;
         }
-        refuse(&f, after, "nothing behind the value");
+        json_refuse(&f, after, "nothing behind the value");
     }
-    return report(&f, text, e);
+    return json_report(&f, text, e);
 }
 
 int
 json_parse_first(struct slice text, struct json *ret_value, struct slice *ret_rest, struct err *e)
 {
-    struct fault f;
+    struct json_fault f;
     struct json value;
     if (text.n == 0)
         text = SLICE(""); /* its p may be NULL */
@@ -307,7 +290,7 @@ json_parse_first(struct slice text, struct json *ret_value, struct slice *ret_re
         return err_set(e, ERR_NOT_FOUND, "JSON: no value, only white space");
     const char *after = first_value(text, &value, &f);
     if (!after)
-        return report(&f, text, e);
+        return json_report(&f, text, e);
     *ret_value = value;
     *ret_rest = slice_of(after, (size_t)(end - after));
     return 0;

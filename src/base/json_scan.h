@@ -1,4 +1,4 @@
-/* json_scan: bytes of JSON text, for json.c, json_walk.c and json_text.c alone. */
+/* json_scan: bytes of JSON text, for the json_*.c files alone. */
 #ifndef FANOUT_BASE_JSON_SCAN_H
 #define FANOUT_BASE_JSON_SCAN_H
 
@@ -23,6 +23,11 @@ static const uint8_t JSON_STARTS[256] = {
     ['{'] = JSON_IS(JSON_OBJECT), ['['] = JSON_IS(JSON_ARRAY),          ['"'] = JSON_IS(JSON_STRING),
     ['-'] = JSON_IS(JSON_NUMBER), ['0' ... '9'] = JSON_IS(JSON_NUMBER), ['t'] = JSON_IS(JSON_BOOL),
     ['f'] = JSON_IS(JSON_BOOL),   ['n'] = JSON_IS(JSON_NULL),
+};
+
+/* What a backslash and this byte mean; 0: \u, or no escape. */
+static const char JSON_ESCAPE[256] = {
+    ['"'] = '"', ['\\'] = '\\', ['/'] = '/', ['b'] = '\b', ['f'] = '\f', ['n'] = '\n', ['r'] = '\r', ['t'] = '\t',
 };
 
 static inline bool
@@ -57,6 +62,38 @@ json_mark_equal(uint64_t w, unsigned char c)
     uint64_t x = w ^ JSON_EACH(c);
     return (x - JSON_EACH(1)) & ~x & JSON_EACH(0x80);
 }
+
+/* Where and why a text is refused. */
+struct json_fault {
+    const char *at;
+    const char *expected;
+    int code;
+};
+
+static inline const char *
+json_refuse(struct json_fault *f, const char *at, const char *expected)
+{
+    *f = (struct json_fault){.at = at, .expected = expected, .code = ERR_INVALID};
+    return NULL;
+}
+
+/* Marks what is not plain ASCII text of a string: a quote, a backslash, a control character, any byte of a longer UTF-8
+ * sequence. */
+static inline uint64_t
+json_mark_special(uint64_t w)
+{
+    return json_mark_equal(w, '"') | json_mark_equal(w, '\\') | (((w - JSON_EACH(0x20)) | w) & JSON_EACH(0x80));
+}
+
+/* json.c: each returns what is behind the thing at p, or NULL when it is refused. */
+const char *json_check_value(const char *p, const char *end, struct json_fault *f);
+const char *json_check_string(const char *p, const char *end, struct json_fault *f);    /* p is behind the quote */
+const char *json_check_character(const char *p, const char *end, struct json_fault *f); /* one that is no quote */
+int json_report(const struct json_fault *f, struct slice text, struct err *e);
+
+/* json_text.c: the escape at *p (its backslash) as UTF-8; moves *p behind it. Returns the bytes written, 0 for a lone
+ * surrogate. */
+size_t json_decode_escape(const char **p, const char *end, char out[4]);
 
 static inline enum json_type
 json_type_at(const char *p)

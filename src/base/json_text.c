@@ -31,32 +31,13 @@ hex4(const char *p)
     return v;
 }
 
-/* The escape at *p (its backslash) as UTF-8; moves *p behind it. Returns the bytes written, 0 for a lone surrogate. */
-static size_t
-decode_escape(const char **p, const char *end, char out[4])
+size_t
+json_decode_escape(const char **p, const char *end, char out[4])
 {
     const char *s = *p;
     *p = s + 2;
-    switch (s[1]) {
-    case 'b':
-        out[0] = '\b';
-        return 1;
-    case 'f':
-        out[0] = '\f';
-        return 1;
-    case 'n':
-        out[0] = '\n';
-        return 1;
-    case 'r':
-        out[0] = '\r';
-        return 1;
-    case 't':
-        out[0] = '\t';
-        return 1;
-    case 'u':
-        break;
-    default:
-        out[0] = s[1];
+    if (s[1] != 'u') {
+        out[0] = JSON_ESCAPE[(unsigned char)s[1]];
         return 1;
     }
     uint32_t c = hex4(s + 2);
@@ -99,7 +80,7 @@ decode_raw(struct slice raw, char *out, size_t size, const char **ret_stop)
         size_t more = 1;
         if (*p == '\\') {
             run = utf8;
-            more = decode_escape(&p, end, utf8);
+            more = json_decode_escape(&p, end, utf8);
         } else {
             p++;
         }
@@ -164,7 +145,7 @@ compare(struct json string, struct slice text, bool prefix)
             break;
         char utf8[4];
         p = escape;
-        n = decode_escape(&p, end, utf8);
+        n = json_decode_escape(&p, end, utf8);
         if (prefix && n > text.n) /* text may end inside a character */
             n = text.n;
         if (n == 0 || n > text.n || memcmp(utf8, text.p, n) != 0)
@@ -198,7 +179,7 @@ json_compare_string(struct json string, struct slice decoded)
         p += n;
         if (n == 0) {
             run = utf8;
-            n = decode_escape(&p, end, utf8);
+            n = json_decode_escape(&p, end, utf8);
             if (n == 0) /* half of a pair: sorts where its number would, equal to no text */
                 n = utf8_encode(hex4(escape + 2), utf8);
         }
