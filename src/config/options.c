@@ -18,13 +18,42 @@ is_made_of(const char *text, const char *chars, size_t min, size_t max)
     return n >= min && n <= max && strspn(text, chars) == n;
 }
 
+/* A port: 0 to 65535, in at most five digits. */
+static bool
+is_port(const char *text, size_t n)
+{
+    return n >= 1 && n <= 5 && strspn(text, "0123456789") >= n && atoi(text) <= 65535;
+}
+
+/* HOST or HOST:PORT; an IPv6 address in brackets. */
+static bool
+is_authority(const char *text, size_t n, bool needs_port)
+{
+    const char *colon = memrchr(text, ':', n);
+    if (colon && memchr(colon, ']', n - (size_t)(colon - text)))
+        colon = NULL; /* of the address */
+    size_t host = colon ? (size_t)(colon - text) : n;
+    if (colon ? !is_port(colon + 1, n - host - 1) : needs_port)
+        return false;
+    if (host > 0 && text[0] == '[') {
+        char address[INET6_ADDRSTRLEN];
+        struct in6_addr in6;
+        if (text[host - 1] != ']' || host < 2 || host - 2 >= sizeof address)
+            return false;
+        memcpy(address, text + 1, host - 2);
+        address[host - 2] = 0;
+        return inet_pton(AF_INET6, address, &in6) == 1;
+    }
+    return host > 0 && strspn(text, QUEUE_NAME_CHARS ".") == host;
+}
+
 static bool
 is_url(const char *text)
 {
     const char *host = strncmp(text, "https://", 8) == 0  ? text + 8
                        : strncmp(text, "http://", 7) == 0 ? text + 7
                                                           : NULL;
-    if (!host || strcspn(host, "/?#") == 0)
+    if (!host || !is_authority(host, strcspn(host, "/?#"), false))
         return false;
     for (const char *p = host; *p; p++)
         if ((unsigned char)*p <= ' ' || *p == 0x7f)
@@ -47,22 +76,7 @@ fits_region(const char *text)
 static bool
 fits_listen(const char *text)
 {
-    if (!*text)
-        return true;
-    const char *colon = strrchr(text, ':');
-    if (!colon || colon == text || !is_made_of(colon + 1, "0123456789", 1, 5) || atoi(colon + 1) > 65535)
-        return false;
-    size_t host = (size_t)(colon - text);
-    if (text[0] == '[' || memchr(text, ':', host)) {
-        char address[INET6_ADDRSTRLEN];
-        struct in6_addr in6;
-        if (text[0] != '[' || text[host - 1] != ']' || host - 2 >= sizeof address)
-            return false;
-        memcpy(address, text + 1, host - 2);
-        address[host - 2] = 0;
-        return inet_pton(AF_INET6, address, &in6) == 1;
-    }
-    return strspn(text, QUEUE_NAME_CHARS ".") == host;
+    return !*text || is_authority(text, strlen(text), true);
 }
 
 static bool

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "config/options.h"
+#include "config/syntax.h"
 
 #define MAX_CONSUMERS 100
 #define MAX_PROBLEMS  100
@@ -182,10 +183,13 @@ read_settings(struct conf_reader *r)
     if (config_read_string(&settings, r->source.text.data ? r->source.text.data : "")) {
         read_root(r, config_root_setting(&settings));
     } else {
-        struct err e;
-        struct conf_place place = conf_source_place(&r->source, (unsigned)config_error_line(&settings));
-        err_set(&e, ERR_INVALID, "%s:%u: %s", place.file, place.line, config_error_text(&settings));
-        add_problem(r, e.text);
+        struct buf line = BUF_INIT;
+        conf_explain_syntax(&r->source, (unsigned)config_error_line(&settings), config_error_text(&settings), &line);
+        if (buf_failed(&line))
+            r->no_memory = true;
+        else
+            add_problem(r, line.data);
+        buf_clean_up(&line);
     }
     config_destroy(&settings);
 }

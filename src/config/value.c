@@ -19,9 +19,12 @@ show_value(const config_setting_t *s, struct buf *out)
     case CONFIG_TYPE_INT64:
         buf_add_int(out, config_setting_get_int64(s));
         break;
-    case CONFIG_TYPE_FLOAT:
-        buf_add_format(out, "%g", config_setting_get_float(s));
+    case CONFIG_TYPE_FLOAT: {
+        char text[40];
+        snprintf(text, sizeof text, "%g", config_setting_get_float(s));
+        buf_add_format(out, "%s%s", text, strpbrk(text, ".en") ? "" : ".0");
         break;
+    }
     case CONFIG_TYPE_BOOL:
         buf_add_string(out, config_setting_get_bool(s) ? "true" : "false");
         break;

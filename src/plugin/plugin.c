@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define LOWER   "abcdefghijklmnopqrstuvwxyz"
@@ -152,8 +153,11 @@ plugin_load(const char *path, struct plugin **ret_plugin, struct err *e)
 {
     if (!strchr(path, '/'))
         return err_set(e, ERR_INVALID, "%s: a plugin's path has a '/'", path);
-    if (access(path, R_OK) != 0)
+    struct stat st;
+    if (access(path, R_OK) != 0 || stat(path, &st) != 0)
         return err_set_errno(e, errno, "%s: cannot be read", path);
+    if (!S_ISREG(st.st_mode)) /* dlopen would wait for the writer of a pipe */
+        return err_set(e, ERR_INVALID, "%s: is no file", path);
     void *object = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!object)
         return explain_dlerror(path, dlerror(), e);

@@ -22,9 +22,9 @@ struct plugin_option { /* a configured value */
 };
 
 /* dlopens path (which needs a '/') with RTLD_NOW | RTLD_LOCAL, calls its entry point and copies min(size, ours) of its
- * table. ERR_NOT_FOUND: no such file. ERR_INVALID, with a text that begins with the path: not a shared object; an
- * unresolved symbol (named); no handler_v1 (another handler_vN is named when there is one); the entry returned NULL; a
- * table too short to hold the required fields; an abi_major that is not 1; no name or version; both or none of handle
+ * table. ERR_NOT_FOUND: no such file. ERR_INVALID, with a text that begins with the path: no file; not a shared object;
+ * an unresolved symbol (named); no handler_v1 (another handler_vN is named when there is one); the entry returned NULL;
+ * a table too short to hold the required fields; an abi_major that is not 1; no name or version; both or none of handle
  * and handle_batch; an option of unknown type, or one whose default breaks its own type. */
 int plugin_load(const char *path, struct plugin **ret_plugin, struct err *e);
 

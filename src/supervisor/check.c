@@ -1,9 +1,12 @@
 #include "supervisor/check.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -63,6 +66,36 @@ check_consumers(const struct conf *c, const char *worker_path, struct err *e)
         else if (status != 0)
             fprintf(stderr, "consumer %s: its worker would not start, for the reason above\n", name);
         bad += status != 0;
+    }
+    return bad;
+}
+
+/* A file that is not there yet can be written when its folder can. */
+static bool
+is_writable(const char *path)
+{
+    char folder[PATH_MAX];
+    struct stat st;
+    if (stat(path, &st) == 0) {
+        errno = S_ISDIR(st.st_mode) ? EISDIR : 0;
+        return !errno && access(path, W_OK) == 0;
+    }
+    const char *slash = strrchr(path, '/');
+    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
+    return errno == ENOENT && access(folder, W_OK | X_OK) == 0;
+}
+
+int
+check_files(const struct conf *c, const char *file)
+{
+    int bad = 0;
+    if (*c->log.file && !is_writable(c->log.file)) {
+        fprintf(stderr, "%s: log.file: cannot write %s: %s\n", file, c->log.file, strerror(errno));
+        bad++;
+    }
+    if (*c->aws.ca_file && access(c->aws.ca_file, R_OK) != 0) {
+        fprintf(stderr, "%s: aws.ca_file: cannot read %s: %s\n", file, c->aws.ca_file, strerror(errno));
+        bad++;
     }
     return bad;
 }

@@ -73,6 +73,11 @@ read_arguments(int argc, char **argv, struct arguments *a, int *ret_code)
             return false;
         }
     }
+    if (a->check && a->print) {
+        fputs("fanoutd: --check or --print-config, one at a time. Try fanoutd --help.\n", stderr);
+        *ret_code = IPC_EXIT_CONFIG;
+        return false;
+    }
     if (optind == argc && a->file)
         return true;
     if (optind < argc)
@@ -107,6 +112,7 @@ static int
 check(const char *file, const struct conf *c, const char *worker_path)
 {
     struct err e;
+    int bad_files = check_files(c, file);
     int bad = check_consumers(c, worker_path, &e);
     if (bad < 0) {
         fprintf(stderr, "fanoutd: cannot check: %s\n", e.text);
@@ -116,6 +122,8 @@ check(const char *file, const struct conf *c, const char *worker_path)
         fprintf(stderr, "%s: %d of %zu consumers would not start\n", file, bad, c->n_consumers);
         return IPC_EXIT_CONFIG;
     }
+    if (bad_files > 0)
+        return IPC_EXIT_CONFIG;
     printf("%s: configuration is valid\n", file);
     return IPC_EXIT_OK;
 }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -135,6 +136,23 @@ a_path_that_is_no_shared_object_is_refused(void **state)
     assert_string_equal(e.text, "x.so: a plugin's path has a '/'");
     assert_int_equal(plugin_load("/etc/passwd", &p, &e), ERR_INVALID);
     assert_string_equal(e.text, "/etc/passwd: cannot be loaded as a shared object: invalid ELF header");
+    assert_int_equal(plugin_load("/tmp", &p, &e), ERR_INVALID);
+    assert_string_equal(e.text, "/tmp: is no file");
+    assert_null(p);
+}
+
+static void
+a_pipe_in_place_of_a_plugin_holds_nobody_up(void **state)
+{
+    char path[PATH_MAX];
+    struct err e;
+    struct plugin *p = NULL;
+    snprintf(path, sizeof path, "%s/pipe.so", (char *)*state);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    alarm(20);
+    assert_int_equal(plugin_load(path, &p, &e), ERR_INVALID);
+    alarm(0);
+    assert_text(&e, path, "is no file");
     assert_null(p);
 }
 
@@ -396,6 +414,7 @@ main(void)
         cmocka_unit_test(a_wrong_table_is_refused_with_what_is_wrong),
         cmocka_unit_test(a_shared_object_without_our_entry_is_refused),
         cmocka_unit_test(a_path_that_is_no_shared_object_is_refused),
+        cmocka_unit_test_setup_teardown(a_pipe_in_place_of_a_plugin_holds_nobody_up, make_folder, remove_folder),
         cmocka_unit_test(options_are_the_configured_ones_or_the_defaults),
         cmocka_unit_test(a_wrong_option_is_refused),
         cmocka_unit_test(a_name_is_looked_up_in_the_folder_and_a_path_is_itself),

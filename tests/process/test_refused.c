@@ -134,6 +134,54 @@ a_configuration_with_errors_names_them_all_and_ends_with_code_2(void **state)
     tmp_remove(dir);
 }
 
+static void
+assert_says(const char *const argv[], const char *const expected[])
+{
+    struct proc *p = proc_spawn(argv, ENV);
+    assert_int_equal(proc_wait_exit(p, 20000), 2);
+    for (size_t i = 0; expected[i]; i++)
+        if (!strstr(proc_stderr(p), expected[i]))
+            fail_msg("\"%s\" is not in: %s", expected[i], proc_stderr(p));
+    assert_string_equal(proc_stdout(p), "");
+    proc_destroy(p);
+}
+
+static void
+a_check_looks_at_the_files_that_are_named(void **state)
+{
+    (void)state;
+    const char *dir = tmp_new();
+    const char *conf = tmp_write(dir, "x.conf",
+                                 "log = { file = \"/nowhere/x.log\"; }; aws = { ca_file = \"/nowhere/ca.pem\"; };\n"
+                                 "consumers = ( { name = \"x\"; queue = \"q\"; plugin = \"jsonl\"; } );\n");
+    assert_says((const char *[]){proc_path("bin/fanoutd"), "-c", conf, "--check", NULL},
+                (const char *[]){"x.conf: log.file: cannot write /nowhere/x.log: No such file or directory\n",
+                                 "x.conf: aws.ca_file: cannot read /nowhere/ca.pem: No such file or directory\n",
+                                 NULL});
+    tmp_write(dir, "x.conf",
+              "log = { file = \"%s/new.log\"; };\n"
+              "consumers = ( { name = \"x\"; queue = \"q\"; plugin = \"jsonl\"; } );\n",
+              dir);
+    struct proc *p = proc_spawn((const char *[]){proc_path("bin/fanoutd"), "-c", conf, "--check", NULL}, ENV);
+    assert_int_equal(proc_wait_exit(p, 20000), 0);
+    assert_null(tmp_read(tmp_path(dir, "new.log"), NULL));
+    proc_destroy(p);
+    tmp_remove(dir);
+}
+
+static void
+wrong_usage_is_code_2(void **state)
+{
+    (void)state;
+    const char *fanoutd = proc_path("bin/fanoutd");
+    assert_says((const char *[]){fanoutd, "-c", "x.conf", "--check", "--print-config", NULL},
+                (const char *[]){"--check or --print-config, one at a time", NULL});
+    assert_says((const char *[]){fanoutd, NULL}, (const char *[]){"Give the configuration as fanoutd -c FILE", NULL});
+    assert_says((const char *[]){fanoutd, "x.conf", NULL}, (const char *[]){"what is 'x.conf'?", NULL});
+    assert_says((const char *[]){fanoutd, "-c", "/nowhere/x.conf", NULL},
+                (const char *[]){"cannot open /nowhere/x.conf: No such file or directory", NULL});
+}
+
 int
 main(void)
 {
@@ -143,6 +191,8 @@ main(void)
         cmocka_unit_test(a_plugin_with_an_unresolved_symbol_ends_fanoutd_with_code_2),
         cmocka_unit_test(an_option_the_plugin_does_not_have_ends_fanoutd_with_code_2),
         cmocka_unit_test(a_configuration_with_errors_names_them_all_and_ends_with_code_2),
+        cmocka_unit_test(a_check_looks_at_the_files_that_are_named),
+        cmocka_unit_test(wrong_usage_is_code_2),
     };
     return cmocka_run_group_tests_name("refused", tests, NULL, NULL);
 }

@@ -17,8 +17,9 @@
 #include "config/options.h"
 #include "config/read.h"
 
-#define CONSUMER "{ name = \"a\"; queue = \"q\"; plugin = \"p\"; }"
-#define ONE      "consumers = ( " CONSUMER " );\n"
+#define CONSUMER     "{ name = \"a\"; queue = \"q\"; plugin = \"p\"; }"
+#define HOW_TO_WRITE "write NAME = VALUE; NAME = { ... }; or NAME = ( ..., ... );"
+#define ONE          "consumers = ( " CONSUMER " );\n"
 
 /* Reads a configuration that must be right. */
 static struct conf *
@@ -177,6 +178,7 @@ static void
 a_wrong_type_is_refused(void **state)
 {
     (void)state;
+    assert_consumer_problems("threads = 4.0;", "x.conf:2: consumers[0].threads: 4.0 is not a whole number, 1 to 256\n");
     assert_consumer_problems("threads = 1.5;", "x.conf:2: consumers[0].threads: 1.5 is not a whole number, 1 to 256\n");
     assert_consumer_problems("threads = true;",
                              "x.conf:2: consumers[0].threads: true is not a whole number, 1 to 256\n");
@@ -287,7 +289,15 @@ each_string_has_its_rules(void **state)
         {"admin.listen", "127.0.0.1:94x", false},
         {"aws.endpoint_url", "", true},
         {"aws.endpoint_url", "https://localhost.localstack.cloud:4566/x", true},
+        {"aws.endpoint_url", "http://[::1]:4566", true},
+        {"aws.endpoint_url", "https://[::1]", true},
         {"aws.endpoint_url", "127.0.0.1:4566", false},
+        {"aws.endpoint_url", "http://localhost:65536", false},
+        {"aws.endpoint_url", "http://localhost:/", false},
+        {"aws.endpoint_url", "http://:4566", false},
+        {"aws.endpoint_url", "http://user:secret@localhost", false},
+        {"aws.endpoint_url", "http://[::1", false},
+        {"aws.endpoint_url", "http://]", false},
         {"aws.region", "us-gov-west-1", true},
         {"aws.region", "eu central", false},
     };
@@ -378,8 +388,18 @@ static void
 a_syntax_error_names_its_line(void **state)
 {
     (void)state;
-    assert_problems("log = {\n  level = ;\n};", "x.conf:2: syntax error\n");
-    assert_problems("drain_timeout_s = 3;\ndrain_timeout_s = 4;\n" ONE, "x.conf:2: duplicate setting name\n");
+    assert_problems("log = {\n  level = ;\n};",
+                    "x.conf:2: syntax error at or before \"level = ;\": " HOW_TO_WRITE "\n");
+    assert_problems("log = {\n  level = \"info\";\n", "x.conf:3: syntax error at the end: a ;, }, ) or ] is missing\n");
+    assert_problems("a = 1\n/* long */ b 2222222222222222222222222222222222222222222222;",
+                    "x.conf:2: syntax error at or before \"/* long */ b 222222222222222222222222222...\": " HOW_TO_WRITE
+                    "\n");
+    assert_problems("drain_timeout_s = 3;\ndrain_timeout_s = 4;\n" ONE,
+                    "x.conf:2: drain_timeout_s: is given twice, first in x.conf:1; one of them has to go\n");
+    assert_problems("log = { level = \"info\"; };\n/* log = { x = 1; } */ aws = { region = \"\\\"log = {\"; };\n"
+                    "consumers = ( { name = \"a\";\n  batch = { size = 1; };\n  options = { name = \"n\"; # name = 2\n"
+                    " path = \"p\"; path: \"q\"; }; } );\n",
+                    "x.conf:6: path: is given twice, first in x.conf:6; one of them has to go\n");
     assert_problems(ONE "\nlog = { file = \"a;\n};\n", "x.conf:3: this string has no closing quote\n");
     assert_problems(ONE "/* all\nthe rest\n", "x.conf:2: this comment has no closing */\n");
     assert_problems("plugin_dir = \"a\\x00b\";\n", "x.conf:1: a string cannot hold \\x00\n");
@@ -591,11 +611,20 @@ a_problem_in_an_included_file_names_that_file(void **state)
 
     write_file(*state, "bad.conf", "\nplugin_dir = ;", path);
     write_file(*state, "main.conf", ONE "@include \"bad.conf\"\n", path);
-    assert_file_problem(*state, path, ERR_INVALID, "%s/bad.conf:2: syntax error");
+    assert_file_problem(*state, path, ERR_INVALID,
+                        "%s/bad.conf:2: syntax error at or before \"plugin_dir = ;\": " HOW_TO_WRITE);
     write_file(*state, "main.conf", ONE "@include \"bad.conf\"\n= 4;", path);
     write_file(*state, "bad.conf", "plugin_dir = \"x\";\n", path);
     write_file(*state, "main.conf", ONE "@include \"bad.conf\"\n= 4;", path);
-    assert_file_problem(*state, path, ERR_INVALID, "%s/main.conf:3: syntax error");
+    assert_file_problem(*state, path, ERR_INVALID, "%s/main.conf:3: syntax error at or before \"= 4;\": " HOW_TO_WRITE);
+    write_file(*state, "bad.conf", "\nplugin_dir = \"/x\";", path);
+    write_file(*state, "main.conf", ONE "plugin_dir = \"/y\";\n@include \"bad.conf\"\n", path);
+    struct err e;
+    assert_int_equal(conf_read_file(path, &conf, NULL, &e), ERR_INVALID);
+    snprintf(expected, sizeof expected,
+             "%s/bad.conf:2: plugin_dir: is given twice, first in %s/main.conf:2; one of them has to go",
+             (char *)*state, (char *)*state);
+    assert_string_equal(e.text, expected);
 }
 
 static void
