@@ -5,7 +5,7 @@
 
 #include "aws/answer.h"
 #include "aws/sqs_md5.h"
-#include "base/json.h"
+#include "base/json_read.h"
 
 void
 sqs_decode_init(struct sqs_decoded *d)
@@ -24,8 +24,14 @@ sqs_decode_clean_up(struct sqs_decoded *d)
 
 /* ---- ReceiveMessage -------------------------------------------------------------------------------------------------
  *
- * Read in one walk, not into a cJSON tree: of all a worker does for a message, building and freeing that tree was the
+ * Read in one pass, not into a cJSON tree: of all a worker does for a message, building and freeing that tree was the
  * most expensive thing. */
+
+struct source {
+    struct json_reader reader;
+    struct sqs_decoded *d;
+    char *room; /* for the meaning of strings: as large as what is left of the answer */
+};
 
 /* A message and what is known of it besides. */
 struct incoming {
@@ -77,70 +83,69 @@ is_called(struct json key, const char *name, size_t n)
     return raw.n == n ? memcmp(raw.p, name, n) == 0 : raw.n > n && json_equals_string(key, slice_of(name, n));
 }
 
-/* A string's text: where it was written, or decoded in the arena when it holds escapes. */
 static int
-text_of(struct sqs_decoded *d, struct json string, const char *name, struct slice *ret, struct err *e)
+meaningless(const char *name, struct err *e)
 {
-    struct slice raw = json_raw(string);
-    if (json_is_plain(string)) {
-        *ret = raw;
+    return err_set(e, ERR_PROTOCOL, "%s holds half of a surrogate pair", name);
+}
+
+/* The value in front, which must be a string or null. */
+static int
+read_text(struct source *s, const char *name, struct slice *ret, struct err *e)
+{
+    *ret = slice_of(NULL, 0);
+    enum json_type type = json_read_type(&s->reader);
+    if (type == JSON_NULL) {
+        json_read_take(&s->reader);
         return 0;
     }
-    size_t n;
-    char *text = arena_alloc(&d->arena, raw.n);
-    if (!text)
-        return err_no_memory(e);
-    if (!json_decode_into(string, text, raw.n, &n))
-        return err_set(e, ERR_PROTOCOL, "%s holds half of a surrogate pair", name);
-    *ret = slice_of(text, n);
+    if (type != JSON_STRING)
+        return err_set(e, ERR_PROTOCOL, "%s is no string", name);
+    if (!json_read_text(&s->reader, s->room, ret))
+        return json_read_has_failed(&s->reader) ? 0 : meaningless(name, e);
+    if (ret->p == s->room)
+        s->room += ret->n;
     return 0;
 }
 
 /* Takes the value of the member called key into the field of that name. 1: there is none of that name (the value is
  * then still to be taken). */
 static int
-take_field(struct sqs_decoded *d, struct json_walk *w, struct json key, const struct field *fields, size_t n, void *out,
-           struct err *e)
+take_field(struct source *s, struct json key, const struct field *fields, size_t n, void *out, struct err *e)
 {
     const struct field *f = fields, *end = fields + n;
     while (f < end && !is_called(key, f->name, f->name_n))
         f++;
     if (f == end)
         return 1;
-    struct slice *to = (struct slice *)((char *)out + f->offset);
-    struct json value = json_walk_take(w);
-    *to = slice_of(NULL, 0);
-    if (value.type == JSON_NULL)
-        return 0;
-    if (value.type != JSON_STRING)
-        return err_set(e, ERR_PROTOCOL, "%s is no string", f->name);
-    return text_of(d, value, f->name, to, e);
+    return read_text(s, f->name, (struct slice *)((char *)out + f->offset), e);
 }
 
-/* Enters an object, or takes null; 1: there is something to walk over. */
+/* Enters an object or an array, or takes null; 1: there is something to go over. */
 static int
-enter(struct json_walk *w, enum json_type type, const char *what, struct err *e)
+enter(struct source *s, enum json_type type, const char *what, struct err *e)
 {
-    if (json_walk_type(w) == JSON_NULL) {
-        json_walk_take(w);
+    enum json_type found = json_read_type(&s->reader);
+    if (found == JSON_NULL) {
+        json_read_take(&s->reader);
         return 0;
     }
-    if (json_walk_type(w) != type)
+    if (found != type)
         return err_set(e, ERR_PROTOCOL, "%s is no %s", what, type == JSON_ARRAY ? "array" : "object");
-    json_walk_enter(w);
+    json_read_enter(&s->reader);
     return 1;
 }
 
 static int
-walk_fields(struct sqs_decoded *d, struct json_walk *w, const struct field *fields, size_t n, void *out, struct err *e)
+read_fields(struct source *s, const struct field *fields, size_t n, void *out, struct err *e)
 {
     struct json key;
-    while (json_walk_member(w, &key)) {
-        int rc = take_field(d, w, key, fields, n, out, e);
+    while (json_read_member(&s->reader, &key)) {
+        int rc = take_field(s, key, fields, n, out, e);
         if (rc < 0)
             return rc;
         if (rc > 0)
-            json_walk_take(w);
+            json_read_take(&s->reader);
     }
     return 0;
 }
@@ -161,42 +166,65 @@ decode_binary(struct sqs_decoded *d, struct slice *value, struct err *e)
     return rc;
 }
 
+/* A message attribute's value; its name is known. */
 static int
-decode_attribute(struct sqs_decoded *d, const struct json_iter *it, struct sqs_attribute *a, struct err *e)
+read_attribute(struct source *s, struct sqs_attribute *a, struct err *e)
 {
     struct attribute_text text = {0};
-    struct json_walk w = json_walk(it->value);
-    if (it->value.type != JSON_OBJECT)
+    if (json_read_type(&s->reader) != JSON_OBJECT)
         return err_set(e, ERR_PROTOCOL, "a message attribute is no object");
-    json_walk_enter(&w);
-    int rc = walk_fields(d, &w, ATTRIBUTE, COUNT(ATTRIBUTE), &text, e);
-    if (rc == 0)
-        rc = text_of(d, it->key, "a message attribute's name", &a->name, e);
+    json_read_enter(&s->reader);
+    int rc = read_fields(s, ATTRIBUTE, COUNT(ATTRIBUTE), &text, e);
     a->type = text.type;
     a->value = text.string;
     if (rc != 0 || !slice_starts_with(a->type, SLICE("Binary")))
         return rc;
     a->value = text.binary;
-    return decode_binary(d, &a->value, e);
+    return decode_binary(s->d, &a->value, e);
+}
+
+/* A key's text: where it was written, or in the arena when it holds escapes. */
+static int
+text_of_key(struct source *s, struct json key, struct slice *ret, struct err *e)
+{
+    size_t n;
+    *ret = json_raw(key);
+    if (json_is_plain(key))
+        return 0;
+    char *text = arena_alloc(&s->d->arena, ret->n);
+    if (!text)
+        return err_no_memory(e);
+    if (!json_decode_into(key, text, ret->n, &n))
+        return meaningless("a message attribute's name", e);
+    *ret = slice_of(text, n);
+    return 0;
 }
 
 static int
-decode_attributes(struct sqs_decoded *d, struct json map, struct sqs_message *m, struct err *e)
+read_attributes(struct source *s, struct sqs_message *m, struct err *e)
 {
-    m->n_attributes = 0;
-    m->attributes = NULL;
-    if (map.type == JSON_NULL)
-        return 0;
-    if (map.type != JSON_OBJECT)
-        return err_set(e, ERR_PROTOCOL, "MessageAttributes is no object");
-    size_t n = json_count(map);
-    struct sqs_attribute *attributes = n > 0 ? arena_zalloc(&d->arena, n * sizeof *attributes) : NULL;
-    if (n > 0 && !attributes)
-        return err_no_memory(e);
-    for (struct json_iter it = json_iter(map); json_next(&it);) {
-        int rc = decode_attribute(d, &it, &attributes[it.index], e);
+    struct sqs_attribute *attributes = NULL;
+    size_t capacity = 0, n = 0;
+    struct json key;
+    int rc = enter(s, JSON_OBJECT, "MessageAttributes", e);
+    if (rc != 1)
+        return rc;
+    while (json_read_member(&s->reader, &key)) {
+        if (n == capacity) {
+            capacity = capacity ? capacity * 2 : 10; /* as many as SQS allows */
+            struct sqs_attribute *more = arena_zalloc(&s->d->arena, capacity * sizeof *more);
+            if (!more)
+                return err_no_memory(e);
+            if (n > 0)
+                memcpy(more, attributes, n * sizeof *more);
+            attributes = more;
+        }
+        rc = text_of_key(s, key, &attributes[n].name, e);
+        if (rc == 0)
+            rc = read_attribute(s, &attributes[n], e);
         if (rc != 0)
             return rc;
+        n++;
     }
     m->attributes = attributes;
     m->n_attributes = n;
@@ -257,22 +285,22 @@ check_attributes(const struct incoming *in, bool *ret_sound, struct err *e)
 }
 
 static int
-walk_message(struct sqs_decoded *d, struct json_walk *w, struct incoming *in, struct err *e)
+read_message(struct source *s, struct incoming *in, struct err *e)
 {
     struct json key;
-    if (json_walk_type(w) != JSON_OBJECT)
+    if (json_read_type(&s->reader) != JSON_OBJECT)
         return err_set(e, ERR_PROTOCOL, "a message is no object");
-    json_walk_enter(w);
-    while (json_walk_member(w, &key)) {
-        int rc = take_field(d, w, key, MESSAGE, COUNT(MESSAGE), in, e);
+    json_read_enter(&s->reader);
+    while (json_read_member(&s->reader, &key)) {
+        int rc = take_field(s, key, MESSAGE, COUNT(MESSAGE), in, e);
         if (rc == 1 && json_equals_string(key, SLICE("Attributes"))) {
-            rc = enter(w, JSON_OBJECT, "Attributes", e);
+            rc = enter(s, JSON_OBJECT, "Attributes", e);
             if (rc == 1)
-                rc = walk_fields(d, w, SYSTEM_ATTRIBUTES, COUNT(SYSTEM_ATTRIBUTES), in, e);
+                rc = read_fields(s, SYSTEM_ATTRIBUTES, COUNT(SYSTEM_ATTRIBUTES), in, e);
         } else if (rc == 1 && json_equals_string(key, SLICE("MessageAttributes"))) {
-            rc = decode_attributes(d, json_walk_take(w), &in->m, e);
+            rc = read_attributes(s, &in->m, e);
         } else if (rc == 1) {
-            json_walk_take(w);
+            json_read_take(&s->reader);
         }
         if (rc < 0)
             return rc;
@@ -281,15 +309,16 @@ walk_message(struct sqs_decoded *d, struct json_walk *w, struct incoming *in, st
 }
 
 static int
-decode_message(struct sqs_decoded *d, struct json_walk *w, struct sqs_message *m, bool *ret_sound, struct err *e)
+decode_message(struct source *s, struct sqs_message *m, bool *ret_sound, struct err *e)
 {
     struct incoming in = {0};
     bool body_sound = false, attributes_sound = false;
-    int rc = walk_message(d, w, &in, e);
+    int rc = read_message(s, &in, e);
+    if (rc != 0 || json_read_has_failed(&s->reader))
+        return rc;
+    rc = check_complete(&in, e);
     if (rc == 0)
-        rc = check_complete(&in, e);
-    if (rc == 0)
-        rc = check_body(d, &in.m, &body_sound, e);
+        rc = check_body(s->d, &in.m, &body_sound, e);
     if (rc == 0)
         rc = check_attributes(&in, &attributes_sound, e);
     *m = in.m;
@@ -298,24 +327,20 @@ decode_message(struct sqs_decoded *d, struct json_walk *w, struct sqs_message *m
 }
 
 static int
-decode_messages(struct sqs_decoded *d, struct json_walk *w, size_t max_messages, struct sqs_received *received,
-                struct err *e)
+decode_messages(struct source *s, size_t max_messages, struct sqs_received *received, struct err *e)
 {
-    struct sqs_message *messages = arena_alloc(&d->arena, max_messages * sizeof *messages);
+    struct sqs_message *messages = arena_alloc(&s->d->arena, max_messages * sizeof *messages);
     if (!messages)
         return err_no_memory(e);
     *received = (struct sqs_received){.messages = messages};
-    int rc = enter(w, JSON_ARRAY, "Messages", e);
+    int rc = enter(s, JSON_ARRAY, "Messages", e);
     if (rc != 1)
         return rc;
-    for (size_t n = 0; json_walk_element(w); n++) {
+    for (size_t n = 0; json_read_element(&s->reader); n++) {
         bool sound = false;
-        if (n == max_messages) {
-            for (bool more = true; more; more = json_walk_element(w), n++)
-                json_walk_take(w);
-            return err_set(e, ERR_PROTOCOL, "%zu messages came where %zu were asked for", n, max_messages);
-        }
-        rc = decode_message(d, w, &messages[received->n_messages], &sound, e);
+        if (n == max_messages)
+            return err_set(e, ERR_PROTOCOL, "more messages came than the %zu that were asked for", max_messages);
+        rc = decode_message(s, &messages[received->n_messages], &sound, e);
         if (rc != 0)
             return rc;
         if (sound)
@@ -326,25 +351,37 @@ decode_messages(struct sqs_decoded *d, struct json_walk *w, size_t max_messages,
     return 0;
 }
 
+static int
+decode_answer(struct source *s, size_t max_messages, struct sqs_received *received, struct err *e)
+{
+    struct json key;
+    if (json_read_type(&s->reader) != JSON_OBJECT) {
+        json_read_take(&s->reader);
+        return err_set(e, ERR_PROTOCOL, "the answer is no JSON object");
+    }
+    json_read_enter(&s->reader);
+    while (json_read_member(&s->reader, &key)) {
+        int rc = 0;
+        if (json_equals_string(key, SLICE("Messages")))
+            rc = decode_messages(s, max_messages, received, e);
+        else
+            json_read_take(&s->reader);
+        if (rc != 0)
+            return rc;
+    }
+    return json_read_end(&s->reader, NULL) == 0 ? 0 : err_set(e, ERR_PROTOCOL, "the answer is no JSON object");
+}
+
 int
 sqs_decode_receive(struct sqs_decoded *d, struct slice answer, size_t max_messages, struct sqs_received *ret,
                    struct err *e)
 {
     struct sqs_received received = {0};
-    struct json object, key;
-    if (json_parse(answer, &object, NULL) != 0 || object.type != JSON_OBJECT)
-        return err_set(e, ERR_PROTOCOL, "the answer is no JSON object");
-    struct json_walk w = json_walk(object);
-    json_walk_enter(&w);
-    while (json_walk_member(&w, &key)) {
-        if (!json_equals_string(key, SLICE("Messages"))) {
-            json_walk_take(&w);
-            continue;
-        }
-        int rc = decode_messages(d, &w, max_messages, &received, e);
-        if (rc != 0)
-            return rc;
-    }
-    *ret = received;
-    return 0;
+    struct source s = {.reader = json_reader(answer), .d = d, .room = arena_alloc(&d->arena, answer.n)};
+    if (!s.room)
+        return err_no_memory(e);
+    int rc = decode_answer(&s, max_messages, &received, e);
+    if (rc == 0)
+        *ret = received;
+    return rc;
 }

@@ -55,6 +55,12 @@ void json_read_enter(struct json_reader *r);
 bool json_read_member(struct json_reader *r, struct json *ret_key);
 bool json_read_element(struct json_reader *r);
 
+static inline bool
+json_read_has_failed(const struct json_reader *r)
+{
+    return !r->at;
+}
+
 /* 0 when one value was read and nothing but white space is behind it; otherwise as json_parse. */
 int json_read_end(struct json_reader *r, struct err *e);
 
