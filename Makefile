@@ -117,7 +117,7 @@ $(B)/tests/plugins/%.so: tests/plugins/%.c $(B)/.flags
 $(B)/tests/%: tests/%.c $(TESTLIB) $(LIB) $(B)/.flags
 	@mkdir -p $(@D)
 	$(call say,LD)
-	$(Q)$(CC) $(all_cflags) $(all_ldflags) -rdynamic -o $@ $< $(TESTLIB) $(LIB) $(pkg_libs) -lcmocka -lm -ldl
+	$(Q)$(CC) $(all_cflags) $(all_ldflags) -rdynamic -o $@ $< $(TESTLIB) $(LIB) $(pkg_libs) -lcmocka -lssl -lcrypto -lm -ldl
 
 # Rebuild when the flags change, not only when the files do. Everything compiled comes by here first, so this is where
 # missing packages are named.

@@ -133,23 +133,49 @@ fill(enum aws_service which, const char *region, const char *custom_url, struct 
     return 0;
 }
 
+static int
+read_files(struct profile_files **ret_files, struct err *e)
+{
+    struct profile_paths paths;
+    int r = profile_paths_init(&paths, e);
+    if (r < 0)
+        return r;
+    r = profile_files_read(&paths, ret_files, e);
+    profile_paths_clean_up(&paths);
+    return r;
+}
+
+int
+endpoint_ca_file(const char *argument, const char *profile, char **ret_file, struct err *e)
+{
+    struct profile_files *files = NULL;
+    const char *file = argument && *argument ? argument : set_variable("AWS_CA_BUNDLE");
+    if (!file) {
+        int r = read_files(&files, e);
+        if (r < 0)
+            return r;
+        file = profile_get(files, profile_name(profile), "ca_bundle");
+    }
+    char *copy = strdup(file ? file : "");
+    profile_files_destroy(files);
+    if (!copy)
+        return err_no_memory(e);
+    *ret_file = copy;
+    return 0;
+}
+
 int
 endpoint_resolve(enum aws_service service, const char *region, const char *profile, const char *endpoint_url,
                  struct endpoint *ret_endpoint, struct err *e)
 {
-    struct profile_paths paths;
     struct profile_files *files = NULL;
     const char *name = profile_name(profile);
-    int r = profile_paths_init(&paths, e);
-    if (r < 0)
-        return r;
-    r = profile_files_read(&paths, &files, e);
+    int r = read_files(&files, e);
     if (r == 0) {
         const char *url =
             endpoint_url && *endpoint_url ? endpoint_url : configured_url(&SERVICES[service], files, name);
         r = fill(service, region_of(region, files, name), url, ret_endpoint, e);
     }
     profile_files_destroy(files);
-    profile_paths_clean_up(&paths);
     return r;
 }

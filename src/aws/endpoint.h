@@ -24,4 +24,8 @@ struct endpoint {
 int endpoint_resolve(enum aws_service service, const char *region, const char *profile, const char *endpoint_url,
                      struct endpoint *ret_endpoint, struct err *e);
 
+/* Whose certificates to trust for TLS, in *ret_file, which the caller frees: the argument, AWS_CA_BUNDLE, the profile's
+ * ca_bundle, or "" for the system's. Same times and errors as endpoint_resolve. */
+int endpoint_ca_file(const char *argument, const char *profile, char **ret_file, struct err *e);
+
 #endif

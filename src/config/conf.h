@@ -65,7 +65,7 @@ struct conf {
         const char *region;       /* "": from the environment or the profile */
         const char *profile;      /* "": AWS_PROFILE or "default" */
         const char *endpoint_url; /* "": the environment's, or AWS itself */
-        const char *ca_file;      /* "": the system's certificate store */
+        const char *ca_file;      /* "": AWS_CA_BUNDLE, the profile's, or the system's certificate store */
     } aws;
     struct {
         const char *listen; /* HOST:PORT, port 0 picks one; "": no admin listener */

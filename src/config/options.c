@@ -165,9 +165,11 @@ const struct conf_option conf_options[] = {
      .type = CONF_STRING,
      .def = "",
      .max = PATH_MAX - 1,
-     .allowed = "a path; \"\" is the system's certificate store",
+     .allowed = "a path; \"\" is AWS_CA_BUNDLE, the profile's ca_bundle, or else the system's certificate store",
      .unit = "",
-     .help = "PEM certificates to trust for TLS.",
+     .help =
+         "PEM certificates to trust for TLS, and no others. A changed file counts at HUP, and for connections opened "
+         "five minutes later without one. There is no way to switch verification off.",
      .reloadable = true,
      .offset = TOP(aws.ca_file)},
 

@@ -6,6 +6,7 @@
 
 #include "aws/aws.h"
 #include "aws/creds.h"
+#include "aws/endpoint.h"
 #include "base/clock.h"
 #include "base/ratelimit.h"
 #include "ctl/command.h"
@@ -16,7 +17,7 @@
 #define LINGER_MS 50 /* so long a batch that is not full waits for a slow writer */
 
 struct send_options {
-    const char *file, *bus, *endpoint_url, *region, *profile;
+    const char *file, *bus, *endpoint_url, *ca_file, *region, *profile;
     double rate; /* events a second; 0: as fast as it goes */
     bool print_ids;
 };
@@ -53,8 +54,12 @@ on_failed(void *context, const struct entry *entry, const char *code, const char
 static int
 set_up(struct send *s, struct err *e)
 {
-    struct http_engine_options engine_options = {0};
-    int rc = http_engine_new(&engine_options, &s->engine, e);
+    char *ca_file = NULL;
+    int rc = endpoint_ca_file(s->options.ca_file, s->options.profile, &ca_file, e);
+    const struct http_engine_options engine_options = {.ca_file = ca_file, .ca_option = "--ca-file"};
+    if (rc == 0)
+        rc = http_engine_new(&engine_options, &s->engine, e);
+    free(ca_file);
     if (rc == 0)
         rc = creds_default_new(s->options.profile, &s->credentials, e);
     if (rc == 0) {
@@ -155,6 +160,8 @@ print_help(void)
          "  --ids                print line number and event id of each published entry\n"
          "  --endpoint-url URL   where EventBridge is (AWS_ENDPOINT_URL_EVENTBRIDGE, AWS_ENDPOINT_URL, the profile's, "
          "AWS)\n"
+         "  --ca-file FILE       PEM certificates to trust for TLS (AWS_CA_BUNDLE, the profile's ca_bundle, the "
+         "system's)\n"
          "  --region R           (AWS_REGION, AWS_DEFAULT_REGION, the profile's)\n"
          "  --profile P          of ~/.aws/config and ~/.aws/credentials\n"
          "\n"
@@ -165,10 +172,15 @@ int
 ctl_send(int argc, char **argv)
 {
     static const struct option OPTIONS[] = {
-        {"bus", required_argument, NULL, 'b'},    {"rate", required_argument, NULL, 'r'},
-        {"ids", no_argument, NULL, 'i'},          {"endpoint-url", required_argument, NULL, 'e'},
-        {"region", required_argument, NULL, 'R'}, {"profile", required_argument, NULL, 'p'},
-        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
+        {"bus", required_argument, NULL, 'b'},
+        {"rate", required_argument, NULL, 'r'},
+        {"ids", no_argument, NULL, 'i'},
+        {"endpoint-url", required_argument, NULL, 'e'},
+        {"region", required_argument, NULL, 'R'},
+        {"profile", required_argument, NULL, 'p'},
+        {"ca-file", required_argument, NULL, 'c'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
     };
     struct send s = {.options = {.file = "-", .bus = "durable-event-bus"}};
     struct err e = {0};
@@ -191,6 +203,9 @@ ctl_send(int argc, char **argv)
             break;
         case 'e':
             s.options.endpoint_url = optarg;
+            break;
+        case 'c':
+            s.options.ca_file = optarg;
             break;
         case 'R':
             s.options.region = optarg;

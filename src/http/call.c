@@ -70,6 +70,26 @@ take_body(char *p, size_t size, size_t n, void *context)
 
 static void look_after(struct timer *t, int64_t now_ms);
 
+/* libcurl asks both the file and the folder of certificates when it has both, and then keeps neither in memory: the
+ * folder goes as soon as there is a file, ours or the one libcurl was built with. */
+static CURLcode
+set_trust(CURL *h, const struct http_engine *g)
+{
+    const curl_version_info_data *built = curl_version_info(CURLVERSION_NOW);
+    CURLcode r = CURLE_OK;
+    curl_easy_setopt(h, CURLOPT_SSL_VERIFYPEER, 1L);
+    curl_easy_setopt(h, CURLOPT_SSL_VERIFYHOST, 2L);
+    curl_easy_setopt(h, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    curl_easy_setopt(h, CURLOPT_CA_CACHE_TIMEOUT, (long)g->ca_keep_s);
+    if (*g->ca_file || (built->age >= CURLVERSION_SEVENTH && built->cainfo))
+        r = curl_easy_setopt(h, CURLOPT_CAPATH, NULL);
+    if (r == CURLE_OK && *g->ca_file)
+        r = curl_easy_setopt(h, CURLOPT_CAINFO, g->ca_file);
+    if (r == CURLE_OK)
+        r = curl_easy_setopt(h, CURLOPT_SHARE, g->share);
+    return r;
+}
+
 struct http_call *
 http_call_new(struct http_engine *g)
 {
@@ -101,8 +121,8 @@ http_call_new(struct http_engine *g)
     CURLcode made = curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, "http,https");
     if (made == CURLE_OK)
         made = curl_easy_setopt(h, CURLOPT_USERAGENT, g->user_agent);
-    if (made == CURLE_OK && *g->ca_file)
-        made = curl_easy_setopt(h, CURLOPT_CAINFO, g->ca_file);
+    if (made == CURLE_OK)
+        made = set_trust(h, g);
     if (made != CURLE_OK) {
         http_call_free(c);
         return NULL;

@@ -10,6 +10,7 @@
 #define DEFAULT_CONNECTIONS      64
 #define DEFAULT_CONNECT_MS       3000
 #define DEFAULT_CONNECTION_AGE_S 300
+#define DEFAULT_CA_KEEP_S        300
 #define TURN_NS                  INT64_C(40000000) /* after so long a turn begins no more callbacks */
 
 int
@@ -31,9 +32,13 @@ http_engine_new(const struct http_engine_options *options, struct http_engine **
     g->connect_timeout_ms = options->connect_timeout_ms ? options->connect_timeout_ms : DEFAULT_CONNECT_MS;
     g->max_connection_age_s = options->max_connection_age_s ? options->max_connection_age_s : DEFAULT_CONNECTION_AGE_S;
     g->user_agent = strdup(options->user_agent ? options->user_agent : "fanoutd/" FANOUT_VERSION);
+    g->ca_keep_s = options->ca_keep_s ? options->ca_keep_s : DEFAULT_CA_KEEP_S;
     g->ca_file = strdup(options->ca_file ? options->ca_file : "");
+    g->ca_option = strdup(options->ca_option ? options->ca_option : "ca_file");
     g->multi = curl_multi_init();
-    if (!g->user_agent || !g->ca_file || !g->multi) {
+    g->share = curl_share_init();
+    if (!g->user_agent || !g->ca_file || !g->ca_option || !g->multi || !g->share ||
+        curl_share_setopt(g->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION) != CURLSHE_OK) {
         http_engine_destroy(g);
         return err_no_memory(e);
     }
@@ -65,9 +70,11 @@ http_engine_destroy(struct http_engine *g)
     free_list(g, &g->pending);
     free_list(g, &g->pool);
     curl_multi_cleanup(g->multi);
+    curl_share_cleanup(g->share);
     timers_clean_up(&g->timers);
     free(g->user_agent);
     free(g->ca_file);
+    free(g->ca_option);
     free(g);
     curl_global_cleanup();
 }

@@ -2,10 +2,14 @@
  *
  * Every program's HTTP client, and its event loop: http_engine_run moves bytes, calls the callbacks of what completed,
  * and fires due timers. One thread owns an engine and everything submitted to it; only http_engine_wakeup may be called
- * from elsewhere. The engine keeps connections open and reuses them, speaks HTTP/1.1, verifies TLS against the system's
- * store (or ca_file), honours the proxy variables of the environment, follows no redirects, keeps no cookies, decodes
- * no compression, never sends Expect, and gives every handle CURLOPT_QUICK_EXIT, so that an unanswering resolver cannot
- * block the loop. The program ignores SIGPIPE.
+ * from elsewhere. The engine keeps connections open and reuses them, speaks HTTP/1.1, honours the proxy variables of
+ * the environment, follows no redirects, keeps no cookies, decodes no compression, never sends Expect, and gives every
+ * handle CURLOPT_QUICK_EXIT, so that an unanswering resolver cannot block the loop. The program ignores SIGPIPE.
+ *
+ * TLS is 1.2 or later, and a certificate is verified always: its chain up to an authority of ca_file (of the system's
+ * store when there is none; never both), its dates, its host. Nothing switches that off. A connection that has to be
+ * opened again resumes its TLS session. The trusted certificates are read again when they are older than ca_keep_s and
+ * a connection is opened; parsing the system's takes milliseconds, and each connection of its own would wait for it.
  *
  * Time-outs of a call are timers of the loop and so follow base/clock (a test clock included); only the time allowed
  * for connecting is libcurl's own and real. When an answer and a time-out are due in one turn, the answer wins.
@@ -30,6 +34,8 @@ struct http_call;
 struct http_engine_options {
     const char *user_agent;       /* NULL: "fanoutd/VERSION" */
     const char *ca_file;          /* NULL or "": the system's */
+    const char *ca_option;        /* what a person sets ca_file by, for messages; NULL: "ca_file" */
+    int64_t ca_keep_s;            /* 0: 300 */
     size_t max_connections;       /* idle ones kept; 0: 64 */
     int64_t connect_timeout_ms;   /* 0: 3,000 */
     int64_t max_connection_age_s; /* a connection older than this is not reused; 0: 300 */

@@ -1,3 +1,5 @@
+#include <openssl/x509_vfy.h>
+
 #include "http/internal.h"
 
 static bool
@@ -79,6 +81,56 @@ shown_url(const char *url)
     return slice_of(url, n < 200 ? n : 200);
 }
 
+/* What a person can do about a certificate that was refused. */
+static void
+add_remedy(const struct http_call *c, CURLcode result, struct buf *text)
+{
+    long verdict = X509_V_OK;
+    curl_easy_getinfo(c->easy, CURLINFO_SSL_VERIFYRESULT, &verdict);
+    if (result == CURLE_SSL_CACERT_BADFILE) {
+        buf_add_format(text, "; %s has to name a PEM file with the certificates to trust", c->engine->ca_option);
+        return;
+    }
+    switch (verdict) {
+    case X509_V_OK: /* no fault in the chain, so it is the host */
+    case X509_V_ERR_UNSPECIFIED:
+    case X509_V_ERR_HOSTNAME_MISMATCH:
+    case X509_V_ERR_IP_ADDRESS_MISMATCH:
+        buf_add_string(text, "; the URL has to name a host that the certificate was made for");
+        break;
+    case X509_V_ERR_CERT_HAS_EXPIRED:
+        buf_add_string(text, "; it has to be renewed at the server, unless it is this machine's clock that is wrong");
+        break;
+    case X509_V_ERR_CERT_NOT_YET_VALID:
+        buf_add_string(text, "; the certificate is for later, unless it is this machine's clock that is wrong");
+        break;
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+    case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+    case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+    case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+    case X509_V_ERR_CERT_SIGNATURE_FAILURE:
+        buf_add_format(text,
+                       "; no authority trusted here has signed it: %s can name a PEM file with the certificate of the "
+                       "one that did, and the server has to send those in between",
+                       c->engine->ca_option);
+        break;
+    default:
+        break;
+    }
+}
+
+static void
+explain_tls(const struct http_call *c, CURLcode result, struct http_response *r)
+{
+    struct slice url = shown_url(c->url);
+    struct buf text = BUF_INIT;
+    buf_add_string(&text, *c->text ? c->text : curl_easy_strerror(result));
+    add_remedy(c, result, &text);
+    err_set(&r->error, ERR_DENIED, "%s %.*s: %.*s", c->method, SLICE_ARG(url), SLICE_ARG(buf_slice(&text)));
+    buf_clean_up(&text);
+}
+
 static void
 explain(const struct http_call *c, CURLcode result, struct http_response *r)
 {
@@ -94,6 +146,8 @@ explain(const struct http_call *c, CURLcode result, struct http_response *r)
         err_set(&r->error, code, "%s %.*s: given up by its reader", c->method, SLICE_ARG(url));
     else if (code == ERR_NO_MEMORY)
         err_no_memory(&r->error);
+    else if (code == ERR_DENIED)
+        explain_tls(c, result, r);
     else
         err_set(&r->error, code, "%s %.*s: %s", c->method, SLICE_ARG(url),
                 *c->text ? c->text : curl_easy_strerror(result));

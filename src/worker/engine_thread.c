@@ -10,6 +10,7 @@
 
 #include "aws/aws.h"
 #include "aws/creds.h"
+#include "aws/endpoint.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/uuid.h"
@@ -18,10 +19,11 @@
 #include "worker/engine.h"
 #include "worker/queue.h"
 
-#define WAIT_MS        1000 /* the beat of an idle loop */
-#define FAILED_MS      50   /* of a loop whose waiting fails */
-#define STATS_EVERY_MS 1000
-#define NO_DRAIN       INT64_MAX
+#define WAIT_MS         1000 /* the beat of an idle loop */
+#define FAILED_MS       50   /* of a loop whose waiting fails */
+#define STATS_EVERY_MS  1000
+#define NO_DRAIN        INT64_MAX
+#define MAX_CONNECTIONS 128
 
 struct engine_thread {
     struct engine_thread_options options;
@@ -138,8 +140,13 @@ static int
 make_queue(struct engine_thread *t, struct err *e)
 {
     const struct conf *c = t->options.conf;
-    const struct http_engine_options http = {.ca_file = c->aws.ca_file, .max_connections = 128};
-    int rc = http_engine_new(&http, &t->http, e);
+    char *ca_file = NULL;
+    int rc = endpoint_ca_file(c->aws.ca_file, c->aws.profile, &ca_file, e);
+    const struct http_engine_options http = {
+        .ca_file = ca_file, .ca_option = "aws.ca_file", .max_connections = MAX_CONNECTIONS};
+    if (rc == 0)
+        rc = http_engine_new(&http, &t->http, e);
+    free(ca_file);
     if (rc == 0)
         rc = creds_default_new(c->aws.profile, &t->credentials, e);
     if (rc != 0)

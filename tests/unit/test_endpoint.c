@@ -23,7 +23,8 @@ static const char *const VARIABLES[] = {"AWS_REGION",
                                         "AWS_ENDPOINT_URL_S3",
                                         "AWS_ENDPOINT_URL_EVENTBRIDGE",
                                         "AWS_ENDPOINT_URL_STS",
-                                        "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"};
+                                        "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
+                                        "AWS_CA_BUNDLE"};
 
 static int
 forget_environment(void **state)
@@ -204,6 +205,40 @@ urls_are_checked(void **state)
 }
 
 static void
+assert_trusted(const char *argument, const char *profile, const char *expected)
+{
+    char *file = NULL;
+    struct err e = {0};
+    if (endpoint_ca_file(argument, profile, &file, &e) != 0)
+        fail_msg("%s", e.text);
+    assert_string_equal(file, expected);
+    free(file);
+}
+
+static void
+whom_to_trust_comes_from_argument_environment_or_profile_in_that_order(void **state)
+{
+    (void)state;
+    char *file = NULL;
+    struct err e;
+    assert_trusted(NULL, NULL, "");
+    config("[default]\nca_bundle = /p/default.pem\n[profile dev]\nca_bundle=/p/dev.pem\n[profile none]\n");
+    assert_trusted("", NULL, "/p/default.pem");
+    assert_trusted(NULL, "dev", "/p/dev.pem");
+    assert_trusted(NULL, "none", "");
+    setenv("AWS_CA_BUNDLE", "", 1);
+    assert_trusted(NULL, "dev", "/p/dev.pem");
+    setenv("AWS_CA_BUNDLE", "/e.pem", 1);
+    assert_trusted(NULL, "dev", "/e.pem");
+    assert_trusted("/a.pem", "dev", "/a.pem");
+    unsetenv("AWS_CA_BUNDLE");
+    config("[default]\nca_bundle\n");
+    assert_int_equal(endpoint_ca_file(NULL, NULL, &file, &e), ERR_INVALID);
+    assert_non_null(strstr(e.text, "config:2"));
+    assert_null(file);
+}
+
+static void
 a_broken_config_file_is_an_error_that_names_the_line(void **state)
 {
     (void)state;
@@ -276,6 +311,7 @@ main(void)
         alone(a_url_comes_from_the_nearest_place_that_names_one),
         alone(a_profile_may_ignore_configured_urls),
         alone(urls_are_checked),
+        alone(whom_to_trust_comes_from_argument_environment_or_profile_in_that_order),
         alone(a_broken_config_file_is_an_error_that_names_the_line),
         alone(the_cases_of_botocore_resolve_alike),
     };
