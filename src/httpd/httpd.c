@@ -116,9 +116,8 @@ keep(void *context)
 
 /* ---- listening --------------------------------------------------------------------------------------------------- */
 
-/* "HOST:PORT" or "[HOST]:PORT" into its parts; host gets no brackets. */
-static int
-split_listen(const char *text, char *host, size_t host_size, char *port, size_t port_size, struct err *e)
+int
+httpd_split_listen(const char *text, char *host, size_t host_size, char *port, size_t port_size, struct err *e)
 {
     const char *colon = strrchr(text, ':');
     const char *begin = text, *end = colon;
@@ -180,7 +179,7 @@ static int
 listen_on(struct httpd *h, const char *text, int *ret_fd, struct err *e)
 {
     char host[256], port[8];
-    int code = split_listen(text, host, sizeof host, port, sizeof port, e);
+    int code = httpd_split_listen(text, host, sizeof host, port, sizeof port, e);
     if (code)
         return code;
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV}, *found;

@@ -1,4 +1,4 @@
-/* httpd_impl: what httpd.c (the server's life) and httpd_request.c (one request's life) share. */
+/* httpd_impl: what httpd.c (the server's life), httpd_request.c (one request's life) and probe.c share. */
 #ifndef FANOUT_HTTPD_IMPL_H
 #define FANOUT_HTTPD_IMPL_H
 
@@ -32,6 +32,9 @@ struct httpd {
     struct httpd_request *parked;
     unsigned unsent; /* answered, not yet sent */
 };
+
+/* "HOST:PORT" or "[HOST]:PORT" into its parts; host gets no brackets. */
+int httpd_split_listen(const char *text, char *host, size_t host_size, char *port, size_t port_size, struct err *e);
 
 /* Where a request is between libmicrohttpd's thread and whoever answers it. */
 enum httpd_stage {

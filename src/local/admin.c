@@ -10,7 +10,7 @@
 /* The admin API, for tests and for the person at the machine. No signatures, so it is for loopback alone, and not for a
  * browser's pages (they send Origin):
  *
- *     GET  /_fanout/health     {"status": "ok"}; 503 while starting or stopping
+ *     GET  /_fanout/health     {"status": "ok"}, once the store's writer has turned; 503 while starting or stopping
  *     GET  /_fanout/stats      requests by operation, the store's figures, each service's own
  *     GET, POST, DELETE /_fanout/faults     faults.h
  *     POST /_fanout/reset      forgets faults, figures and all that is stored, and provisions again */
@@ -103,6 +103,38 @@ serve_stats(struct local *l, struct httpd_request *r)
     store_submit(l->store, &j->job);
 }
 
+/* ---- health ------------------------------------------------------------------------------------------------------ */
+
+static int
+run_health(struct store_tx *tx, struct store_job *job)
+{
+    (void)tx, (void)job;
+    return 0;
+}
+
+static void
+finish_health(struct store_job *job, const struct err *error)
+{
+    struct admin_job *j = (struct admin_job *)job;
+    if (error)
+        answer_error(j->http, 503, error->text);
+    else
+        answer(j->http, 200, SLICE("{\"status\":\"ok\"}\n"));
+    free(j);
+}
+
+static void
+serve_health(struct local *l, struct httpd_request *r)
+{
+    struct admin_job *j = atomic_load(&l->serving) ? calloc(1, sizeof *j) : NULL;
+    if (!j) {
+        answer(r, 503, SLICE("{\"status\":\"starting\"}\n"));
+        return;
+    }
+    *j = (struct admin_job){.job = {.run = run_health, .finish = finish_health}, .local = l, .http = r};
+    store_submit(l->store, &j->job);
+}
+
 /* ---- reset ------------------------------------------------------------------------------------------------------- */
 
 static int
@@ -156,13 +188,6 @@ serve_faults(struct local *l, struct httpd_request *r)
         answer(r, 200, buf_slice(&out));
     }
     buf_clean_up(&out);
-}
-
-static void
-serve_health(struct local *l, struct httpd_request *r)
-{
-    bool serving = atomic_load(&l->serving);
-    answer(r, serving ? 200 : 503, serving ? SLICE("{\"status\":\"ok\"}\n") : SLICE("{\"status\":\"starting\"}\n"));
 }
 
 static const struct {

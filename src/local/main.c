@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "httpd/probe.h"
 #include "local/events.h"
 #include "local/local.h"
 #include "local/provision.h"
@@ -41,6 +42,7 @@ static const char HELP[] =
     "  --account NUMBER       the account of all ARNs, 12 digits (000000000000)\n"
     "  --region NAME          the region of all ARNs and signatures (us-east-1)\n"
     "  --log-level LEVEL      error, warn, info or debug (info); the log goes to standard error\n"
+    "  --health               ask the server that listens there whether it can be used: exit status 0, otherwise 1\n"
     "  --version\n"
     "  --help\n"
     "\n"
@@ -51,7 +53,7 @@ static const char HELP[] =
 
 struct options {
     struct local_options local;
-    bool memory, no_provision;
+    bool memory, no_provision, health;
     enum log_level log_level;
     char data[PATH_MAX]; /* the default folder */
     const char *template;
@@ -132,6 +134,7 @@ parse(int argc, char **argv, struct options *o, struct err *e)
         ACCOUNT,
         REGION,
         LOG_LEVEL,
+        HEALTH,
         VERSION,
         HELP_
     };
@@ -147,6 +150,7 @@ parse(int argc, char **argv, struct options *o, struct err *e)
         {"account", required_argument, NULL, ACCOUNT},
         {"region", required_argument, NULL, REGION},
         {"log-level", required_argument, NULL, LOG_LEVEL},
+        {"health", no_argument, NULL, HEALTH},
         {"version", no_argument, NULL, VERSION},
         {"help", no_argument, NULL, HELP_},
         {NULL, 0, NULL, 0},
@@ -195,6 +199,9 @@ parse(int argc, char **argv, struct options *o, struct err *e)
             if (log_parse_level(optarg, &o->log_level) != 0)
                 return err_set(e, ERR_INVALID, "--log-level is error, warn, info or debug, not \"%s\"", optarg);
             break;
+        case HEALTH:
+            o->health = true;
+            break;
         case VERSION:
             puts("fanout-local " FANOUT_VERSION);
             return 1;
@@ -208,7 +215,7 @@ parse(int argc, char **argv, struct options *o, struct err *e)
     if (optind < argc)
         return err_set(e, ERR_INVALID, "unexpected argument: %s", argv[optind]);
     int code = check(o, e);
-    if (!code && !o->memory && !o->local.data)
+    if (!code && !o->memory && !o->local.data && !o->health)
         code = default_folder(o, e);
     return code;
 }
@@ -323,6 +330,8 @@ main(int argc, char **argv)
         fprintf(stderr, "fanout-local: %s\nfanout-local --help shows what there is\n", e.text);
         return EXIT_USAGE;
     }
+    if (o.health)
+        return httpd_probe_main("fanout-local", o.local.listen, "/_fanout/health");
     sigset_t ends = hold_signals();
     raise_descriptor_limit();
     struct log_options log = {.program = "fanout-local", .level = o.log_level};

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "httpd/httpd.h"
 #include "supervisor/metrics.h"
 
@@ -49,6 +50,27 @@ answer_ready(const struct fleet *f, struct httpd_request *r)
 }
 
 static void
+answer_health(const struct fleet *f, struct httpd_request *r)
+{
+    struct buf text = BUF_INIT;
+    int64_t now_ms = clock_monotonic_ms();
+    bool well = fleet_is_well(f, now_ms);
+    buf_add_string(&text, well ? "healthy\n" : f->stopping ? "unhealthy: stopping\n" : "unhealthy\n");
+    for (const struct fleet_place *p = f->places; p; p = p->next) {
+        const struct child *c = p->current;
+        if (!c)
+            continue;
+        buf_add_format(&text, "%s/%d %s", p->consumer, p->number, slots_state_name(c->slots.state));
+        if (c->slots.state == SLOTS_READY && !child_is_well(c, now_ms))
+            buf_add_format(&text, ", but its engine has not turned for %.1f s",
+                           (double)child_beat_age_ms(c, now_ms) / 1000);
+        buf_add_char(&text, '\n');
+    }
+    answer(r, well ? 200 : 503, "text/plain; charset=utf-8", buf_slice(&text));
+    buf_clean_up(&text);
+}
+
+static void
 answer_metrics(const struct admin *a, struct httpd_request *r)
 {
     struct buf text = BUF_INIT;
@@ -66,14 +88,17 @@ handle(void *context, struct httpd_request *r)
     const struct admin *a = context;
     struct slice path = httpd_path(r), method = httpd_method(r);
     bool live = slice_equals_string(path, "/livez"), ready = slice_equals_string(path, "/readyz");
-    if (!live && !ready && !slice_equals_string(path, "/metrics"))
-        answer_text(r, 404, "there are /livez, /readyz and /metrics\n");
+    bool health = slice_equals_string(path, "/healthz");
+    if (!live && !ready && !health && !slice_equals_string(path, "/metrics"))
+        answer_text(r, 404, "there are /livez, /readyz, /healthz and /metrics\n");
     else if (!slice_equals_string(method, "GET") && !slice_equals_string(method, "HEAD"))
         answer_text(r, 405, "GET or HEAD\n");
     else if (live)
         answer_text(r, 200, "alive\n");
     else if (ready)
         answer_ready(a->fleet, r);
+    else if (health)
+        answer_health(a->fleet, r);
     else
         answer_metrics(a, r);
 }

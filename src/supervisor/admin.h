@@ -1,4 +1,7 @@
-/* admin: the supervisor's HTTP listener, driven from its loop: /livez, /readyz, /metrics. */
+/* admin: the supervisor's HTTP listener, driven from its loop: /livez, /readyz, /healthz, /metrics.
+ *
+ * /livez: the supervisor's loop turns. /readyz: every consumer has a worker that is ready. /healthz: every worker is
+ * ready, and its engine turns (`fanoutd --health` asks for this one). */
 #ifndef FANOUT_SUPERVISOR_ADMIN_H
 #define FANOUT_SUPERVISOR_ADMIN_H
 

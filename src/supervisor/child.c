@@ -11,6 +11,8 @@
 #include "base/log.h"
 #include "supervisor/spawn.h"
 
+#define BEAT_MS 10000 /* an engine turns once a second when nothing happens, and no turn may last 100 ms */
+
 #define LOG_CHILD(c) LOG_STR("consumer", (c)->consumer), LOG_INT("slot", (c)->number), LOG_INT("pid", (c)->pid)
 
 static void read_channel(struct loop_watch *w);
@@ -291,4 +293,21 @@ child_exited(struct child *c, int status, int64_t now_ms)
                   LOG_STR("how", slots_exit_name(c->slots.last_exit)), LOG_INT("left_in_hand", left));
     if (action == SLOTS_DO_SPAWN)
         spawn(c, now_ms);
+}
+
+/* ---- how it is ----------------------------------------------------------------------------------------------------
+ */
+
+int64_t
+child_beat_age_ms(const struct child *c, int64_t now_ms)
+{
+    int64_t beat_ms = atomic_load_explicit(&ledger_counters(c->ledger)->engine_beat_ms, memory_order_relaxed);
+    int64_t age_ms = now_ms - (beat_ms > c->slots.ready_at_ms ? beat_ms : c->slots.ready_at_ms);
+    return age_ms > 0 ? age_ms : 0;
+}
+
+bool
+child_is_well(const struct child *c, int64_t now_ms)
+{
+    return c->slots.state == SLOTS_READY && child_beat_age_ms(c, now_ms) <= BEAT_MS;
 }

@@ -76,6 +76,14 @@ void child_exited(struct child *c, int status, int64_t now_ms);
 /* Sends a message, if it runs. */
 void child_send(struct child *c, enum ipc_type type, int64_t number);
 
+/* Since the worker's engine turned last (or, before its first turn, since the worker became ready). Of one that is
+ * ready. */
+int64_t child_beat_age_ms(const struct child *c, int64_t now_ms);
+
+/* It is ready, and its engine turns. Whether it reaches its queue is another matter: a fleet that is restarted because
+ * AWS fails gains nothing. */
+bool child_is_well(const struct child *c, int64_t now_ms);
+
 const char *child_health_name(const struct child *c);
 
 #endif

@@ -355,3 +355,16 @@ fleet_is_ready(const struct fleet *f)
     }
     return true;
 }
+
+bool
+fleet_is_well(const struct fleet *f, int64_t now_ms)
+{
+    if (f->stopping)
+        return false;
+    FOR_PLACES(p, f)
+    {
+        if (p->current && !child_is_well(p->current, now_ms))
+            return false;
+    }
+    return true;
+}

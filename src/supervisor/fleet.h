@@ -87,6 +87,9 @@ bool fleet_was_unclean(const struct fleet *f);
 /* Every consumer has a worker that is ready. */
 bool fleet_is_ready(const struct fleet *f);
 
+/* No worker that is wanted is missing, and every engine turns. */
+bool fleet_is_well(const struct fleet *f, int64_t now_ms);
+
 /* The place's workers: current, successor, leaving ones; start with NULL. */
 struct child *fleet_next_child(const struct fleet_place *p, const struct child *c);
 

@@ -8,13 +8,14 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "config/conf.h"
+#include "httpd/probe.h"
 #include "ipc/channel.h"
 #include "supervisor/check.h"
 #include "supervisor/spawn.h"
 #include "supervisor/supervisor.h"
 
 static const char USAGE[] =
-    "usage: fanoutd -c FILE [--check | --print-config]\n"
+    "usage: fanoutd -c FILE [--check | --print-config | --health]\n"
     "       fanoutd --version | --help\n"
     "\n"
     "Runs the workers that FILE describes and keeps them running.\n"
@@ -22,6 +23,9 @@ static const char USAGE[] =
     "  -c, --config FILE   the configuration (conf/fanoutd.conf explains every option)\n"
     "      --check         say whether the configuration is valid, plugins and their options included, and exit\n"
     "      --print-config  print every option with its effective value, and exit\n"
+    "      --health        ask the fanoutd that runs with FILE, at its admin.listen, whether every worker is ready "
+    "and\n"
+    "                      at work: exit status 0, otherwise 1\n"
     "      --version       print the version, and exit\n"
     "  -h, --help          print this, and exit\n"
     "\n"
@@ -35,18 +39,22 @@ static const char USAGE[] =
 
 struct arguments {
     const char *file;
-    bool check, print;
+    bool check, print, health;
 };
 
 /* True: go on; otherwise *ret_code is what to exit with. */
 static bool
 read_arguments(int argc, char **argv, struct arguments *a, int *ret_code)
 {
-    enum { CHECK = 256, PRINT, VERSION };
+    enum { CHECK = 256, PRINT, HEALTH, VERSION };
     static const struct option options[] = {
-        {"config", required_argument, NULL, 'c'},   {"check", no_argument, NULL, CHECK},
-        {"print-config", no_argument, NULL, PRINT}, {"version", no_argument, NULL, VERSION},
-        {"help", no_argument, NULL, 'h'},           {NULL, 0, NULL, 0},
+        {"config", required_argument, NULL, 'c'},
+        {"check", no_argument, NULL, CHECK},
+        {"print-config", no_argument, NULL, PRINT},
+        {"health", no_argument, NULL, HEALTH},
+        {"version", no_argument, NULL, VERSION},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
     };
     for (int o; (o = getopt_long(argc, argv, "c:h", options, NULL)) != -1;) {
         switch (o) {
@@ -58,6 +66,9 @@ read_arguments(int argc, char **argv, struct arguments *a, int *ret_code)
             break;
         case PRINT:
             a->print = true;
+            break;
+        case HEALTH:
+            a->health = true;
             break;
         case VERSION:
             puts("fanoutd " FANOUT_VERSION);
@@ -129,6 +140,15 @@ check(const char *file, const struct conf *c, const char *worker_path)
 }
 
 static int
+ask_health(const char *file, const struct conf *c)
+{
+    if (c->admin.listen[0])
+        return httpd_probe_main("fanoutd", c->admin.listen, "/healthz");
+    fprintf(stderr, "fanoutd: unhealthy: %s sets no admin.listen, so there is nobody to ask\n", file);
+    return IPC_EXIT_FAILURE;
+}
+
+static int
 run(const char *file, struct conf **c, const char *worker_path)
 {
     struct err e;
@@ -161,8 +181,12 @@ main(int argc, char **argv)
     }
     if (conf_read_file(a.file, &c, &problems, &e) != 0) {
         code = refuse_file(a.file, &problems, &e);
+        if (a.health)
+            code = IPC_EXIT_FAILURE; /* a health check's only other status: Docker reserves 2 */
     } else if (a.print) {
         code = print(c);
+    } else if (a.health) {
+        code = ask_health(a.file, c);
     } else if (spawn_find_worker(worker_path, sizeof worker_path, &e) != 0) {
         fprintf(stderr, "fanoutd: %s\n", e.text);
         code = IPC_EXIT_FAILURE;

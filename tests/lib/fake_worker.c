@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "config/conf.h"
 #include "ipc/channel.h"
 #include "ipc/ledger.h"
@@ -145,13 +146,15 @@ obey(const char *mode, const struct ipc_message *m)
 }
 
 static void
-live(const char *mode)
+live(const char *mode, struct ledger *l)
 {
     struct pollfd channel = {.fd = IPC_FD_CHANNEL, .events = POLLIN};
     for (;;) {
         struct ipc_message m;
         struct err e;
         poll(&channel, 1, 20);
+        if (!is(mode, "stalled"))
+            atomic_store(&ledger_counters(l)->engine_beat_ms, clock_monotonic_ms());
         if (told_to_recycle && is(mode, "recycle")) {
             send_or_die(IPC_RECYCLE, 0, "told so");
             leave(0, IPC_EXIT_OK);
@@ -211,7 +214,7 @@ work(const char *consumer, const char *mode)
                 _exit(95);
     }
     if (is(mode, "silent")) {
-        live(mode);
+        live(mode, l);
         return;
     }
     send_or_die(IPC_READY, 0, "fake 1");
@@ -226,7 +229,7 @@ work(const char *consumer, const char *mode)
         for (;;)
             pause();
     }
-    live(mode);
+    live(mode, l);
 }
 
 bool
@@ -241,6 +244,9 @@ fake_worker_main(int argc, char **argv)
 {
     const char *consumer = "";
     bool checking = false;
+    struct err e;
+    if (clock_init(&e) != 0)
+        return 92;
     for (int i = 1; i < argc; i++) {
         if (is(argv[i], "--check"))
             checking = true;

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 
 /* good        ready, healthy, drains when told
+ * stalled     as good, but its engine never turns again
  * silent      never ready; drains when told
  * unhealthy   ready, but says that its queue cannot be reached
  * refuse      refuses its configuration

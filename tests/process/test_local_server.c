@@ -751,6 +751,32 @@ in_memory_it_leaves_nothing_behind(void **state)
     proc_destroy(p);
 }
 
+/* What fanout-local --health says of the server at url; its exit status. */
+static int
+health(const char *url, const char *says)
+{
+    struct proc *p = proc_spawn(
+        (const char *[]){proc_path("bin/fanout-local"), "--health", "--listen", url + strlen("http://"), NULL}, NULL);
+    int code = proc_wait_exit(p, 20000);
+    if (!strstr(proc_stdout(p), says) && !strstr(proc_stderr(p), says))
+        fail_msg("--health does not say \"%s\": %s%s", says, proc_stdout(p), proc_stderr(p));
+    proc_destroy(p);
+    return code;
+}
+
+static void
+health_is_good_while_requests_are_answered(void **state)
+{
+    (void)state;
+    assert_int_equal(health(server.url, "{\"status\":\"ok\"}\n"), 0);
+    proc_signal(server.process, SIGSTOP);
+    assert_int_equal(health(server.url, "no answer within 5000 ms"), 1);
+    proc_signal(server.process, SIGCONT);
+    assert_int_equal(health(server.url, "ok"), 0);
+    local_server_kill(&server);
+    assert_int_equal(health(server.url, "nobody listens there"), 1);
+}
+
 int
 main(void)
 {
@@ -767,6 +793,7 @@ main(void)
         PLAIN(term_answers_who_waits_and_ends_well),
         cmocka_unit_test(a_command_line_that_cannot_be_is_refused),
         PLAIN(a_second_server_on_the_same_data_is_refused),
+        PLAIN(health_is_good_while_requests_are_answered),
         PLAIN(in_memory_it_leaves_nothing_behind),
         WITH_CLOCK(a_signature_is_good_for_five_minutes),
         WITH_CLOCK(a_presigned_url_is_good_until_it_expires),

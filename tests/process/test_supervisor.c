@@ -509,6 +509,109 @@ a_consumer_without_a_ready_worker_is_not_ready(void **state)
     assert_int_equal(proc_count_lines(w->p, "msg=ready"), 0);
 }
 
+/* ---- --health ---- */
+
+/* What fanoutd --health says of the one that runs: its exit status, its output in *ret_text. */
+static int
+health(struct world *w, const char **ret_text)
+{
+    const char *url = strstr(proc_stderr(w->p), "admin=http://");
+    assert_non_null(url);
+    url += strlen("admin=http://");
+    const char *conf = tmp_write(w->dir, "health.conf",
+                                 "admin = { listen = \"%.*s\"; };\n"
+                                 "consumers = ( { name = \"c\"; queue = \"q\"; plugin = \"fake\"; } );\n",
+                                 (int)strcspn(url, " \n"), url);
+    struct proc *p = proc_spawn((const char *[]){fanoutd, "--health", "-c", conf, NULL}, NULL);
+    int code = proc_wait_exit(p, SOON_MS);
+    *ret_text = tmp_read(tmp_write(w->dir, "health", "%s%s", proc_stdout(p), proc_stderr(p)), NULL);
+    proc_destroy(p);
+    return code;
+}
+
+static void
+health_is_good_while_every_worker_is_ready_and_its_engine_turns(void **state)
+{
+    struct world *w = *state;
+    const char *text;
+    run(w, "", MODES("good 2", "unhealthy"));
+    assert_int_equal(health(w, &text), 0);
+    assert_string_equal(text, "healthy\nc0/0 ready\nc0/1 ready\nc1/0 ready\n");
+    assert_int_equal(request(w, "POST", "/healthz", NULL), 405);
+}
+
+static void
+health_is_bad_when_an_engine_has_not_turned_for_ten_seconds(void **state)
+{
+    struct world *w = *state;
+    const char *text;
+    use_test_clock(w);
+    run(w, "", MODES("good", "stalled"));
+    assert_int_equal(health(w, &text), 0);
+    advance(w, 11000);
+    assert_int_equal(health(w, &text), 1);
+    assert_int_equal(strncmp(text, "unhealthy\n", 10), 0);
+    assert_non_null(strstr(text, "\nc1/0 ready, but its engine has not turned for 11."));
+    assert_int_equal(request(w, "GET", "/readyz", NULL), 200);
+}
+
+static void
+health_is_bad_while_a_worker_waits_for_its_next_start(void **state)
+{
+    struct world *w = *state;
+    const char *text;
+    use_test_clock(w);
+    atomic_store(&w->clock->frozen_at_ms, clock_wall_ms()); /* so nothing that waits starts */
+    run(w, "", MODES("good", "once"));
+    expect(w, "worker crashed");
+    assert_int_equal(health(w, &text), 1);
+    assert_non_null(strstr(text, "\nc1/0 backoff\n"));
+    advance(w, 60000);
+    expect_count(w, "worker ready", 3);
+    assert_int_equal(health(w, &text), 0);
+}
+
+static void
+health_is_bad_while_it_stops(void **state)
+{
+    struct world *w = *state;
+    const char *text;
+    run(w, "drain_timeout_s = 600;", MODES("stubborn"));
+    proc_signal(w->p, SIGTERM);
+    expect(w, "drain within");
+    assert_int_equal(health(w, &text), 1);
+    assert_int_equal(strncmp(text, "unhealthy: stopping\n", 20), 0);
+}
+
+static void
+health_is_bad_when_the_supervisor_does_not_answer_or_cannot_be_asked(void **state)
+{
+    struct world *w = *state;
+    const char *text;
+    run(w, "", MODES("good"));
+    proc_signal(w->p, SIGSTOP);
+    assert_int_equal(health(w, &text), 1);
+    assert_non_null(strstr(text, "no answer within 5000 ms"));
+    proc_signal(w->p, SIGKILL);
+    expect_end(w, -SIGKILL);
+    assert_int_equal(health(w, &text), 1);
+    assert_non_null(strstr(text, "nobody listens there"));
+
+    proc_destroy(w->p);
+    const char *conf =
+        tmp_write(w->dir, "none.conf", "consumers = ( { name = \"c\"; queue = \"q\"; plugin = \"fake\"; } );\n");
+    w->p = proc_spawn((const char *[]){fanoutd, "--health", "-c", conf, NULL}, NULL);
+    expect_end(w, 1);
+    assert_int_equal(proc_count_lines(w->p, "none.conf sets no admin.listen"), 1);
+    proc_destroy(w->p);
+    w->p = proc_spawn((const char *[]){fanoutd, "--health", "-c", w->conf, NULL}, NULL);
+    expect_end(w, 1);
+    assert_int_equal(proc_count_lines(w->p, "port 0 is any port"), 1);
+    proc_destroy(w->p);
+    w->p = proc_spawn((const char *[]){fanoutd, "--health", "-c", "/nonexistent", NULL}, NULL);
+    expect_end(w, 1);
+}
+
 /* ---- signals while it runs ---- */
 
 static void
@@ -742,6 +845,11 @@ main(int argc, char **argv)
         TEST(a_hundred_restarts_leak_nothing),
         TEST(health_and_metrics_are_served),
         TEST(a_consumer_without_a_ready_worker_is_not_ready),
+        TEST(health_is_good_while_every_worker_is_ready_and_its_engine_turns),
+        TEST(health_is_bad_when_an_engine_has_not_turned_for_ten_seconds),
+        TEST(health_is_bad_while_a_worker_waits_for_its_next_start),
+        TEST(health_is_bad_while_it_stops),
+        TEST(health_is_bad_when_the_supervisor_does_not_answer_or_cannot_be_asked),
         TEST(usr2_writes_the_state_and_asks_the_workers_for_theirs),
         TEST(usr1_reopens_the_log_here_and_in_the_workers),
         TEST(hup_replaces_a_worker_once_its_successor_has_reached_its_queue),
