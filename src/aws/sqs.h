@@ -2,7 +2,8 @@
  *
  * Each call is asynchronous: the callback gets either an error or a result, both valid during the callback. MD5s of
  * bodies are verified: a message whose MD5 does not match is left out of the result and counted in `corrupt`, as if it
- * had not been received. Engine thread only. */
+ * had not been received; one that makes no sense (no receipt handle, a receive count that is no number) costs itself
+ * alone, too, and is counted in `garbled`. Engine thread only. */
 #ifndef FANOUT_AWS_SQS_H
 #define FANOUT_AWS_SQS_H
 
@@ -44,7 +45,9 @@ struct sqs_received {
     const struct aws_error *error; /* NULL: success */
     const struct sqs_message *messages;
     size_t n_messages;
-    size_t corrupt; /* messages left out because of their MD5 */
+    size_t corrupt;         /* messages left out because of their MD5 */
+    size_t garbled;         /* ... because they make no sense */
+    const char *garbled_as; /* what is wrong with the first of those, and its id if it has one; "" for want of memory */
     int64_t age_ms; /* since the answer began to come: their visibility timeouts count from then, at the latest */
 };
 typedef void sqs_receive_fn(void *context, const struct sqs_received *r);

@@ -309,21 +309,30 @@ read_message(struct source *s, struct incoming *in, struct err *e)
 }
 
 static int
-decode_message(struct source *s, struct sqs_message *m, bool *ret_sound, struct err *e)
+decode_message(struct source *s, struct incoming *in, bool *ret_sound, struct err *e)
 {
-    struct incoming in = {0};
     bool body_sound = false, attributes_sound = false;
-    int rc = read_message(s, &in, e);
+    int rc = read_message(s, in, e);
     if (rc != 0 || json_read_has_failed(&s->reader))
         return rc;
-    rc = check_complete(&in, e);
+    rc = check_complete(in, e);
     if (rc == 0)
-        rc = check_body(s->d, &in.m, &body_sound, e);
+        rc = check_body(s->d, &in->m, &body_sound, e);
     if (rc == 0)
-        rc = check_attributes(&in, &attributes_sound, e);
-    *m = in.m;
+        rc = check_attributes(in, &attributes_sound, e);
     *ret_sound = body_sound && attributes_sound;
     return rc;
+}
+
+/* The first of them is put into words. */
+static void
+note_garbled(struct arena *arena, struct sqs_received *received, const struct incoming *in, const struct err *why)
+{
+    if (received->garbled++ > 0)
+        return;
+    const char *text = in->m.id.n > 0 ? arena_format(arena, "message %.*s: %s", SLICE_ARG(in->m.id), why->text)
+                                      : arena_strdup(arena, why->text);
+    received->garbled_as = text ? text : "";
 }
 
 static int
@@ -332,7 +341,7 @@ decode_messages(struct source *s, size_t max_messages, struct sqs_received *rece
     struct sqs_message *messages = arena_alloc(&s->d->arena, max_messages * sizeof *messages);
     if (!messages)
         return err_no_memory(e);
-    *received = (struct sqs_received){.messages = messages};
+    *received = (struct sqs_received){.messages = messages, .garbled_as = ""};
     int rc = enter(s, JSON_ARRAY, "Messages", e);
     if (rc != 1)
         return rc;
@@ -340,13 +349,21 @@ decode_messages(struct source *s, size_t max_messages, struct sqs_received *rece
         bool sound = false;
         if (n == max_messages)
             return err_set(e, ERR_PROTOCOL, "more messages came than the %zu that were asked for", max_messages);
-        rc = decode_message(s, &messages[received->n_messages], &sound, e);
-        if (rc != 0)
-            return rc;
-        if (sound)
-            received->n_messages++;
-        else
+        struct incoming in = {0};
+        struct json_reader before = s->reader;
+        struct err why;
+        rc = decode_message(s, &in, &sound, &why);
+        if (rc == ERR_PROTOCOL) { /* wherever in it that was noticed */
+            note_garbled(&s->d->arena, received, &in, &why);
+            s->reader = before;
+            json_read_take(&s->reader);
+        } else if (rc != 0) {
+            return err_no_memory(e);
+        } else if (sound) {
+            messages[received->n_messages++] = in.m;
+        } else {
             received->corrupt++;
+        }
     }
     return 0;
 }
@@ -376,7 +393,7 @@ int
 sqs_decode_receive(struct sqs_decoded *d, struct slice answer, size_t max_messages, struct sqs_received *ret,
                    struct err *e)
 {
-    struct sqs_received received = {0};
+    struct sqs_received received = {.garbled_as = ""};
     struct source s = {.reader = json_reader(answer), .d = d, .room = arena_alloc(&d->arena, answer.n)};
     if (!s.room)
         return err_no_memory(e);

@@ -24,8 +24,9 @@ struct sqs_decoded {
 void sqs_decode_init(struct sqs_decoded *d);
 void sqs_decode_clean_up(struct sqs_decoded *d);
 
-/* ReceiveMessage. A message whose body or attributes do not match their MD5 is left out and counted; one without
- * MD5OfBody is taken, and md5_of_body is what it should have been. More than max_messages is ERR_PROTOCOL. */
+/* ReceiveMessage. A message whose body or attributes do not match their MD5 is left out and counted, and so is one in
+ * which something needed is missing or of the wrong type; one without MD5OfBody is taken, and md5_of_body is what it
+ * should have been. More than max_messages is ERR_PROTOCOL. */
 int sqs_decode_receive(struct sqs_decoded *d, struct slice answer, size_t max_messages, struct sqs_received *ret,
                        struct err *e);
 

@@ -30,6 +30,7 @@
     X(received, "messages received")                                                                                   \
     X(received_bytes, "bytes of bodies received")                                                                      \
     X(corrupt, "messages whose MD5 did not match, taken as not received")                                              \
+    X(garbled, "messages that made no sense, taken as not received")                                                   \
     X(batches, "handler calls")                                                                                        \
     X(handled, "messages handed to the handler")                                                                       \
     X(done, "messages the handler declared done")                                                                      \

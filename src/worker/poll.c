@@ -112,7 +112,7 @@ adapt(struct poll *p, const struct sqs_received *r, unsigned asked, int64_t wait
         return;
     }
     p->target = p->target > 1 ? p->target / 2 : 1;
-    WORLD_COUNT(p->world, empty_polls, r->corrupt == 0);
+    WORLD_COUNT(p->world, empty_polls, r->corrupt + r->garbled == 0);
     if (waited_ms < p->options.wait_time_s * INT64_C(1000) / 2 || p->options.wait_time_s == 0)
         pause_for(p, &p->empties, now_ms);
     else
@@ -128,11 +128,14 @@ count_received(struct poll *p, const struct sqs_received *r)
     WORLD_COUNT(p->world, polls, 1);
     WORLD_COUNT(p->world, received, r->n_messages);
     WORLD_COUNT(p->world, received_bytes, bytes);
-    if (r->corrupt == 0)
-        return;
     WORLD_COUNT(p->world, corrupt, r->corrupt);
-    log_write_limited(LOG_WARN, LOG_EVERY_MS, "messages arrived damaged: their MD5 does not match; left to SQS",
-                      LOG_INT("messages", r->corrupt));
+    WORLD_COUNT(p->world, garbled, r->garbled);
+    if (r->corrupt > 0)
+        log_write_limited(LOG_WARN, LOG_EVERY_MS, "messages arrived damaged: their MD5 does not match; left to SQS",
+                          LOG_INT("messages", r->corrupt));
+    if (r->garbled > 0)
+        log_write_limited(LOG_WARN, LOG_EVERY_MS, "messages arrived that make no sense; left to SQS",
+                          LOG_INT("messages", r->garbled), LOG_STR("first", r->garbled_as));
 }
 
 static void

@@ -33,6 +33,7 @@ struct pending {
     struct sqs_result results[SQS_BATCH_MAX];
     unsigned max_messages;
     struct sqs_message got[SQS_BATCH_MAX];
+    size_t garbled;
     int64_t until_ms, visibility_ms;
     int64_t way_ms; /* from the queue back to the caller */
     bool executed;
@@ -213,7 +214,7 @@ pick(struct pending *p)
 {
     struct sim *s = p->sim;
     size_t offset = s->n_messages ? sim_random(s) % s->n_messages : 0;
-    for (size_t i = 0; i < s->n_messages && p->n < p->max_messages; i++) {
+    for (size_t i = 0; i < s->n_messages && p->n + p->garbled < p->max_messages; i++) {
         struct sim_message *m = &s->messages[(offset + i) % s->n_messages];
         bool duplicate = m->receives > 0 && sim_chance(s, s->duplicates);
         if (m->deleted || (m->visible_at_ms > now && !duplicate))
@@ -221,6 +222,13 @@ pick(struct pending *p)
         m->receives++;
         m->visible_at_ms = now + p->visibility_ms;
         m->received_at_ms = now;
+        struct sim_fault f = {0};
+        if (s->hook)
+            s->hook(s->context, SIM_RECEIVE, (int)(p->n + p->garbled), &f);
+        if (f.entry) {
+            p->garbled++;
+            continue;
+        }
         snprintf(p->entry[p->n].handle, sizeof p->entry[p->n].handle, "%s/%u", m->id, m->receives);
         p->got[p->n] = sim_sqs_message(m->id, p->entry[p->n].handle, m->body, m->receives);
         snprintf(p->entry[p->n].id, sizeof p->entry[p->n].id, "%s", m->id); /* m moves when messages are put */
@@ -236,7 +244,7 @@ receive_fires(struct timer *t, int64_t now_ms)
     bool fails = p->fault.call && !p->fault.executed;
     if (!p->executed && !fails) {
         pick(p);
-        p->executed = p->n > 0 || now_ms >= p->until_ms;
+        p->executed = p->n + p->garbled > 0 || now_ms >= p->until_ms;
         int64_t left_ms = p->until_ms - now_ms;
         wait(p, p->executed ? p->way_ms + p->sim->transfer_ms : left_ms < LOOK_MS ? left_ms : LOOK_MS);
         return;
@@ -245,6 +253,8 @@ receive_fires(struct timer *t, int64_t now_ms)
     struct sqs_received r = {.error = p->fault.call ? &error : NULL,
                              .messages = p->got,
                              .n_messages = p->fault.call ? 0 : p->n,
+                             .garbled = p->fault.call ? 0 : p->garbled,
+                             .garbled_as = "simulated",
                              .age_ms = p->sim->transfer_ms};
     take_out(p);
     receive_over(p);

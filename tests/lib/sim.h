@@ -36,7 +36,7 @@ struct sim_message {
 struct sim_fault {
     bool call;         /* the whole call fails */
     bool executed;     /* ... after it was executed: its answer is lost */
-    bool entry;        /* an entry fails */
+    bool entry;        /* an entry fails; of a receive: a message arrives garbled */
     bool sender_fault; /* ... as the sender's */
     const char *code;  /* NULL: "InternalError"; "AccessDenied" is worth no retry */
 };
@@ -58,7 +58,8 @@ struct sim {
     /* per thousand */
     unsigned fail_calls, lose_answers, fail_entries, duplicates;
 
-    /* Asked for each call (entry < 0) and each entry of a batch call; NULL: no faults but the rates'. */
+    /* Asked for each call (entry < 0), each entry of a batch call and each message received; NULL: no faults but the
+     * rates'. */
     void (*hook)(void *context, enum sim_call call, int entry, struct sim_fault *fault);
     void *context;
 

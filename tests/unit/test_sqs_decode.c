@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
+
 #include <limits.h>
 
 #define HELLO_MD5 "5d41402abc4b2a76b9719d911017c592" /* of "hello" */
@@ -150,6 +152,53 @@ binary_attributes_come_out_as_bytes(void **state)
     sqs_decode_clean_up(&d);
 }
 
+/* Each between two that are sound. */
+static void
+a_message_that_makes_no_sense_costs_itself_alone(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *message, *says;
+    } cases[] = {
+        {"1", "a message is no object"},
+        {"[{" HELLO "}]", "a message is no object"},
+        {"null", "a message is no object"},
+        {"{\"ReceiptHandle\":\"r\",\"Body\":\"\"}", "a message has no MessageId"},
+        {"{\"MessageId\":\"\",\"ReceiptHandle\":\"r\",\"Body\":\"\"}", "a message has no MessageId"},
+        {"{\"MessageId\":\"m\",\"ReceiptHandle\":\"\",\"Body\":\"\"}", "message m: a message has no ReceiptHandle"},
+        {"{\"MessageId\":\"m\",\"Body\":\"\"}", "message m: a message has no ReceiptHandle"},
+        {"{\"MessageId\":\"m\",\"ReceiptHandle\":null,\"Body\":\"\"}", "message m: a message has no ReceiptHandle"},
+        {"{\"MessageId\":\"m\",\"ReceiptHandle\":\"r\"}", "message m: a message has no Body"},
+        {"{\"MessageId\":7,\"ReceiptHandle\":\"r\",\"Body\":\"\"}", "MessageId is no string"},
+        {"{" HELLO ",\"Attributes\":[]}", "message m: Attributes is no object"},
+        {"{" HELLO ",\"Attributes\":{\"SentTimestamp\":1,\"x\":[{}]}}", "message m: SentTimestamp is no string"},
+        {"{" HELLO ",\"Attributes\":{\"SentTimestamp\":\"soon\"}}", "message m: SentTimestamp is no number"},
+        {"{" HELLO ",\"Attributes\":{\"ApproximateReceiveCount\":\"-1\"}}", "ApproximateReceiveCount is no number"},
+        {"{" HELLO ",\"MessageAttributes\":3}", "MessageAttributes is no object"},
+        {"{" HELLO ",\"MessageAttributes\":{\"a\":3}}", "attribute is no object"},
+        {"{" HELLO ",\"MessageAttributes\":{\"a\":{\"DataType\":\"Binary\",\"BinaryValue\":\"?\"}}}", "no base64"},
+        {"{" HELLO ",\"MD5OfMessageAttributes\":{\"]\":[]}}", "MD5OfMessageAttributes is no string"},
+        {"{" HELLO ",\"MessageAttributes\":{\"\\ud800\":{\"DataType\":\"String\"}}}", "half of a surrogate pair"},
+        {"{\"MessageId\":\"m\",\"ReceiptHandle\":\"r\",\"Body\":\"\\udc00\"}", "message m: Body holds half"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct sqs_decoded d;
+        struct sqs_received r;
+        struct err e;
+        char answer[1000];
+        snprintf(answer, sizeof answer, "{\"Messages\":[{" HELLO "},%s,%s,{" HELLO "}],\"x\":1}", cases[i].message,
+                 cases[i].message);
+        assert_int_equal(receive(&d, answer, &r, &e), 0);
+        assert_int_equal(r.n_messages, 2);
+        assert_slice(r.messages[1].body, "hello");
+        assert_int_equal(r.corrupt, 0);
+        assert_int_equal(r.garbled, 2);
+        if (!strstr(r.garbled_as, cases[i].says))
+            fail_msg("%s\nsays: %s\nnot: %s", answer, r.garbled_as, cases[i].says);
+        sqs_decode_clean_up(&d);
+    }
+}
+
 static void
 an_answer_that_makes_no_sense_is_named(void **state)
 {
@@ -164,25 +213,9 @@ an_answer_that_makes_no_sense_is_named(void **state)
         {"{\"Messages\":[{" HELLO "}", "no JSON object"},
         {"{}{}", "no JSON object"},
         {"{\"Messages\":{}}", "Messages is no array"},
-        {"{\"Messages\":[1]}", "a message is no object"},
-        {"{\"Messages\":[{\"ReceiptHandle\":\"r\",\"Body\":\"\"}]}", "no MessageId"},
-        {"{\"Messages\":[{\"MessageId\":\"\",\"ReceiptHandle\":\"r\",\"Body\":\"\"}]}", "no MessageId"},
-        {"{\"Messages\":[{\"MessageId\":\"m\",\"ReceiptHandle\":\"\",\"Body\":\"\"}]}", "no ReceiptHandle"},
-        {"{\"Messages\":[{\"MessageId\":\"m\",\"Body\":\"\"}]}", "no ReceiptHandle"},
-        {"{\"Messages\":[{\"MessageId\":\"m\",\"ReceiptHandle\":null,\"Body\":\"\"}]}", "no ReceiptHandle"},
-        {"{\"Messages\":[{\"MessageId\":\"m\",\"ReceiptHandle\":\"r\"}]}", "no Body"},
-        {"{\"Messages\":[{\"MessageId\":7,\"ReceiptHandle\":\"r\",\"Body\":\"\"}]}", "MessageId is no string"},
-        {ONE(",\"Attributes\":[]"), "Attributes is no object"},
-        {ONE(",\"Attributes\":{\"SentTimestamp\":1}"), "SentTimestamp is no string"},
-        {ONE(",\"Attributes\":{\"SentTimestamp\":\"soon\"}"), "SentTimestamp is no number"},
-        {ONE(",\"Attributes\":{\"ApproximateReceiveCount\":\"-1\"}"), "ApproximateReceiveCount is no number"},
-        {ONE(",\"MessageAttributes\":3"), "MessageAttributes is no object"},
-        {ONE(",\"MessageAttributes\":{\"a\":3}"), "attribute is no object"},
-        {ONE(",\"MessageAttributes\":{\"a\":{\"DataType\":\"Binary\",\"BinaryValue\":\"?\"}}"), "no base64"},
-        {ONE(",\"MD5OfMessageAttributes\":{}"), "MD5OfMessageAttributes is no string"},
         {"{\"Messages\":[" FIVE "," FIVE ",{" HELLO "}]}", "more messages came than the 10"},
-        {ONE(",\"MessageAttributes\":{\"\\ud800\":{\"DataType\":\"String\"}}"), "half of a surrogate pair"},
-        {"{\"Messages\":[{\"MessageId\":\"m\",\"ReceiptHandle\":\"r\",\"Body\":\"\\udc00\"}]}", "Body holds half"},
+        {"{\"Messages\":[}]}", "no JSON object"},
+        {"{\"Messages\":[{" HELLO ",\"Attributes\":[]}}", "no JSON object"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct sqs_decoded d;
@@ -482,6 +515,7 @@ main(void)
         cmocka_unit_test(no_messages_is_no_error),
         cmocka_unit_test(messages_that_fail_their_md5_are_left_out_and_counted),
         cmocka_unit_test(binary_attributes_come_out_as_bytes),
+        cmocka_unit_test(a_message_that_makes_no_sense_costs_itself_alone),
         cmocka_unit_test(an_answer_that_makes_no_sense_is_named),
         cmocka_unit_test(a_receive_count_past_all_bounds_is_cut),
         cmocka_unit_test(batch_results_belong_to_their_entries),

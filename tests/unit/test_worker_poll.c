@@ -158,6 +158,34 @@ empty_answers_that_do_not_wait_make_no_hot_loop(void **state)
 }
 
 static void
+garble_the_first_of_each_answer(void *context, enum sim_call call, int entry, struct sim_fault *fault)
+{
+    bool *over = context;
+    fault->entry = call == SIM_RECEIVE && entry == 0 && !*over;
+}
+
+/* Left to the queue, whose visibility timeout brings it again; nothing but that spaces the receives out. */
+static void
+a_message_that_arrives_garbled_is_left_to_the_queue_and_the_others_are_handled(void **state)
+{
+    (void)state;
+    struct bench b;
+    bool over = false;
+    bench_init(&b, 1, NULL);
+    b.sim.hook = garble_the_first_of_each_answer;
+    b.sim.context = &over;
+    bench_put(&b, 5);
+    bench_run(&b, 10 * 60000);
+    assert_true(BENCH_COUNT(&b, garbled) >= 5);
+    assert_int_equal(BENCH_COUNT(&b, deleted), 4); /* one is the first of its answer each time */
+    assert_in_range(b.sim.calls[SIM_RECEIVE], 20, 120);
+    over = true;
+    assert_true(bench_run_until(&b, bench_all_deleted, 60000));
+    assert_int_equal(BENCH_COUNT(&b, deleted), 5);
+    bench_clean_up(&b);
+}
+
+static void
 asks_for_the_visibility_timeout_it_counts_with(void **state)
 {
     (void)state;
@@ -279,6 +307,7 @@ main(void)
         cmocka_unit_test(an_outage_costs_a_few_calls_a_minute_and_ends_by_itself),
         cmocka_unit_test(every_poll_of_a_busy_worker_failing_is_one_failure),
         cmocka_unit_test(empty_answers_that_do_not_wait_make_no_hot_loop),
+        cmocka_unit_test(a_message_that_arrives_garbled_is_left_to_the_queue_and_the_others_are_handled),
         cmocka_unit_test(asks_for_the_visibility_timeout_it_counts_with),
         cmocka_unit_test(waits_for_a_queue_that_is_not_there_yet),
         cmocka_unit_test(works_without_the_right_to_read_the_queues_attributes),
