@@ -272,6 +272,8 @@ lsqs_receive_now(struct store_tx *tx, struct lsqs_call *c)
     if (!result->messages.items &&
         !(result->messages.items = arena_alloc(&c->call->arena, most * sizeof(struct lsqs_message))))
         return store_fail(tx, ERR_NO_MEMORY, "out of memory");
+    if ((int64_t)most > LSQS_MAX_IN_FLIGHT - q->counts.in_flight)
+        most = (size_t)(LSQS_MAX_IN_FLIGHT - q->counts.in_flight);
     /* rounds go on while all that is found is too old or moves to the dead letters, but not for ever in one turn; a
      * visibility of 0 leaves a message visible, so that a round after one with messages could bring them twice */
     for (int round = 0; round < MAX_ROUNDS && result->messages.n == 0 && found > 0; round++) {
