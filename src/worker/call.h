@@ -53,6 +53,9 @@ extern const struct handler_host host_table;
 struct plugin;
 void host_set_opening(const struct plugin *plugin);
 
+/* What the calling thread, a handler's, shares with the others; NULL: it is none (any more). */
+void host_set_thread(struct call_shared *shared);
+
 /* Counts the breach and logs the first of its kind. m may be NULL. */
 void host_breach(struct call_shared *shared, enum breach kind, const struct message *m, int64_t value);
 

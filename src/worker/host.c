@@ -18,7 +18,7 @@ static const char *const BREACHES[BREACH_KINDS] = {
     [BREACH_INDEX] = "settle with an index that the call does not have",
     [BREACH_TWICE] = "settle for a message that was settled before; the first verdict stands",
     [BREACH_VERDICT] = "settle with a verdict that does not exist",
-    [BREACH_CALL] = "a host function was called with a call that is over, or from another thread",
+    [BREACH_CALL] = "a host function was called with a call that is over, another thread's or NULL",
     [BREACH_RETURN] = "the handler returned a value that is no verdict; what it did not settle is retried",
     [BREACH_FORGOTTEN] = "the handler returned without a verdict for some messages; they are retried",
 };
@@ -40,10 +40,24 @@ host_post(struct call_shared *shared, struct inbox_node *node)
         shared->wake(shared->context);
 }
 
+/* So that a call that is NULL can be held against its plugin. */
+static _Thread_local struct call_shared *thread_shared;
+
+void
+host_set_thread(struct call_shared *shared)
+{
+    thread_shared = shared;
+}
+
 /* The call is the calling thread's current one. */
 static bool
 is_current(struct handler_call *call)
 {
+    if (!call) {
+        if (thread_shared)
+            host_breach(thread_shared, BREACH_CALL, NULL, 0);
+        return false;
+    }
     if (atomic_load_explicit(&call->running, memory_order_relaxed) && pthread_equal(call->thread, pthread_self()))
         return true;
     host_breach(call->shared, BREACH_CALL, NULL, 0);
@@ -168,6 +182,8 @@ host_extend(struct handler_call *call, int64_t more_ms)
 static int32_t
 host_stopping(struct handler_call *call)
 {
+    if (!call)
+        return is_current(call);
     return atomic_load_explicit(&call->shared->stopping, memory_order_relaxed) ? 1 : 0;
 }
 

@@ -188,6 +188,7 @@ run(void *argument)
     snprintf(name, sizeof name, "handler-%u", t->number);
     pthread_setname_np(pthread_self(), name);
     t->call.thread = pthread_self();
+    host_set_thread(&p->shared);
 
     int32_t rc = table->thread_open ? table->thread_open(p->options.plugin_state, &t->state) : 0;
     if (rc != 0) {

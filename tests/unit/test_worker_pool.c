@@ -451,6 +451,37 @@ a_call_belongs_to_its_thread_and_ends_when_it_returns(void **state)
     end(b);
 }
 
+static void
+pass_null(struct handler_call *call, uint32_t count)
+{
+    (void)call;
+    (void)count;
+    rig.results[0] = host->settle(NULL, 0, HANDLER_DONE, 0, NULL);
+    rig.results[1] = (int32_t)host->remaining_ms(NULL);
+    rig.results[2] = host->extend(NULL, 1000);
+    rig.results[3] = host->stopping(NULL);
+    rig.results[4] = host->option(NULL) != NULL || host->extension(NULL) != NULL;
+    host->log(NULL, HANDLER_LOG_INFO, NULL);
+    host->log(call, HANDLER_LOG_INFO, NULL);
+}
+
+static void
+null_in_place_of_a_call_is_refused_and_counted(void **state)
+{
+    (void)state;
+    begin(&TOGETHER, 1);
+    rig.in_call = pass_null;
+    rig.answers[0] = HANDLER_RETRY;
+    struct batch *b = run(1);
+    const int32_t expected[] = {HANDLER_E_INDEX, 0, HANDLER_E_LOST, 0, 0};
+    assert_memory_equal(rig.results, expected, sizeof expected);
+    assert_int_equal(violations(), 4);
+    assert_int_equal(b->messages[0]->verdict.kind, HANDLER_RETRY);
+    pass_null(NULL, 0); /* on a thread that is no handler's nobody can be blamed */
+    assert_int_equal(violations(), 4);
+    end(b);
+}
+
 /* ---- leases ---- */
 
 static void
@@ -733,6 +764,7 @@ main(void)
         cmocka_unit_test(a_message_that_was_forgotten_is_retried),
         cmocka_unit_test(a_wrong_settle_is_refused_counted_and_never_makes_a_message_done),
         cmocka_unit_test(a_call_belongs_to_its_thread_and_ends_when_it_returns),
+        cmocka_unit_test(null_in_place_of_a_call_is_refused_and_counted),
         cmocka_unit_test(a_lost_message_is_nobodys_to_decide_about),
         cmocka_unit_test(asking_for_more_time_reaches_the_engine),
         cmocka_unit_test(what_was_lost_while_it_waited_is_not_started),

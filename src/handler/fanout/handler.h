@@ -64,7 +64,9 @@ enum {
 };
 
 /* One handler call in progress. Valid until handle or handle_batch returns; the functions that take it may be called
- * from the calling thread only. */
+ * from the calling thread only. A call that is over, another thread's or NULL (but for log) is refused and counted as a
+ * contract violation: settle returns HANDLER_E_INDEX, extend HANDLER_E_LOST, remaining_ms 0; stopping goes on answering
+ * for any call but NULL, for which it returns 0. */
 struct handler_call;
 
 /* One message. All pointers are borrowed and valid until the call returns. */
