@@ -16,6 +16,7 @@ signals_open(int *ret_fd, struct err *e)
         signal(wanted[i], SIG_DFL); /* an ignored CHLD, inherited, would take every exit status away */
     }
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a write beyond RLIMIT_FSIZE fails with EFBIG instead */
     if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
         return err_set_errno(e, errno, "sigprocmask");
     int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);

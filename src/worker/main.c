@@ -138,6 +138,7 @@ open_signals(struct worker *w, struct err *e)
     if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
         return err_set_errno(e, errno, "sigprocmask");
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a write beyond RLIMIT_FSIZE fails with EFBIG instead */
     w->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     return w->signal_fd < 0 ? err_set_errno(e, errno, "signalfd") : 0;
 }

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -375,6 +376,20 @@ the_end_of_the_channel_and_sigterm_drain_too(void **state)
     }
 }
 
+static bool
+is_something_in_flight(void *context)
+{
+    struct world *w = context;
+    return atomic_load(&w->worker.counters->in_flight) > 0;
+}
+
+static bool
+is_something_retried(void *context)
+{
+    struct world *w = context;
+    return counted(&w->worker.counters->retried) > 0;
+}
+
 static void
 a_handler_that_does_not_return_ends_at_the_deadline_with_3(void **state)
 {
@@ -383,12 +398,34 @@ a_handler_that_does_not_return_ends_at_the_deadline_with_3(void **state)
     start_worker(w, proc_path("tests/plugins/stuck.so"), "", "delay_ms = 600000;", w->system->url);
     assert_true(lone_worker_wait(&w->worker, IPC_READY, &m, SOON_MS));
     send_messages(w, 1, "{}");
-    while (atomic_load(&w->worker.counters->in_flight) == 0)
-        usleep(1000);
+    assert_true(proc_wait_until(is_something_in_flight, w, SOON_MS));
     int64_t start_ms = now_ms();
     assert_int_equal(drain(w, 3000), 3);
     assert_in_range(now_ms() - start_ms, 2900, 7000);
     assert_queue(w, w->url, 0, 1);
+    forget_worker(w);
+}
+
+/* As on a host that bounds the files of a service: the kernel's signal for that must not kill the worker. */
+static void
+a_file_that_may_not_grow_is_a_reason_to_retry(void **state)
+{
+    struct world *w = *state;
+    const struct rlimit small = {.rlim_cur = 10, .rlim_max = RLIM_INFINITY}, large = {RLIM_INFINITY, RLIM_INFINITY};
+    struct ipc_message m;
+    char options[400];
+    snprintf(options, sizeof options, "path = \"%s\";", tmp_path(w->dir, "out"));
+    start_worker(w, "jsonl", "retry = { base_ms = 1; cap_ms = 1; };", options, w->system->url);
+    assert_true(lone_worker_wait(&w->worker, IPC_READY, &m, SOON_MS));
+    assert_int_equal(prlimit(w->worker.pid, RLIMIT_FSIZE, &small, NULL), 0);
+    send_messages(w, 1, "{\"longer\":\"than ten bytes\"}");
+    assert_true(proc_wait_until(is_something_retried, w, SOON_MS));
+    assert_int_equal(prlimit(w->worker.pid, RLIMIT_FSIZE, &large, NULL), 0);
+    wait_deleted(w, 1);
+    assert_int_equal(drain(w, 10000), 0);
+    char *out = tmp_read(tmp_path(w->dir, "out"), NULL);
+    assert_string_equal(out, "{\"longer\":\"than ten bytes\"}\n");
+    free(out);
     forget_worker(w);
 }
 
@@ -517,6 +554,7 @@ main(void)
         TEST(a_drain_finishes_what_was_begun_and_gives_the_rest_back),
         TEST(the_end_of_the_channel_and_sigterm_drain_too),
         TEST(a_handler_that_does_not_return_ends_at_the_deadline_with_3),
+        TEST(a_file_that_may_not_grow_is_a_reason_to_retry),
         TEST(kill_9_loses_nothing),
         TEST(an_endpoint_that_cannot_be_reached_is_a_state_of_health),
         TEST(refused_credentials_are_a_state_of_health),

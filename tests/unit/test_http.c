@@ -1005,11 +1005,14 @@ the_age_of_an_answer_counts_from_its_first_byte(void **state)
     stub_server_stop(s);
 }
 
+/* Longer than a turn may begin callbacks. */
 static void
 take_long(void *context, const struct http_response *r)
 {
+    int64_t until_ns = clock_monotonic_ns() + 100000000;
     assert_int_equal(r->status, 200);
-    nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+    while (clock_monotonic_ns() < until_ns)
+        ;
     --*(int *)context;
 }
 
@@ -1018,7 +1021,6 @@ many_answers_at_once_do_not_make_one_long_turn(void **state)
 {
     (void)state;
     struct stub_server *s = stub_server_start(answer_hello, NULL);
-    struct http_stats stats;
     struct err e;
     int left = 8;
     for (int i = 0; i < 8; i++) {
@@ -1027,10 +1029,11 @@ many_answers_at_once_do_not_make_one_long_turn(void **state)
         struct http_call *c;
         assert_int_equal(http_submit(engine, &q, take_long, &c, &e), 0);
     }
-    while (left > 0) /* during the first callback the other answers come in */
+    while (left > 0) { /* during the first callback the other answers come in */
+        int before = left;
         assert_int_equal(http_engine_run(engine, PATIENCE_MS, &e), 0);
-    http_engine_stats(engine, &stats);
-    assert_in_range(stats.longest_turn_ms, 100, 400);
+        assert_in_range(before - left, 0, 1);
+    }
     stub_server_stop(s);
 }
 
