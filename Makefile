@@ -132,7 +132,7 @@ $(B)/.objects: FORCE
 FORCE:
 
 # ---- checks --------------------------------------------------------------------------------------------------------
-.PHONY: deps test test-run interop-tools check check-run lint check-layers bench bench-run fuzz fuzz-run demo install docs help
+.PHONY: deps test test-run soak soak-run interop-tools check check-run lint check-layers bench bench-run fuzz fuzz-run demo install docs help
 
 deps:
 	@.ci/deps build
@@ -165,6 +165,20 @@ check:
 
 check-run: all $(UNIT) $(ABI) $(TESTPLUGINS)
 	@tests/lib/run $(UNIT) $(ABI)
+
+## make soak             random tests at full size, each for SOAK_SECONDS (600) with new seeds, or with SEEDS="7 20-29";
+##                       SOAK_EVENTS=20000 of a run
+# Every test program with seeds of its own (tests/lib/seeds.h) takes part.
+SOAK_SECONDS ?= 600
+SOAK_EVENTS  ?= 20000
+SOAK         := $(patsubst tests/%.c,$(B)/tests/%,$(shell grep -l 'KEPT_SEEDS' tests/*/test_*.c | grep -v test_seeds))
+soak:
+	@.ci/deps test
+	+@$(again) soak-run
+
+soak-run: all $(SOAK) $(TESTPLUGINS)
+	@FANOUT_SEEDS='$(SEEDS)' FANOUT_SOAK_S='$(SOAK_SECONDS)' FANOUT_EVENTS='$(SOAK_EVENTS)' TEST_TIMEOUT_S=86400 \
+	  tests/lib/run $(SOAK)
 
 ## make lint             clang-format, clang-tidy, cppcheck, headers that stand alone
 C_FILES := $(wildcard src/*/*.c plugins/*.c tests/*/*.c)

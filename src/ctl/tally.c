@@ -100,6 +100,13 @@ tally_note_published(struct tally *t, struct slice id, size_t line)
 }
 
 const struct tally_event *
+tally_find(const struct tally *t, struct slice id)
+{
+    const struct tally_event *event = t->capacity > 0 ? place_of(t->events, t->capacity, id) : NULL;
+    return event && event->id[0] ? event : NULL;
+}
+
+const struct tally_event *
 tally_next_missing(const struct tally *t, size_t *at)
 {
     while (*at < t->capacity) {

@@ -33,6 +33,9 @@ int tally_note(struct tally *t, enum tally_what what, struct slice id);
 /* TALLY_PUBLISHED, from that line. */
 int tally_note_published(struct tally *t, struct slice id, size_t line);
 
+/* What was seen of an event so far; NULL: nothing. Until the next observation. */
+const struct tally_event *tally_find(const struct tally *t, struct slice id);
+
 /* Published and never handled. */
 size_t tally_lost(const struct tally *t);
 

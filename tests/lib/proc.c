@@ -414,6 +414,13 @@ proc_stderr(struct proc *p)
     return join_output(p, ERR);
 }
 
+void
+proc_print(struct proc *p)
+{
+    if (p)
+        print_output(p, "the test failed");
+}
+
 /* ---- the end ---- */
 
 void

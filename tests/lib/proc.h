@@ -57,6 +57,9 @@ bool proc_is_running(struct proc *p);
 const char *proc_stdout(struct proc *p);
 const char *proc_stderr(struct proc *p);
 
+/* All it wrote so far, to standard error, for a test that has failed. NULL is fine. */
+void proc_print(struct proc *p);
+
 /* A file of this build: proc_path("bin/fanoutd"), "libexec/fanoutd/fanout-worker", "lib/fanoutd/plugins/jsonl.so",
  * "tests/plugins/x.so". Lives until the program ends. */
 const char *proc_path(const char *relative);

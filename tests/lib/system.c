@@ -94,10 +94,11 @@ system_restart_local(struct system *s)
     start_local(s, listen);
 }
 
-pid_t
-system_worker(struct system *s)
+size_t
+system_workers(struct system *s, pid_t *ret_pids, size_t max)
 {
-    char path[100], children[400] = "";
+    char path[100], children[1000] = "";
+    size_t n = 0;
     snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)proc_pid(s->fleet), (int)proc_pid(s->fleet));
     FILE *f = fopen(path, "re");
     if (!f)
@@ -105,7 +106,20 @@ system_worker(struct system *s)
     if (!fgets(children, sizeof children, f))
         children[0] = '\0';
     fclose(f);
-    return (pid_t)strtol(children, NULL, 10);
+    for (char *at = children, *end; n < max; at = end) {
+        pid_t pid = (pid_t)strtol(at, &end, 10);
+        if (end == at)
+            break;
+        ret_pids[n++] = pid;
+    }
+    return n;
+}
+
+pid_t
+system_worker(struct system *s)
+{
+    pid_t pid;
+    return system_workers(s, &pid, 1) == 1 ? pid : 0;
 }
 
 void

@@ -43,6 +43,9 @@ void system_restart_local(struct system *s);
 /* The process id of a worker that runs now; 0: there is none. */
 pid_t system_worker(struct system *s);
 
+/* Those of all that run now, at most max of them. */
+size_t system_workers(struct system *s, pid_t *ret_pids, size_t max);
+
 /* TERM to fanoutd; fails the test unless it ends with 0. */
 void system_stop_fleet(struct system *s);
 

@@ -112,6 +112,22 @@ events_that_did_not_arrive_are_found_with_their_lines(void **state)
     tally_clean_up(&t);
 }
 
+static void
+an_event_is_found_once_something_of_it_was_seen(void **state)
+{
+    (void)state;
+    struct tally t;
+    tally_init(&t);
+    assert_null(tally_find(&t, SLICE("00000000-0000-4000-8000-000000000001")));
+    note(&t, TALLY_CAPTURED, 1);
+    const struct tally_event *event = tally_find(&t, SLICE("00000000-0000-4000-8000-000000000001"));
+    assert_non_null(event);
+    assert_int_equal(event->captured, 1);
+    assert_int_equal(event->handled, 0);
+    assert_null(tally_find(&t, SLICE("00000000-0000-4000-8000-000000000002")));
+    tally_clean_up(&t);
+}
+
 int
 main(void)
 {
@@ -119,6 +135,7 @@ main(void)
         cmocka_unit_test(an_event_counts_once_whatever_the_order_of_what_is_seen),
         cmocka_unit_test(handling_again_is_a_duplicate_and_never_handling_is_a_loss),
         cmocka_unit_test(many_events_are_kept_apart),
+        cmocka_unit_test(an_event_is_found_once_something_of_it_was_seen),
         cmocka_unit_test(an_id_that_cannot_be_one_is_refused),
         cmocka_unit_test(events_that_did_not_arrive_are_found_with_their_lines),
     };

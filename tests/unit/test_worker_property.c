@@ -1,16 +1,16 @@
 /* The worker's promises (DESIGN.md, "A message's life") under random verdicts, slow handlers, failing calls, lost
  * answers and duplicate deliveries, against a simulated queue and clock. A failing seed is named; keep it in
- * KEPT_SEEDS. FANOUT_SEEDS="7 8 9" runs those instead. */
+ * KEPT_SEEDS. lib/seeds.h says how to run others. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
 
 #include <cmocka.h>
 
 #include "base/log.h"
 #include "lib/bench.h"
+#include "lib/seeds.h"
 
 static const uint64_t KEPT_SEEDS[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
 
@@ -66,21 +66,11 @@ run_seed(uint64_t seed, bool with_duplicates)
 static void
 run_seeds(bool with_duplicates)
 {
-    const char *wanted = getenv("FANOUT_SEEDS");
-    if (wanted) {
-        for (char *end; *wanted; wanted = end) {
-            uint64_t seed = strtoull(wanted, &end, 10);
-            if (end == wanted)
-                break;
-            print_message("seed %llu\n", (unsigned long long)seed);
-            run_seed(seed, with_duplicates);
-        }
-        return;
-    }
-    for (size_t i = 0; i < sizeof KEPT_SEEDS / sizeof *KEPT_SEEDS; i++) {
-        print_message("seed %llu\n", (unsigned long long)KEPT_SEEDS[i]);
-        run_seed(KEPT_SEEDS[i], with_duplicates);
-    }
+    struct seeds seeds;
+    uint64_t seed;
+    seeds_init(&seeds, KEPT_SEEDS, sizeof KEPT_SEEDS / sizeof *KEPT_SEEDS);
+    while (seeds_next(&seeds, &seed))
+        run_seed(seed, with_duplicates);
 }
 
 static void
