@@ -178,7 +178,7 @@ soak:
 
 soak-run: all $(SOAK) $(TESTPLUGINS)
 	@FANOUT_SEEDS='$(SEEDS)' FANOUT_SOAK_S='$(SOAK_SECONDS)' FANOUT_EVENTS='$(SOAK_EVENTS)' TEST_TIMEOUT_S=86400 \
-	  tests/lib/run $(SOAK)
+	  TEST_SHOW='seed ' TEST_LOG_LINES=100000 tests/lib/run $(SOAK)
 
 ## make lint             clang-format, clang-tidy, cppcheck, headers that stand alone
 C_FILES := $(wildcard src/*/*.c plugins/*.c tests/*/*.c)
