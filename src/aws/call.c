@@ -75,12 +75,16 @@ end(struct aws_call *q, const struct aws_error *error, const struct http_respons
     recycle(q);
 }
 
-/* Sets the call's timer; without memory for it the call ends as it is. */
+/* Sets the call's timer; without memory for it the call ends as it is, or aws_submit fails. */
 static void
 set_timer(struct aws_call *q, enum call_state state, int64_t wait_ms)
 {
     q->state = state;
-    if (timers_set(http_engine_timers(q->client->engine), &q->timer, clock_monotonic_ms() + wait_ms) < 0)
+    if (timers_set(http_engine_timers(q->client->engine), &q->timer, clock_monotonic_ms() + wait_ms) == 0)
+        return;
+    if (q->submitting)
+        q->unstarted = true;
+    else
         end(q, &q->error, NULL);
 }
 
@@ -332,10 +336,17 @@ aws_submit(struct aws_client *c, const struct aws_request *request, aws_done_fn 
         return r;
     }
     TAILQ_INSERT_TAIL(&c->calls, q, link);
+    q->submitting = true;
+    start_attempt(q);
+    q->submitting = false;
+    if (q->unstarted) {
+        TAILQ_REMOVE(&c->calls, q, link);
+        recycle(q);
+        return err_no_memory(e);
+    }
     c->stats.calls++;
     if (ret_call)
         *ret_call = q;
-    start_attempt(q);
     return 0;
 }
 

@@ -49,7 +49,9 @@ struct aws_call {
     TAILQ_ENTRY(aws_call) link;
     struct aws_client *client;
     enum call_state state;
-    bool abandoned; /* cancelled while asking: the answer frees it */
+    bool abandoned;  /* cancelled while asking: the answer frees it */
+    bool submitting; /* aws_submit has not returned */
+    bool unstarted;  /* ... and will say that there was no memory */
     struct timer timer;
     struct arena arena; /* what the request needs, until the call is over */
     aws_done_fn *done;
