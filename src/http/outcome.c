@@ -81,54 +81,66 @@ shown_url(const char *url)
     return slice_of(url, n < 200 ? n : 200);
 }
 
-/* What a person can do about a certificate that was refused. */
-static void
-add_remedy(const struct http_call *c, CURLcode result, struct buf *text)
+static bool
+is_unknown_authority(long verdict)
 {
-    long verdict = X509_V_OK;
-    curl_easy_getinfo(c->easy, CURLINFO_SSL_VERIFYRESULT, &verdict);
-    if (result == CURLE_SSL_CACERT_BADFILE) {
-        buf_add_format(text, "; %s has to name a PEM file with the certificates to trust", c->engine->ca_option);
-        return;
-    }
+    return verdict == X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT || verdict == X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY ||
+           verdict == X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE || verdict == X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT ||
+           verdict == X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN || verdict == X509_V_ERR_CERT_SIGNATURE_FAILURE;
+}
+
+/* What a person can do about a certificate whose authority is known. */
+static const char *
+remedy_for(long verdict)
+{
     switch (verdict) {
+    case X509_V_ERR_CERT_HAS_EXPIRED:
+        return "it has to be renewed at the server, unless it is this machine's clock that is wrong";
+    case X509_V_ERR_CERT_NOT_YET_VALID:
+        return "it is for later, unless it is this machine's clock that is wrong";
     case X509_V_OK: /* no fault in the chain, so it is the host */
     case X509_V_ERR_UNSPECIFIED:
     case X509_V_ERR_HOSTNAME_MISMATCH:
     case X509_V_ERR_IP_ADDRESS_MISMATCH:
-        buf_add_string(text, "; the URL has to name a host that the certificate was made for");
-        break;
-    case X509_V_ERR_CERT_HAS_EXPIRED:
-        buf_add_string(text, "; it has to be renewed at the server, unless it is this machine's clock that is wrong");
-        break;
-    case X509_V_ERR_CERT_NOT_YET_VALID:
-        buf_add_string(text, "; the certificate is for later, unless it is this machine's clock that is wrong");
-        break;
-    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
-    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
-    case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
-    case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
-    case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
-    case X509_V_ERR_CERT_SIGNATURE_FAILURE:
-        buf_add_format(text,
-                       "; no authority trusted here has signed it: %s can name a PEM file with the certificate of the "
-                       "one that did, and the server has to send those in between",
-                       c->engine->ca_option);
-        break;
+        return "the URL has to name a host that the certificate was made for";
     default:
-        break;
+        return "another certificate is needed at the server";
     }
 }
 
+/* curl's own text is of the first thing that went wrong in a call, which may be the end of a kept connection. */
 static void
-explain_tls(const struct http_call *c, CURLcode result, struct http_response *r)
+explain_refusal(const struct http_call *c, struct err *e)
 {
     struct slice url = shown_url(c->url);
-    struct buf text = BUF_INIT;
-    buf_add_string(&text, *c->text ? c->text : curl_easy_strerror(result));
-    add_remedy(c, result, &text);
-    err_set(&r->error, ERR_DENIED, "%s %.*s: %.*s", c->method, SLICE_ARG(url), SLICE_ARG(buf_slice(&text)));
-    buf_clean_up(&text);
+    const char *what = strncmp(c->text, "SSL: ", 5) == 0 ? c->text + 5 : "the certificate is not for this host";
+    long verdict = X509_V_OK;
+    curl_easy_getinfo(c->easy, CURLINFO_SSL_VERIFYRESULT, &verdict);
+    if (verdict != X509_V_OK && verdict != X509_V_ERR_UNSPECIFIED)
+        what = X509_verify_cert_error_string(verdict);
+    if (is_unknown_authority(verdict))
+        err_set(e, ERR_DENIED,
+                "%s %.*s: refused the server's certificate: %s; no authority trusted here has signed it: %s can name a "
+                "PEM file with the certificate of the one that did, and the server has to send those in between",
+                c->method, SLICE_ARG(url), what, c->engine->ca_option);
+    else
+        err_set(e, ERR_DENIED, "%s %.*s: refused the server's certificate: %s; %s", c->method, SLICE_ARG(url), what,
+                remedy_for(verdict));
+}
+
+static void
+explain_tls(const struct http_call *c, CURLcode result, struct err *e)
+{
+    struct slice url = shown_url(c->url);
+    const char *file = c->engine->ca_file;
+    if (result == CURLE_PEER_FAILED_VERIFICATION)
+        explain_refusal(c, e);
+    else if (result == CURLE_SSL_CACERT_BADFILE)
+        err_set(e, ERR_DENIED, "%s %.*s: no certificates to trust can be read from %s; %s has to name a PEM file",
+                c->method, SLICE_ARG(url), *file ? file : "the system's store", c->engine->ca_option);
+    else
+        err_set(e, ERR_DENIED, "%s %.*s: %s", c->method, SLICE_ARG(url),
+                *c->text ? c->text : curl_easy_strerror(result));
 }
 
 static void
@@ -147,7 +159,7 @@ explain(const struct http_call *c, CURLcode result, struct http_response *r)
     else if (code == ERR_NO_MEMORY)
         err_no_memory(&r->error);
     else if (code == ERR_DENIED)
-        explain_tls(c, result, r);
+        explain_tls(c, result, &r->error);
     else
         err_set(&r->error, code, "%s %.*s: %s", c->method, SLICE_ARG(url),
                 *c->text ? c->text : curl_easy_strerror(result));

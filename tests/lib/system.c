@@ -157,9 +157,15 @@ system_run(struct system *s, const char *const argv[], int timeout_ms, struct pr
 struct system_client
 system_connect(struct system *s, enum aws_service service)
 {
+    return system_connect_https(s->url, NULL, service);
+}
+
+struct system_client
+system_connect_https(const char *url, const char *ca_file, enum aws_service service)
+{
     struct system_client c = {0};
     struct err e = {0};
-    struct http_engine_options engine_options = {0};
+    const struct http_engine_options engine_options = {.ca_file = ca_file};
     if (http_engine_new(&engine_options, &c.engine, &e) != 0 ||
         creds_static_new("test", "test", NULL, &c.credentials, &e) != 0)
         fail_msg("%s", e.text);
@@ -168,7 +174,7 @@ system_connect(struct system *s, enum aws_service service)
         .credentials = c.credentials,
         .service = service,
         .region = "us-east-1",
-        .endpoint_url = s->url,
+        .endpoint_url = url,
     };
     if (aws_client_new(&options, &c.aws, &e) != 0)
         fail_msg("%s", e.text);

@@ -63,6 +63,7 @@ struct system_client {
     struct aws_client *aws;
 };
 struct system_client system_connect(struct system *s, enum aws_service service);
+struct system_client system_connect_https(const char *url, const char *ca_file, enum aws_service service);
 void system_disconnect(struct system_client *c);
 
 /* Waits for a callback to set *done; fails the test after 20 s. */

@@ -187,7 +187,7 @@ what_is_wrong_with_a_certificate_is_refused_and_said(void **state)
          "renewed at the server, unless it is this machine's clock"},
         {{.hosts = here, .issuer = w->authority, .from_s = 3600},
          "certificate is not yet valid",
-         "for later, unless it is this machine's clock"},
+         "it is for later, unless it is this machine's clock"},
         {{.hosts = here}, "self-signed certificate", "aws.ca_file can name a PEM file"},
         {{.hosts = here, .issuer = stranger}, "unable to get local issuer", "aws.ca_file can name a PEM file"},
         {{.hosts = here, .issuer = twin}, "unable to get local issuer", "aws.ca_file can name a PEM file"},
