@@ -13,6 +13,8 @@ struct ring {
     pthread_cond_t changed; /* something was pushed, or it was closed */
     size_t capacity;
     size_t first, count; /* guarded by lock, as is all below */
+    size_t waiting;      /* threads inside a wait of ring_pop */
+    bool waking;         /* one of them was signalled and has not run since: it will see to the others */
     bool closed;
     void *items[];
 };
@@ -47,20 +49,53 @@ ring_destroy(struct ring *r)
     free(r);
 }
 
-bool
-ring_push(struct ring *r, void *item)
+static bool
+put(struct ring *r, void *item)
 {
     assert(item);
-    pthread_mutex_lock(&r->lock);
     bool fits = !r->closed && r->count < r->capacity;
     if (fits) {
         r->items[(r->first + r->count) % r->capacity] = item;
         r->count++;
     }
-    pthread_mutex_unlock(&r->lock);
-    if (fits) /* not under the lock: the woken thread would at once sleep again, on the lock */
-        pthread_cond_signal(&r->changed);
     return fits;
+}
+
+/* Unlocks, and wakes a waiter if there is something for it and no other is being woken. */
+static void
+unlock_and_wake(struct ring *r)
+{
+    bool wake = r->count > 0 && r->waiting > 0 && !r->waking;
+    if (wake)
+        r->waking = true;
+    pthread_mutex_unlock(&r->lock);
+    if (wake) /* not under the lock: the woken thread would at once sleep again, on the lock */
+        pthread_cond_signal(&r->changed);
+}
+
+bool
+ring_push(struct ring *r, void *item)
+{
+    pthread_mutex_lock(&r->lock);
+    bool fits = put(r, item);
+    unlock_and_wake(r);
+    return fits;
+}
+
+bool
+ring_put(struct ring *r, void *item)
+{
+    pthread_mutex_lock(&r->lock);
+    bool fits = put(r, item);
+    pthread_mutex_unlock(&r->lock);
+    return fits;
+}
+
+void
+ring_wake(struct ring *r)
+{
+    pthread_mutex_lock(&r->lock);
+    unlock_and_wake(r);
 }
 
 static void
@@ -104,7 +139,10 @@ ring_pop(struct ring *r, int64_t wait_ms)
         started_ms = clock_monotonic_ms();
     }
     while (r->count == 0 && !r->closed && left != 0) {
+        r->waiting++;
         wait_at_most_ms(r, clock_cap_wait_ms(left));
+        r->waiting--;
+        r->waking = false;
         left = left_ms(wait_ms, started_ns, started_ms);
     }
     if (r->count > 0) {
@@ -112,7 +150,7 @@ ring_pop(struct ring *r, int64_t wait_ms)
         r->first = (r->first + 1) % r->capacity;
         r->count--;
     }
-    pthread_mutex_unlock(&r->lock);
+    unlock_and_wake(r);
     return item;
 }
 

@@ -1,5 +1,6 @@
 #include "worker/engine_thread.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -22,6 +23,7 @@
 #define WAIT_MS         1000 /* the beat of an idle loop */
 #define FAILED_MS       50   /* of a loop whose waiting fails */
 #define STATS_EVERY_MS  1000
+#define UNTOLD_MS       1 /* how long batches of a turn may wait for its end */
 #define NO_DRAIN        INT64_MAX
 #define MAX_CONNECTIONS 128
 
@@ -37,6 +39,8 @@ struct engine_thread {
     bool started;
     int done_fd;
     size_t left;
+    bool untold; /* batches were submitted since untold_since_ms, and no handler thread was woken for them */
+    int64_t untold_since_ms;
     int64_t stats_due_ms;
     uint64_t log_dropped;
 
@@ -47,10 +51,27 @@ struct engine_thread {
 
 /* ---- the engine's surroundings ---- */
 
+/* Waking a thread costs as much as handling a small message: the batches of a turn share a wake-up, unless the turn
+ * takes long. */
+static void
+tell_handlers(struct engine_thread *t)
+{
+    if (t->untold)
+        pool_wake(t->pool);
+    t->untold = false;
+}
+
 static void
 submit(void *context, struct batch *b)
 {
-    pool_submit(((struct engine_thread *)context)->pool, b);
+    struct engine_thread *t = context;
+    int64_t now_ms = clock_monotonic_ms();
+    pool_submit(t->pool, b);
+    if (!t->untold)
+        t->untold_since_ms = now_ms;
+    t->untold = true;
+    if (now_ms - t->untold_since_ms > UNTOLD_MS)
+        tell_handlers(t);
 }
 
 static struct batch *
@@ -121,10 +142,12 @@ run(void *argument)
         update_stats(t, now_ms);
         if (engine_is_over(t->engine, &t->left))
             break;
+        assert(!t->untold); /* only what http_engine_run calls submits */
         if (http_engine_run(t->http, WAIT_MS, &e) != 0) {
             log_write_limited(LOG_ERROR, 10000, "the HTTP engine fails", LOG_ERR(&e));
             poll(NULL, 0, FAILED_MS); /* it may not have waited */
         }
+        tell_handlers(t);
     }
     t->stats_due_ms = 0;
     update_stats(t, clock_monotonic_ms());

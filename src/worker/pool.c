@@ -305,9 +305,15 @@ pool_new(const struct pool_options *options, struct pool **ret_pool, struct err 
 void
 pool_submit(struct pool *p, struct batch *b)
 {
-    bool pushed = ring_push(p->ring, b);
-    assert(pushed);
-    (void)pushed;
+    bool fits = ring_put(p->ring, b);
+    assert(fits);
+    (void)fits;
+}
+
+void
+pool_wake(struct pool *p)
+{
+    ring_wake(p->ring);
 }
 
 struct batch *

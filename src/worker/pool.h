@@ -36,8 +36,10 @@ int pool_open_plugin(struct plugin *plugin, void **ret_state, struct err *e);
 /* Starts the threads and waits until every one has run thread_open. ERR_DENIED: thread_open refused. */
 int pool_new(const struct pool_options *options, struct pool **ret_pool, struct err *e);
 
-/* The engine thread's side. pool_submit has room for queue_batches; pool_take_back gives NULL when none waits. */
+/* The engine thread's side. pool_submit has room for queue_batches and wakes nobody: pool_wake does, for all that were
+ * submitted since. pool_take_back gives NULL when none waits. */
 void pool_submit(struct pool *p, struct batch *b);
+void pool_wake(struct pool *p);
 struct batch *pool_take_back(struct pool *p);
 struct inbox *pool_inbox(struct pool *p);
 

@@ -147,6 +147,63 @@ closing_wakes_every_waiter(void **state)
     ring_destroy(r);
 }
 
+enum { AT_ONCE = 8 };
+struct meeting {
+    struct ring *ring;
+    pthread_barrier_t all_here;
+};
+
+static void *
+pop_and_meet(void *arg)
+{
+    struct meeting *m = arg;
+    void *got = ring_pop(m->ring, -1);
+    pthread_barrier_wait(&m->all_here);
+    return got;
+}
+
+/* Each thread keeps its item until every thread has one: a wake-up that is not handed on would leave them there. */
+static void
+meet(bool put_then_wake)
+{
+    int items[AT_ONCE];
+    for (int round = 0; round < 50; round++) {
+        struct meeting m = {.ring = make(AT_ONCE)};
+        pthread_t threads[AT_ONCE];
+        pthread_barrier_init(&m.all_here, NULL, AT_ONCE);
+        for (int i = 0; i < AT_ONCE; i++)
+            pthread_create(&threads[i], NULL, pop_and_meet, &m);
+        for (int i = 0; i < AT_ONCE; i++) {
+            if (i == round % AT_ONCE)
+                sched_yield();
+            assert_true(put_then_wake ? ring_put(m.ring, &items[i]) : ring_push(m.ring, &items[i]));
+        }
+        if (put_then_wake)
+            ring_wake(m.ring);
+        for (int i = 0; i < AT_ONCE; i++) {
+            void *got;
+            pthread_join(threads[i], &got);
+            assert_non_null(got);
+        }
+        pthread_barrier_destroy(&m.all_here);
+        ring_destroy(m.ring);
+    }
+}
+
+static void
+a_burst_reaches_as_many_waiters_as_it_has_items(void **state)
+{
+    (void)state;
+    meet(false);
+}
+
+static void
+one_wake_is_enough_for_all_that_was_put(void **state)
+{
+    (void)state;
+    meet(true);
+}
+
 /* Each producer sends its numbers in order; each consumer must see each producer's in order, and all arrive once. */
 enum { PRODUCERS = 3, CONSUMERS = 3, EACH = 5000 };
 struct traffic {
@@ -253,6 +310,8 @@ main(void)
         cmocka_unit_test(an_empty_ring_is_waited_for_as_long_as_asked),
         cmocka_unit_test(a_push_wakes_a_waiter),
         cmocka_unit_test(closing_wakes_every_waiter),
+        cmocka_unit_test(a_burst_reaches_as_many_waiters_as_it_has_items),
+        cmocka_unit_test(one_wake_is_enough_for_all_that_was_put),
         cmocka_unit_test(many_threads_lose_and_repeat_nothing),
         cmocka_unit_test(a_test_clock_ends_a_wait_and_so_does_real_time_while_it_stands),
     };
