@@ -1,5 +1,6 @@
 #include "local/auth.h"
 
+#include <ctype.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/digest.h"
+#include "local/auth_query.h"
 
 #define MAX_SIGNED_HEADERS 256 /* two kilobytes of S3 metadata are many */
 #define SKEW_MS            (5 * 60 * INT64_C(1000))
@@ -24,6 +26,8 @@ enum dialect { DIALECT_SQS, DIALECT_JSON, DIALECT_S3, N_DIALECTS };
 enum reason {
     MISSING,
     MALFORMED,
+    OLD_VERSION,
+    NOT_ALL_SIGNED,
     UNKNOWN_KEY,
     WRONG_SIGNATURE,
     WRONG_TIME,
@@ -44,6 +48,8 @@ static const struct {
     [MALFORMED] = {{400, "IncompleteSignature"},
                    {400, "IncompleteSignatureException"},
                    {400, "AuthorizationHeaderMalformed"}},
+    [OLD_VERSION] = {{400, "IncompleteSignature"}, {400, "IncompleteSignatureException"}, {400, "InvalidRequest"}},
+    [NOT_ALL_SIGNED] = {{403, "SignatureDoesNotMatch"}, {400, "InvalidSignatureException"}, {403, "AccessDenied"}},
     [UNKNOWN_KEY] = {{403, "InvalidClientTokenId"}, {400, "UnrecognizedClientException"}, {403, "InvalidAccessKeyId"}},
     [WRONG_SIGNATURE] = {{403, "SignatureDoesNotMatch"},
                          {400, "InvalidSignatureException"},
@@ -144,69 +150,15 @@ refuse(struct check *c, enum reason reason, const char *format, ...)
     return false;
 }
 
-static int
-hex_digit(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-
-static void
-add_decoded(struct buf *out, struct slice s)
-{
-    for (size_t i = 0; i < s.n; i++) {
-        int high = s.p[i] == '%' && i + 2 < s.n ? hex_digit(s.p[i + 1]) : -1;
-        int low = high >= 0 ? hex_digit(s.p[i + 2]) : -1;
-        buf_add_char(out, low >= 0 ? (char)(high << 4 | low) : s.p[i]);
-        i += low >= 0 ? 2 : 0;
-    }
-}
-
-/* The raw value of a query parameter; false when there is none. */
-static bool
-query_parameter(struct slice query, const char *name, struct slice *ret_value)
-{
-    size_t name_n = strlen(name);
-    for (const char *p = query.p, *end = query.p + query.n; p < end;) {
-        const char *next = memchr(p, '&', (size_t)(end - p));
-        size_t n = next ? (size_t)(next - p) : (size_t)(end - p);
-        if (n > name_n && memcmp(p, name, name_n) == 0 && p[name_n] == '=') {
-            *ret_value = slice_of(p + name_n + 1, n - name_n - 1);
-            return true;
-        }
-        p += n + 1;
-    }
-    return false;
-}
-
-/* The query without its signature, which cannot have been signed. */
-static void
-add_query_unsigned(struct buf *out, struct slice query)
-{
-    const struct slice name = SLICE("X-Amz-Signature=");
-    for (const char *p = query.p, *end = query.p + query.n; p < end;) {
-        const char *next = memchr(p, '&', (size_t)(end - p));
-        size_t n = next ? (size_t)(next - p) : (size_t)(end - p);
-        if (!slice_starts_with(slice_of(p, n), name)) {
-            if (out->len > 0)
-                buf_add_char(out, '&');
-            buf_add(out, p, n);
-        }
-        p += n + 1;
-    }
-}
-
 static bool
 read_presigned(struct check *c, struct slice query)
 {
     struct slice algorithm, credential, signed_headers, signature, expires;
-    if (!query_parameter(query, "X-Amz-Algorithm", &algorithm) ||
-        !query_parameter(query, "X-Amz-Credential", &credential) ||
-        !query_parameter(query, "X-Amz-SignedHeaders", &signed_headers) ||
-        !query_parameter(query, "X-Amz-Signature", &signature) || !query_parameter(query, "X-Amz-Date", &c->date) ||
-        !query_parameter(query, "X-Amz-Expires", &expires))
+    if (!local_auth_query_get(query, "X-Amz-Algorithm", &algorithm) ||
+        !local_auth_query_get(query, "X-Amz-Credential", &credential) ||
+        !local_auth_query_get(query, "X-Amz-SignedHeaders", &signed_headers) ||
+        !local_auth_query_get(query, "X-Amz-Signature", &signature) ||
+        !local_auth_query_get(query, "X-Amz-Date", &c->date) || !local_auth_query_get(query, "X-Amz-Expires", &expires))
         return refuse(c, MALFORMED,
                       "Query-string authentication version 4 requires the X-Amz-Algorithm, X-Amz-Credential, "
                       "X-Amz-Signature, X-Amz-Date, X-Amz-SignedHeaders, and X-Amz-Expires parameters.");
@@ -216,15 +168,24 @@ read_presigned(struct check *c, struct slice query)
         c->expires_s = c->expires_s * 10 + (expires.p[i] - '0');
     if (c->expires_s < 1 || c->expires_s > PRESIGNED_MAX_S)
         return refuse(c, MALFORMED, "X-Amz-Expires must be between 1 and 604800 seconds");
-    add_decoded(&c->authorization, algorithm);
+    local_auth_query_decode(algorithm, &c->authorization);
     buf_add_string(&c->authorization, " Credential=");
-    add_decoded(&c->authorization, credential);
+    local_auth_query_decode(credential, &c->authorization);
     buf_add_string(&c->authorization, ", SignedHeaders=");
-    add_decoded(&c->authorization, signed_headers);
+    local_auth_query_decode(signed_headers, &c->authorization);
     buf_add_string(&c->authorization, ", Signature=");
-    add_decoded(&c->authorization, signature);
-    add_query_unsigned(&c->query, query);
+    local_auth_query_decode(signature, &c->authorization);
+    local_auth_query_without_signature(query, &c->query);
     return true;
+}
+
+/* Signature version 2, in a header or a presigned URL. */
+static bool
+is_old_version(const struct httpd_request *r)
+{
+    struct slice ignored;
+    return slice_starts_with(httpd_header(r, "authorization"), SLICE("AWS ")) ||
+           local_auth_query_get(httpd_query(r), "AWSAccessKeyId", &ignored);
 }
 
 static bool
@@ -232,11 +193,14 @@ read_authorization(struct check *c)
 {
     struct err e;
     struct slice header = httpd_header(c->r, "authorization"), ignored;
-    if (header.n > 0) {
+    if (is_old_version(c->r)) {
+        return refuse(c, OLD_VERSION,
+                      "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.");
+    } else if (header.n > 0) {
         buf_add_slice(&c->authorization, header);
         buf_add_slice(&c->query, httpd_query(c->r));
         c->date = httpd_header(c->r, "x-amz-date");
-    } else if (!query_parameter(httpd_query(c->r), "X-Amz-Algorithm", &ignored)) {
+    } else if (!local_auth_query_get(httpd_query(c->r), "X-Amz-Algorithm", &ignored)) {
         return refuse(c, MISSING, c->dialect == DIALECT_S3 ? "Access Denied" : "Missing Authentication Token");
     } else if (!read_presigned(c, httpd_query(c->r))) {
         return false;
@@ -353,10 +317,39 @@ collect_signed_headers(struct check *c)
 }
 
 static bool
+is_named(struct slice list, struct slice name)
+{
+    while (list.n > 0) {
+        const char *end = memchr(list.p, ';', list.n);
+        size_t n = end ? (size_t)(end - list.p) : list.n;
+        if (n == name.n && strncasecmp(list.p, name.p, n) == 0)
+            return true;
+        list = slice_of(list.p + n + (end != NULL), list.n - n - (end != NULL));
+    }
+    return false;
+}
+
+/* S3 takes no header of its own on trust: each x-amz-* has to be signed. */
+static bool
+check_all_signed(struct check *c)
+{
+    const struct slice prefix = SLICE("x-amz-");
+    for (size_t i = 0; c->dialect == DIALECT_S3 && i < httpd_header_count(c->r); i++) {
+        struct slice name, value;
+        httpd_header_at(c->r, i, &name, &value);
+        if (name.n > prefix.n && strncasecmp(name.p, prefix.p, prefix.n) == 0 &&
+            !is_named(c->parts.signed_headers, name))
+            return refuse(c, NOT_ALL_SIGNED, "There were headers present in the request which were not signed: %.*s",
+                          (int)(name.n < 80 ? name.n : 80), name.p);
+    }
+    return true;
+}
+
+static bool
 is_digest(struct slice s)
 {
     for (size_t i = 0; i < s.n; i++)
-        if (hex_digit(s.p[i]) < 0)
+        if (!isxdigit((unsigned char)s.p[i]))
             return false;
     return s.n == DIGEST_SHA256_HEX - 1;
 }
@@ -459,7 +452,7 @@ local_auth_verify(struct local_auth *a, const struct httpd_request *r, const cha
     int64_t signed_at = 0;
     *ret = (struct local_auth_result){0};
     (void)(read_authorization(&c) && check_key(&c) && check_scope(&c) && check_time(&c, &signed_at) &&
-           collect_signed_headers(&c) && check_payload(&c) && check_signature(&c, signed_at));
+           collect_signed_headers(&c) && check_all_signed(&c) && check_payload(&c) && check_signature(&c, signed_at));
     buf_clean_up(&c.authorization);
     buf_clean_up(&c.query);
 }

@@ -137,6 +137,8 @@ write_request(const struct s3_request *r, const struct headers *h, const char *p
     for (size_t i = 0; i < h->n; i++)
         buf_add_format(out, "%.*s: %.*s\r\n", SLICE_ARG(h->all[i].name), SLICE_ARG(h->all[i].value));
     buf_add_format(out, "Authorization: %s\r\nConnection: close\r\n", authorization.data);
+    if (r->unsigned_header)
+        buf_add_format(out, "%s\r\n", r->unsigned_header);
     if (body.len > 0 || strcmp(r->method, "PUT") == 0)
         buf_add_format(out, "Content-Length: %zu\r\n", body.len);
     buf_add_string(out, "\r\n");

@@ -23,7 +23,8 @@ struct s3_request {
     const char *host;          /* the Host header; NULL: the URL's */
     const char *const
         *headers; /* pairs of name and value that end with NULL, sent in this order; x-amz-* are signed; NULL: none */
-    const char *payload; /* x-amz-content-sha256; NULL: the digest of the body */
+    const char *unsigned_header; /* "x-amz-meta-a: 1", sent but not signed; NULL: none */
+    const char *payload;         /* x-amz-content-sha256; NULL: the digest of the body */
 
     /* Not 0: the body goes out in chunks of so many bytes, each with its signature; payload says which form. */
     size_t chunk_bytes;

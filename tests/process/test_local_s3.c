@@ -702,6 +702,42 @@ a_wrong_secret_is_refused(void **state)
 }
 
 static void
+a_header_of_s3_s_that_is_not_signed_is_refused(void **state)
+{
+    (void)state;
+    path("");
+    assert_error(REQUEST(.method = "PUT", .path = path("/k"), .body = SLICE("hello"),
+                         .unsigned_header = "X-Amz-Meta-Colour: red"),
+                 403, "AccessDenied");
+    assert_error(REQUEST(.method = "GET", .path = path("/k")), 404, "NoSuchKey");
+    struct s3_answer a;
+    s3_call(url,
+            REQUEST(.method = "PUT", .path = path("/k"), .body = SLICE("hello"), .unsigned_header = "X-Amazing: yes"),
+            &a);
+    assert_int_equal(a.status, 200);
+    s3_answer_clean_up(&a);
+}
+
+/* What aws-cli 1 and boto3 presign with by default, and AWS takes for no bucket made after June 2020. */
+static void
+signature_version_2_is_refused_by_name(void **state)
+{
+    (void)state;
+    static const char *const TARGETS[] = {
+        "/bucket/key?AWSAccessKeyId=test&Signature=uAnK95Z19g3NKclSu%2FYDyScvNzw%3D&Expires=4102444800",
+        "/bucket/key?Expires=4102444800&Signature=x&AWSAccessKeyId=test",
+    };
+    struct aws_call c;
+    aws_call_init(&c, url);
+    for (size_t i = 0; i < sizeof TARGETS / sizeof *TARGETS; i++) {
+        assert_int_equal(aws_call_plain(&c, "GET", TARGETS[i], ""), 400);
+        assert_non_null(memmem(c.body.p, c.body.n, "<Code>InvalidRequest</Code>", 27));
+        assert_non_null(memmem(c.body.p, c.body.n, "Please use AWS4-HMAC-SHA256.", 28));
+    }
+    aws_call_clean_up(&c);
+}
+
+static void
 set_fault(const char *json)
 {
     struct aws_call c;
@@ -781,6 +817,8 @@ main(void)
         cmocka_unit_test(a_bucket_may_be_in_the_host_s_name),
         cmocka_unit_test(what_is_not_implemented_says_so),
         cmocka_unit_test(a_wrong_secret_is_refused),
+        cmocka_unit_test(a_header_of_s3_s_that_is_not_signed_is_refused),
+        cmocka_unit_test(signature_version_2_is_refused_by_name),
         cmocka_unit_test(a_fault_is_told_in_s3_s_words),
         cmocka_unit_test(an_object_survives_kill_9_right_after_the_answer),
     };
