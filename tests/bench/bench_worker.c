@@ -16,11 +16,26 @@
 #include "lib/figures.h"
 #include "lib/lone_worker.h"
 #include "lib/proc.h"
+#include "lib/tls_front.h"
+#include "lib/tmp.h"
 
 #define ROUNDS_MAX 25
 #define BARE_LANES 4 /* as many requests as the worker has polls */
 
-enum { BARE_1K, WORKER_1K, BATCH_1K, ONE_1K, SIXTEEN_1K, MANY_1K, BARE_100, WORKER_100, BARE_10K, WORKER_10K, CASES };
+enum {
+    BARE_1K,
+    WORKER_1K,
+    TLS_1K,
+    BATCH_1K,
+    ONE_1K,
+    SIXTEEN_1K,
+    MANY_1K,
+    BARE_100,
+    WORKER_100,
+    BARE_10K,
+    WORKER_10K,
+    CASES
+};
 
 static const struct bench_case {
     const char *what;
@@ -29,9 +44,11 @@ static const struct bench_case {
     unsigned threads;
     int floor; /* the case it is a ratio to */
     double most_us;
+    bool tls;
 } cases[CASES] = {
     [BARE_1K] = {"bare loop, 1 KB", NULL, 1024, 0, BARE_1K, 0},
     [WORKER_1K] = {"worker, 1 KB", "tests/plugins/noop.so", 1024, 4, BARE_1K, 15},
+    [TLS_1K] = {"worker, 1 KB, TLS", "tests/plugins/noop.so", 1024, 4, WORKER_1K, 16, true},
     [BATCH_1K] = {"worker, 1 KB, handle_batch", "tests/plugins/noop_batch.so", 1024, 4, BARE_1K, 15},
     [ONE_1K] = {"worker, 1 KB, 1 thread", "tests/plugins/noop.so", 1024, 1, WORKER_1K, 0},
     [SIXTEEN_1K] = {"worker, 1 KB, 16 threads", "tests/plugins/noop.so", 1024, 16, WORKER_1K, 0},
@@ -40,6 +57,12 @@ static const struct bench_case {
     [WORKER_100] = {"worker, 100 B", "tests/plugins/noop.so", 100, 4, BARE_100, 0},
     [BARE_10K] = {"bare loop, 10 KB", NULL, 10240, 0, BARE_10K, 0},
     [WORKER_10K] = {"worker, 10 KB", "tests/plugins/noop.so", 10240, 4, BARE_10K, 0},
+};
+
+/* A server's certificate, and who signed it. */
+struct trust {
+    struct cert *authority, *leaf;
+    const char *ca_file;
 };
 
 struct samples {
@@ -86,16 +109,22 @@ run_bare(struct canned_sqs *server, uint64_t messages, double *ret_cpu_us, doubl
 }
 
 static bool
-run_worker(const struct bench_case *c, struct canned_sqs *server, uint64_t messages, double *ret_cpu_us,
-           double *ret_per_second)
+run_worker(const struct bench_case *c, const struct trust *trust, struct canned_sqs *server, uint64_t messages,
+           double *ret_cpu_us, double *ret_per_second)
 {
-    char conf[2048];
+    char conf[2048], url[100];
+    struct tls_front *front = NULL;
+    snprintf(url, sizeof url, "%s", canned_sqs_url(server));
+    if (c->tls) {
+        front = tls_front_start(atoi(strrchr(url, ':') + 1), trust->leaf, NULL);
+        snprintf(url, sizeof url, "https://localhost:%d", tls_front_port(front));
+    }
     snprintf(conf, sizeof conf,
              "log = { level = \"warn\"; };\n"
-             "aws = { region = \"us-east-1\"; endpoint_url = \"%s\"; };\n"
+             "aws = { region = \"us-east-1\"; endpoint_url = \"%s\"; ca_file = \"%s\"; };\n"
              "consumers = ( { name = \"orders\"; queue = \"bench\"; plugin = \"%s\"; threads = %u; prefetch = 2;\n"
              "                wait_time_s = 1; batch = { size = 10; }; } );\n",
-             canned_sqs_url(server), proc_path(c->plugin), c->threads);
+             url, trust->ca_file, proc_path(c->plugin), c->threads);
     struct lone_worker w;
     lone_worker_start(&w, conf, c->threads, c->threads * 30, NULL, NULL);
     bool ok = measure(w.pid, server, messages, ret_cpu_us, ret_per_second);
@@ -105,18 +134,20 @@ run_worker(const struct bench_case *c, struct canned_sqs *server, uint64_t messa
     if (code != 0)
         fprintf(stderr, "%s: the worker ended with %d\n", c->what, code);
     lone_worker_clean_up(&w);
+    tls_front_stop(front);
     return ok && code == 0;
 }
 
 static bool
-run_round(struct samples *samples, int round, uint64_t messages)
+run_round(struct samples *samples, const struct trust *trust, int round, uint64_t messages)
 {
     for (int i = 0; i < CASES; i++) {
         const struct bench_case *c = &cases[i];
         uint64_t n = c->body_bytes > 4096 ? messages / 4 : messages;
         struct canned_sqs *server = canned_sqs_start(n, c->body_bytes);
         double *cpu_us = &samples[i].cpu_us[round], *per_second = &samples[i].per_second[round];
-        bool ok = c->plugin ? run_worker(c, server, n, cpu_us, per_second) : run_bare(server, n, cpu_us, per_second);
+        bool ok =
+            c->plugin ? run_worker(c, trust, server, n, cpu_us, per_second) : run_bare(server, n, cpu_us, per_second);
         if (!ok)
             fprintf(stderr, "%s: %llu of %llu messages left\n", c->what, (unsigned long long)canned_sqs_left(server),
                     (unsigned long long)n);
@@ -139,10 +170,12 @@ print(struct samples *samples, size_t rounds)
                                       .value = figure_median(samples[i].cpu_us, rounds),
                                       .unit = "us",
                                       .ratio = figure_median(samples[i].ratio, rounds),
-                                      .ratio_of = cases[c->floor].plugin ? "4 threads" : "bare loop",
+                                      .ratio_of = c->tls                   ? "without TLS"
+                                                  : cases[c->floor].plugin ? "4 threads"
+                                                                           : "bare loop",
                                       .most = c->most_us});
     }
-    for (int i = BARE_1K; i <= WORKER_1K; i++) {
+    for (int i = BARE_1K; i <= TLS_1K; i++) {
         snprintf(what, sizeof what, "%s: messages", cases[i].what);
         figure_print(
             &(struct figure){.what = what, .value = figure_median(samples[i].per_second, rounds), .unit = "/s"});
@@ -169,9 +202,15 @@ main(int argc, char **argv)
     }
     setenv("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE", 1);
     setenv("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", 1);
-    for (int round = 0; round < rounds; round++)
-        if (!run_round(samples, round, (uint64_t)messages))
-            return 1;
-    print(samples, (size_t)rounds);
-    return 0;
+    struct trust trust = {.authority = cert_new(&(struct cert_wish){.name = "bench authority", .authority = true})};
+    trust.leaf = cert_new(&(struct cert_wish){.name = "bench", .hosts = "DNS:localhost", .issuer = trust.authority});
+    trust.ca_file = cert_write(tmp_new(), "ca.pem", trust.authority, NULL);
+    bool ok = true;
+    for (int round = 0; ok && round < rounds; round++)
+        ok = run_round(samples, &trust, round, (uint64_t)messages);
+    if (ok)
+        print(samples, (size_t)rounds);
+    cert_destroy(trust.leaf);
+    cert_destroy(trust.authority);
+    return ok ? 0 : 1;
 }
