@@ -8,11 +8,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
+
+#define UNTOLD_MS 20 /* without a pidfd: between two looks */
 
 extern char **environ;
 
@@ -79,8 +83,10 @@ child_start(struct child *c, const char *program, char *const argv[], const char
         rc = err_set_errno(e, errno, "cannot start %s", c->name);
     else if (pid == 0)
         become(program, argv, environment, log_fd, parent);
-    else
+    if (pid > 0) {
         c->pid = pid;
+        c->pidfd = pidfd_open(pid, 0); /* CLOEXEC by itself */
+    }
     close(log_fd);
 out:
     free(environment);
@@ -90,9 +96,20 @@ out:
 bool
 child_is_running(struct child *c)
 {
-    if (c->pid > 0 && waitpid(c->pid, &c->status, WNOHANG) != 0)
+    if (c->pid > 0 && waitpid(c->pid, &c->status, WNOHANG) != 0) {
         c->pid = 0;
+        if (c->pidfd >= 0)
+            close(c->pidfd);
+    }
     return c->pid > 0;
+}
+
+void
+child_wait(const struct child *c, int wait_ms)
+{
+    struct pollfd ended = {.fd = c->pidfd, .events = POLLIN};
+    if (c->pid > 0)
+        poll(&ended, 1, c->pidfd >= 0 || (wait_ms >= 0 && wait_ms < UNTOLD_MS) ? wait_ms : UNTOLD_MS);
 }
 
 bool
@@ -145,10 +162,11 @@ child_stop(struct child *c, int grace_ms)
     if (!child_is_running(c))
         return false;
     kill(c->pid, SIGTERM);
-    for (int waited_ms = 0; child_is_running(c); waited_ms += 20) {
-        if (waited_ms >= grace_ms)
+    for (int64_t deadline_ms = clock_monotonic_ms() + grace_ms; child_is_running(c);) {
+        int64_t left_ms = deadline_ms - clock_monotonic_ms();
+        if (left_ms <= 0)
             kill(-c->pid, SIGKILL);
-        poll(NULL, 0, 20);
+        child_wait(c, left_ms > 0 ? (int)left_ms : -1);
     }
     return WIFEXITED(c->status) && WEXITSTATUS(c->status) == 0;
 }

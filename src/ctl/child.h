@@ -12,6 +12,7 @@ struct child {
     char name[64];
     char log[512]; /* the file both its outputs go to */
     pid_t pid;     /* 0: not running */
+    int pidfd;     /* while it runs; -1: the kernel gave none */
     int status;    /* waitpid's, once it ended */
 };
 
@@ -22,6 +23,9 @@ int child_start(struct child *c, const char *program, char *const argv[], const 
 
 /* True while it runs; notes its status when it ended. */
 bool child_is_running(struct child *c);
+
+/* Waits until it has ended, or a signal came, or wait_ms are over (negative: that does not happen). */
+void child_wait(const struct child *c, int wait_ms);
 
 /* Looks for text in its output: on success copies what follows it, up to white space or a quote, and returns true. */
 bool child_said(const struct child *c, const char *text, char *ret_rest, size_t capacity);

@@ -8,16 +8,23 @@
 
 #define BAR_CELLS         36
 #define COLUMNS_MIN       62 /* of a line with a bar */
+#define ROWS_MIN          7  /* for what is drawn and the cursor below it */
 #define PLAIN_INTERVAL_MS 2000
 
 void
 view_init(struct view *v)
 {
-    struct winsize size;
     const char *kind = getenv("TERM");
     *v = (struct view){.terminal = isatty(STDOUT_FILENO) == 1 && kind && *kind && strcmp(kind, "dumb") != 0};
-    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 && size.ws_col < COLUMNS_MIN)
-        v->terminal = false;
+}
+
+/* The window may have any size, and another one each time; 0 is one that is not known. */
+static bool
+has_room(void)
+{
+    struct winsize size;
+    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 ||
+           ((size.ws_col == 0 || size.ws_col >= COLUMNS_MIN) && (size.ws_row == 0 || size.ws_row >= ROWS_MIN));
 }
 
 static void
@@ -48,13 +55,15 @@ draw(struct view *v, const struct view_numbers *n)
 void
 view_show(struct view *v, const struct view_numbers *n, int64_t now_ms, bool last)
 {
-    if (v->terminal) {
+    if (v->terminal && has_room()) {
         draw(v, n);
+        v->next_line_ms = 0;
     } else if (last || now_ms >= v->next_line_ms) {
         printf("%3.0f s  published %zu of %zu  captured %zu  delivered %llu  handled %zu  retried %llu  deleted %llu\n",
                n->elapsed_s, n->published, n->total, n->captured, (unsigned long long)n->delivered, n->handled,
                (unsigned long long)n->retried, (unsigned long long)n->deleted);
         v->next_line_ms = now_ms + PLAIN_INTERVAL_MS;
+        v->lines = 0;
     }
     fflush(stdout);
 }

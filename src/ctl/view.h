@@ -1,4 +1,4 @@
-/* view: the demo's progress, in place on a terminal, plain lines elsewhere. */
+/* view: the demo's progress, in place on a terminal that has room for it, plain lines elsewhere. */
 #ifndef FANOUT_CTL_VIEW_H
 #define FANOUT_CTL_VIEW_H
 

@@ -11,9 +11,9 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "ctl/archive.h"
 #include "http/http.h"
 
-#define PREFIX      "raw-events/"
 #define INTERVAL_MS 250
 
 struct watch {
@@ -24,6 +24,8 @@ struct watch {
     char bucket[80];
     char metrics_url[260];
     struct watch_metrics latest;
+    struct archive archive;
+    size_t listings; /* of everything that were through */
     bool listing, scraping;
     struct timer timer;
     const char *record;
@@ -33,14 +35,14 @@ struct watch {
 
 /* ---- the bucket -------------------------------------------------------------------------------------------------- */
 
-static void start_listing(struct watch *w, const char *token);
+static void ask_for_page(struct watch *w, const char *start_after, const char *token);
 
 /* raw-events/2026-11-20T06:00:00Z-f47ac10b-58cc-4372-a567-0e02b2c3d479.json */
 static struct slice
 id_in_key(struct slice key)
 {
     const size_t tail = strlen(".json"), id = 36;
-    if (key.n < strlen(PREFIX) + id + tail)
+    if (key.n < strlen(ARCHIVE_PREFIX) + id + tail)
         return slice_of(NULL, 0);
     return slice_of(key.p + key.n - tail - id, id);
 }
@@ -54,21 +56,33 @@ list_done(void *context, const struct s3_listing *l)
         return;
     for (size_t i = 0; i < l->n_entries; i++)
         (void)tally_note(w->tally, TALLY_CAPTURED, id_in_key(l->entries[i].key));
-    if (!l->truncated)
-        return;
     char token[2048];
+    if (!l->truncated) {
+        w->listings += w->archive.whole;
+        archive_done(&w->archive, clock_monotonic_ms());
+        return;
+    }
     if (l->next_token.n >= sizeof token)
         return;
     memcpy(token, l->next_token.p, l->next_token.n);
     token[l->next_token.n] = '\0';
-    start_listing(w, token);
+    ask_for_page(w, NULL, token);
 }
 
 static void
-start_listing(struct watch *w, const char *token)
+ask_for_page(struct watch *w, const char *start_after, const char *token)
 {
-    struct s3_list_options options = {.bucket = w->bucket, .prefix = PREFIX, .continuation_token = token};
+    struct s3_list_options options = {
+        .bucket = w->bucket, .prefix = ARCHIVE_PREFIX, .start_after = start_after, .continuation_token = token};
     w->listing = s3_list(w->s3, &options, list_done, w, NULL, NULL) == 0;
+}
+
+static void
+start_listing(struct watch *w)
+{
+    char start_after[ARCHIVE_START_BYTES];
+    archive_begin(&w->archive, clock_wall_ms(), clock_monotonic_ms(), start_after);
+    ask_for_page(w, start_after[0] ? start_after : NULL, NULL);
 }
 
 /* ---- the metrics ------------------------------------------------------------------------------------------------- */
@@ -159,7 +173,7 @@ look_again(struct timer *t, int64_t now_ms)
     struct watch *w = (struct watch *)((char *)t - offsetof(struct watch, timer));
     watch_read_record(w);
     if (w->s3 && !w->listing)
-        start_listing(w, NULL);
+        start_listing(w);
     if (w->metrics_url[0] && !w->scraping)
         start_scraping(w);
     (void)timers_set(http_engine_timers(w->engine), t, now_ms + INTERVAL_MS);
@@ -246,6 +260,21 @@ int
 watch_run(struct watch *w, int64_t wait_ms, struct err *e)
 {
     return http_engine_run(w->engine, wait_ms, e);
+}
+
+int
+watch_last_look(struct watch *w, int64_t within_ms, struct err *e)
+{
+    int64_t deadline_ms = clock_monotonic_ms() + within_ms;
+    size_t enough = w->listings + (w->listing && w->archive.whole ? 2 : 1);
+    watch_read_record(w);
+    while (w->s3 && w->listings < enough && clock_monotonic_ms() < deadline_ms) {
+        archive_expect_anywhere(&w->archive);
+        int rc = watch_run(w, 20, e);
+        if (rc != 0)
+            return rc;
+    }
+    return 0;
 }
 
 const struct watch_metrics *

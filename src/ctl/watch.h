@@ -35,6 +35,10 @@ struct timers *watch_timers(struct watch *w);
 /* One turn of the loop, at most wait_ms. */
 int watch_run(struct watch *w, int64_t wait_ms, struct err *e);
 
+/* Once nothing more is published or handled: reads the rest of the record, and lists the bucket once more from its
+ * beginning, unless that takes longer than within_ms. */
+int watch_last_look(struct watch *w, int64_t within_ms, struct err *e);
+
 /* Reads what was added to the record. watch_run does it too, several times a second. */
 void watch_read_record(struct watch *w);
 
