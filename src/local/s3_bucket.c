@@ -8,11 +8,45 @@
 #define NAMESPACE "http://s3.amazonaws.com/doc/2006-03-01/"
 #define PROLOG    "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
 
+/* Four numbers between dots. */
+static bool
+is_ip_address(struct slice name)
+{
+    size_t dots = 0, digits = 0;
+    for (size_t i = 0; i < name.n; i++) {
+        bool dot = name.p[i] == '.';
+        if (!dot && (name.p[i] < '0' || name.p[i] > '9'))
+            return false;
+        dots += dot;
+        digits = dot ? 0 : digits + 1;
+        if (digits > 3)
+            return false;
+    }
+    return dots == 3;
+}
+
+/* What AWS keeps for itself. */
+static bool
+is_reserved(struct slice name)
+{
+    static const char *const BEGINNINGS[] = {"xn--", "sthree-", "amzn-s3-demo-"};
+    static const char *const ENDS[] = {"-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3"};
+    for (size_t i = 0; i < sizeof BEGINNINGS / sizeof *BEGINNINGS; i++)
+        if (slice_starts_with(name, slice_of_string(BEGINNINGS[i])))
+            return true;
+    for (size_t i = 0; i < sizeof ENDS / sizeof *ENDS; i++) {
+        size_t n = strlen(ENDS[i]);
+        if (name.n > n && memcmp(name.p + name.n - n, ENDS[i], n) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* AWS's rules for general purpose buckets. */
 static bool
 is_bucket_name(struct slice name)
 {
-    if (name.n < 3 || name.n > 63)
+    if (name.n < 3 || name.n > 63 || is_ip_address(name) || is_reserved(name))
         return false;
     for (size_t i = 0; i < name.n; i++) {
         char c = name.p[i];
@@ -40,9 +74,11 @@ local_s3_ensure_bucket(struct local_s3 *s, struct store_tx *tx, struct slice buc
     int64_t id;
     (void)s;
     if (!is_bucket_name(bucket))
-        return err_set(e, ERR_INVALID,
-                       "\"%.*s\" is no bucket name: 3 to 63 of a-z, 0-9, '-' and '.', a letter or digit at both ends",
-                       SLICE_ARG(bucket));
+        return err_set(
+            e, ERR_INVALID,
+            "\"%.*s\" is no bucket name: 3 to 63 of a-z, 0-9, '-' and '.', a letter or digit at both ends, no IP "
+            "address, and no beginning or end that AWS reserves",
+            SLICE_ARG(bucket));
     int rc = local_s3_find_bucket(tx, bucket, &id);
     return rc == ERR_NOT_FOUND ? create(tx, bucket) : rc;
 }

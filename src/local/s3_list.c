@@ -97,6 +97,22 @@ write_element(struct buf *out, const struct list *l, const char *name, struct sl
     buf_add_format(out, "</%s>", name);
 }
 
+/* "CRC32" of an object whose kept headers have "x-amz-checksum-crc32: ..."; nothing of one that has none. */
+static void
+write_checksum(struct buf *out, struct slice headers)
+{
+    const size_t mark = strlen(S3_CHECKSUM_PREFIX);
+    const char *at = headers.n > 0 ? memmem(headers.p, headers.n, S3_CHECKSUM_PREFIX, mark) : NULL;
+    while (at && at != headers.p && at[-1] != '\n')
+        at = memmem(at + 1, (size_t)(headers.p + headers.n - at - 1), S3_CHECKSUM_PREFIX, mark);
+    if (!at)
+        return;
+    buf_add_string(out, "<ChecksumAlgorithm>");
+    for (at += mark; at < headers.p + headers.n && *at != ':'; at++)
+        buf_add_char(out, (char)(*at >= 'a' && *at <= 'z' ? *at - 'a' + 'A' : *at));
+    buf_add_string(out, "</ChecksumAlgorithm><ChecksumType>FULL_OBJECT</ChecksumType>");
+}
+
 static void
 write_object(struct s3_call *c, const struct list *l, struct store_tx *tx, sqlite3_stmt *q)
 {
@@ -106,7 +122,9 @@ write_object(struct s3_call *c, const struct list *l, struct store_tx *tx, sqlit
     write_element(&c->body, l, "Key", store_column(q, 0));
     buf_add_format(&c->body, "<LastModified>%s</LastModified><ETag>", modified);
     local_s3_xml_text(&c->body, store_column(q, 1));
-    buf_add_format(&c->body, "</ETag><Size>%lld</Size>", (long long)sqlite3_column_int64(q, 2));
+    buf_add_string(&c->body, "</ETag>");
+    write_checksum(&c->body, store_column(q, 4));
+    buf_add_format(&c->body, "<Size>%lld</Size>", (long long)sqlite3_column_int64(q, 2));
     if (l->fetch_owner)
         buf_add_format(&c->body, "<Owner><ID>%s</ID></Owner>", local_account(c->s3->local));
     buf_add_string(&c->body, "<StorageClass>STANDARD</StorageClass></Contents>");
@@ -125,9 +143,9 @@ common_prefix(const struct list *l, struct slice key)
 static sqlite3_stmt *
 keys_after(struct store_tx *tx, int64_t bucket, struct slice from, bool inclusive)
 {
-    sqlite3_stmt *q = inclusive ? store_prepare(tx, "SELECT key, etag, size, modified_ms FROM s3_objects"
+    sqlite3_stmt *q = inclusive ? store_prepare(tx, "SELECT key, etag, size, modified_ms, headers FROM s3_objects"
                                                     " WHERE bucket = ?1 AND key >= ?2 ORDER BY key")
-                                : store_prepare(tx, "SELECT key, etag, size, modified_ms FROM s3_objects"
+                                : store_prepare(tx, "SELECT key, etag, size, modified_ms, headers FROM s3_objects"
                                                     " WHERE bucket = ?1 AND key > ?2 ORDER BY key");
     if (q) {
         store_bind_int(q, 1, bucket);

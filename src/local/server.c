@@ -149,7 +149,8 @@ static void
 handle(void *context, struct httpd_request *r)
 {
     struct local *l = context;
-    if (slice_starts_with(httpd_path(r), SLICE("/_fanout/"))) {
+    bool is_signed = httpd_header(r, "authorization").n > 0; /* then it is a key in a bucket that the host names */
+    if (slice_starts_with(httpd_path(r), SLICE("/_fanout/")) && !is_signed) {
         local_admin_serve(l, r);
         return;
     }

@@ -600,12 +600,27 @@ static void
 a_bucket_has_one_of_aws_s_names(void **state)
 {
     (void)state;
-    static const char *const GOOD[] = {"/abc", "/a.b-c.9",
-                                       "/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
-    static const char *const BAD[] = {
-        "/ab",   "/Abc",   "/-abc",
-        "/abc-", "/.abc",  "/a..b",
-        "/a_b",  "/a%20b", "/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
+    static const char *const GOOD[] = {
+        "/abc",           "/a.b-c.9",        "/192.168.5",
+        "/192.168.5.4.1", "/192.168.5.1234", "/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
+    static const char *const BAD[] = {"/ab",
+                                      "/Abc",
+                                      "/-abc",
+                                      "/abc-",
+                                      "/.abc",
+                                      "/a..b",
+                                      "/a_b",
+                                      "/a%20b",
+                                      "/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+                                      "/192.168.5.4",
+                                      "/xn--abc",
+                                      "/sthree-abc",
+                                      "/amzn-s3-demo-abc",
+                                      "/abc-s3alias",
+                                      "/abc--ol-s3",
+                                      "/abc.mrap",
+                                      "/abc--x-s3",
+                                      "/abc--table-s3"};
     for (size_t i = 0; i < sizeof GOOD / sizeof *GOOD; i++)
         assert_int_equal(call(REQUEST(.method = "PUT", .path = GOOD[i])), 200);
     for (size_t i = 0; i < sizeof BAD / sizeof *BAD; i++)
@@ -668,6 +683,18 @@ a_bucket_may_be_in_the_host_s_name(void **state)
         assert_int_equal(s3_answer_count(&a, "<Key>dir/k</Key>"), 1);
         s3_answer_clean_up(&a);
     }
+}
+
+static void
+a_key_may_begin_like_the_admin_path(void **state)
+{
+    (void)state;
+    char host[100];
+    path("");
+    snprintf(host, sizeof host, "bucket-%u.localhost", n_buckets);
+    assert_int_equal(call(REQUEST(.method = "PUT", .path = "/_fanout/health", .host = host, .body = SLICE("hello"))),
+                     200);
+    assert_body("/_fanout/health", SLICE("hello"));
 }
 
 static void
@@ -815,6 +842,7 @@ main(void)
         cmocka_unit_test(a_bucket_has_one_of_aws_s_names),
         cmocka_unit_test(buckets_are_made_found_listed_and_removed_when_empty),
         cmocka_unit_test(a_bucket_may_be_in_the_host_s_name),
+        cmocka_unit_test(a_key_may_begin_like_the_admin_path),
         cmocka_unit_test(what_is_not_implemented_says_so),
         cmocka_unit_test(a_wrong_secret_is_refused),
         cmocka_unit_test(a_header_of_s3_s_that_is_not_signed_is_refused),

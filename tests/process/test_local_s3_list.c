@@ -331,6 +331,17 @@ an_entry_says_what_the_object_is(void **state)
     s3_answer_clean_up(&a);
     list("/what", "&fetch-owner=true", &a);
     assert_text(&a, "ID", "000000000000");
+    assert_int_equal(s3_answer_count(&a, "<Checksum"), 0);
+    s3_answer_clean_up(&a);
+    s3_call(url,
+            REQUEST(.method = "PUT", .path = "/what/k", .body = SLICE("hello"),
+                    .headers = (const char *const[]){"x-amz-meta-a", "b", "x-amz-checksum-crc32", "NhCmhg==", NULL}),
+            &a);
+    assert_int_equal(a.status, 200);
+    s3_answer_clean_up(&a);
+    list("/what", "", &a);
+    assert_text(&a, "ChecksumAlgorithm", "CRC32");
+    assert_text(&a, "ChecksumType", "FULL_OBJECT");
     s3_answer_clean_up(&a);
 }
 
