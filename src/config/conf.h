@@ -40,6 +40,7 @@ struct conf_consumer {
     int processes;            /* worker processes */
     int threads;              /* handler threads of each */
     int prefetch;             /* batches ready per thread beyond the one being handled */
+    int start_timeout_s;      /* from a worker's start until it is ready */
     int wait_time_s;          /* of a long poll */
     int visibility_timeout_s; /* 0: the queue's own */
     struct {

@@ -46,7 +46,7 @@ ipc_send(int fd, enum ipc_type type, int64_t number, const char *text, struct er
 static bool
 type_is_known(uint32_t type)
 {
-    return (type >= IPC_READY && type <= IPC_RECYCLE) || (type >= IPC_DRAIN && type <= IPC_DUMP_STATE);
+    return (type >= IPC_READY && type <= IPC_CANNOT_START) || (type >= IPC_DRAIN && type <= IPC_DUMP_STATE);
 }
 
 /* recvmsg gives 0 both at end of file and for an empty packet; only the first comes with a hang-up. */

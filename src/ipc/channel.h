@@ -27,11 +27,12 @@ enum {
 
 enum ipc_type {
     /* worker -> supervisor */
-    IPC_READY = 1,  /* the plugin is open; text: its name and version */
-    IPC_HEALTH,     /* a health state changed; number: enum ipc_health; text: why */
-    IPC_DRAINED,    /* everything is settled, exiting with IPC_EXIT_OK; number: messages left in hand (0) */
-    IPC_BAD_CONFIG, /* exiting with IPC_EXIT_CONFIG; text: what is wrong */
-    IPC_RECYCLE,    /* exiting after a drain of its own (memory, age): start a successor */
+    IPC_READY = 1,    /* the plugin is open; text: its name and version */
+    IPC_HEALTH,       /* a health state changed; number: enum ipc_health; text: why */
+    IPC_DRAINED,      /* everything is settled, exiting with IPC_EXIT_OK; number: messages left in hand (0) */
+    IPC_BAD_CONFIG,   /* exiting with IPC_EXIT_CONFIG; text: what is wrong */
+    IPC_RECYCLE,      /* exiting after a drain of its own (memory, age): start a successor */
+    IPC_CANNOT_START, /* exiting with IPC_EXIT_FAILURE before it was ready; text: why */
     /* supervisor -> worker */
     IPC_DRAIN = 64, /* number: deadline, ms from now */
     IPC_REOPEN_LOGS,

@@ -48,7 +48,7 @@ child_new(const struct child_options *o, struct child **ret_child, struct err *e
         .tell = o->tell,
         .context = o->context,
     };
-    slots_init(&c->slots, o->seed);
+    slots_init(&c->slots, o->seed, (int64_t)o->consumer->start_timeout_s * 1000);
     buf_init(&c->config);
     conf_print(o->conf, o->consumer, &c->config);
     int rc = c->consumer && !buf_failed(&c->config) ? make_ledger(c, o->consumer, e) : err_no_memory(e);
@@ -149,9 +149,22 @@ spawn(struct child *c, int64_t now_ms)
               LOG_ERR(&e), LOG_INT("retry_in_ms", c->slots.due_ms - now_ms));
 }
 
+static void
+log_kill(const struct child *c, bool was_starting, int64_t now_ms)
+{
+    if (was_starting)
+        log_write(LOG_ERROR,
+                  "worker is not ready in time and is killed: the plugin's open or thread_open has not returned; mend "
+                  "it, or give the consumer a longer start_timeout_s",
+                  LOG_CHILD(c), LOG_INT("after_ms", now_ms - c->slots.spawned_at_ms));
+    else
+        log_write(LOG_WARN, "worker is killed", LOG_CHILD(c));
+}
+
 void
 child_apply(struct child *c, enum slots_event event, int64_t argument, int64_t now_ms)
 {
+    bool overdue = event == SLOTS_TICK && c->slots.state == SLOTS_STARTING;
     switch (slots_apply(&c->slots, event, argument, now_ms)) {
     case SLOTS_DO_NOTHING:
         break;
@@ -163,7 +176,7 @@ child_apply(struct child *c, enum slots_event event, int64_t argument, int64_t n
         child_send(c, IPC_DRAIN, c->slots.drain_ms);
         break;
     case SLOTS_DO_KILL:
-        log_write(LOG_WARN, "worker is killed", LOG_CHILD(c));
+        log_kill(c, overdue, now_ms);
         kill(c->pid, SIGKILL);
         break;
     }
@@ -207,6 +220,10 @@ hear(struct child *c, const struct ipc_message *m, int64_t now_ms)
         snprintf(c->refusal, sizeof c->refusal, "%s", m->text);
         child_apply(c, SLOTS_SAID_BAD_CONFIG, 0, now_ms);
         c->tell(c->context, c, CHILD_REFUSED, now_ms);
+        break;
+    case IPC_CANNOT_START:
+        snprintf(c->refusal, sizeof c->refusal, "%s", m->text);
+        child_apply(c, SLOTS_SAID_CANNOT_START, 0, now_ms);
         break;
     case IPC_RECYCLE:
         log_write(LOG_INFO, "worker recycles itself", LOG_CHILD(c), LOG_STR("reason", m->text));
@@ -285,12 +302,17 @@ child_exited(struct child *c, int status, int64_t now_ms)
     c->pid = 0;
     c->health_known = false;
     enum slots_action action = slots_apply(&c->slots, SLOTS_EXITED, status, now_ms);
+    int64_t retry_ms = c->slots.state == SLOTS_BACKOFF ? c->slots.due_ms - now_ms : -1;
     if (c->slots.last_exit == SLOTS_EXIT_CRASHED)
         log_crash(c, status, pid, now_ms);
+    else if (c->slots.last_exit == SLOTS_EXIT_FAILED)
+        log_write(LOG_ERROR, "worker cannot start", LOG_STR("consumer", c->consumer), LOG_INT("slot", c->number),
+                  LOG_INT("pid", pid), LOG_STR("error", c->refusal), LOG_INT("retry_in_ms", retry_ms));
     else
         log_write(c->slots.last_exit == SLOTS_EXIT_UNCLEAN ? LOG_WARN : LOG_INFO, "worker ended",
                   LOG_STR("consumer", c->consumer), LOG_INT("slot", c->number), LOG_INT("pid", pid),
-                  LOG_STR("how", slots_exit_name(c->slots.last_exit)), LOG_INT("left_in_hand", left));
+                  LOG_STR("how", slots_exit_name(c->slots.last_exit)), LOG_INT("left_in_hand", left),
+                  LOG_INT("retry_in_ms", retry_ms));
     if (action == SLOTS_DO_SPAWN)
         spawn(c, now_ms);
 }

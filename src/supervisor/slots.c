@@ -11,9 +11,9 @@
 static const struct backoff_policy RESTARTS = {.base_ms = 500, .cap_ms = 30000, .floor_ms = 250};
 
 void
-slots_init(struct slots *s, uint64_t seed)
+slots_init(struct slots *s, uint64_t seed, int64_t start_ms)
 {
-    *s = (struct slots){.state = SLOTS_IDLE, .ready_at_ms = -1, .deadline_ms = INT64_MAX};
+    *s = (struct slots){.state = SLOTS_IDLE, .start_ms = start_ms, .ready_at_ms = -1, .deadline_ms = INT64_MAX};
     backoff_init(&s->backoff, &RESTARTS, seed);
 }
 
@@ -23,9 +23,10 @@ spawn(struct slots *s, int64_t now_ms)
     s->state = SLOTS_STARTING;
     s->spawning = true;
     s->spawned_at_ms = now_ms;
+    s->start_by_ms = now_ms + s->start_ms;
     s->ready_at_ms = -1;
     s->deadline_ms = INT64_MAX;
-    s->said_drained = s->said_refused = s->said_recycle = false;
+    s->said_drained = s->said_refused = s->said_failed = s->said_recycle = false;
     s->left_in_hand = 0;
     return SLOTS_DO_SPAWN;
 }
@@ -56,7 +57,7 @@ drain(struct slots *s, int64_t drain_ms, int64_t now_ms)
     if (!running)
         return SLOTS_DO_NOTHING;
     expect_end(s, drain_ms + SLOTS_GRACE_MS, now_ms);
-    if (s->said_drained || s->said_refused) /* it is ending already */
+    if (s->said_drained || s->said_refused || s->said_failed) /* it is ending already */
         return SLOTS_DO_NOTHING;
     s->drain_ms = drain_ms;
     return SLOTS_DO_DRAIN;
@@ -83,6 +84,8 @@ judge(const struct slots *s, int status)
         return SLOTS_EXIT_RECYCLED;
     if (s->said_refused && code == IPC_EXIT_CONFIG)
         return SLOTS_EXIT_REFUSED;
+    if (s->said_failed && code == IPC_EXIT_FAILURE)
+        return SLOTS_EXIT_FAILED;
     if (s->state == SLOTS_KILLING && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
         return SLOTS_EXIT_KILLED;
     return SLOTS_EXIT_CRASHED;
@@ -104,6 +107,7 @@ end(struct slots *s, int status, int64_t now_ms)
         return SLOTS_DO_NOTHING;
     }
     bool failed = s->last_exit == SLOTS_EXIT_CRASHED || s->last_exit == SLOTS_EXIT_REFUSED ||
+                  s->last_exit == SLOTS_EXIT_FAILED ||
                   (s->last_exit == SLOTS_EXIT_KILLED && !s->said_recycle && !s->said_drained);
     if (!failed && !brief)
         return spawn(s, now_ms);
@@ -134,6 +138,8 @@ tick(struct slots *s, int64_t now_ms)
         return spawn(s, now_ms);
     if (s->state == SLOTS_DRAINING && now_ms >= s->deadline_ms)
         return kill_it(s);
+    if (s->state == SLOTS_STARTING && now_ms >= s->start_by_ms)
+        return kill_it(s);
     return SLOTS_DO_NOTHING;
 }
 
@@ -157,6 +163,10 @@ apply_to_process(struct slots *s, enum slots_event event, int64_t argument, int6
         return SLOTS_DO_NOTHING;
     case SLOTS_SAID_BAD_CONFIG:
         s->said_refused = true;
+        expect_end(s, SLOTS_LINGER_MS, now_ms);
+        return SLOTS_DO_NOTHING;
+    case SLOTS_SAID_CANNOT_START:
+        s->said_failed = true;
         expect_end(s, SLOTS_LINGER_MS, now_ms);
         return SLOTS_DO_NOTHING;
     case SLOTS_SAID_RECYCLE:
@@ -210,6 +220,8 @@ slots_tick_at_ms(const struct slots *s)
 {
     if (s->state == SLOTS_BACKOFF)
         return s->due_ms;
+    if (s->state == SLOTS_STARTING)
+        return s->start_by_ms;
     return s->state == SLOTS_DRAINING ? s->deadline_ms : INT64_MAX;
 }
 
@@ -224,7 +236,8 @@ slots_state_name(enum slots_state state)
 const char *
 slots_exit_name(enum slots_exit how)
 {
-    static const char *const names[] = {"none", "drained", "unclean", "recycled", "refused", "killed", "crashed"};
+    static const char *const names[] = {"none",    "drained", "unclean", "recycled",
+                                        "refused", "failed",  "killed",  "crashed"};
     assert((unsigned)how < sizeof names / sizeof *names);
     return names[how];
 }

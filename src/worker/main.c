@@ -143,38 +143,7 @@ open_signals(struct worker *w, struct err *e)
     return w->signal_fd < 0 ? err_set_errno(e, errno, "signalfd") : 0;
 }
 
-/* Everything up to READY. ERR_INVALID and ERR_NOT_FOUND: configuration or plugin are wrong, and will be the next time.
- */
-static int
-start(struct worker *w, struct err *e)
-{
-    int rc = load_plugin(&w->load, e);
-    if (rc != 0)
-        return rc;
-    const struct engine_thread_options engine = {.conf = w->load.conf,
-                                                 .consumer = w->load.consumer,
-                                                 .handler = w->load.handler,
-                                                 .ledger = w->ledger,
-                                                 .channel_fd = IPC_FD_CHANNEL};
-    rc = engine_thread_new(&engine, &w->engine, e);
-    if (rc == 0)
-        rc = pool_open_plugin(w->load.plugin, &w->plugin_state, e);
-    if (rc != 0)
-        return rc;
-    const struct pool_options pool = {.plugin = w->load.plugin,
-                                      .plugin_state = w->plugin_state,
-                                      .threads = (size_t)w->load.consumer->threads,
-                                      .queue_batches = engine_thread_cap(w->engine),
-                                      .ledger = w->ledger,
-                                      .wake = engine_thread_wake,
-                                      .context = w->engine};
-    rc = pool_new(&pool, &w->pool, e);
-    if (rc == 0)
-        rc = engine_thread_start(w->engine, w->pool, e);
-    return rc;
-}
-
-/* ---- between start and end ---- */
+/* ---- what it is told ---- */
 
 static void
 drain(struct worker *w, int64_t wait_ms, const char *why)
@@ -255,6 +224,41 @@ read_signals(struct worker *w)
     }
 }
 
+/* ---- from start to end ---- */
+
+/* Everything up to READY. ERR_INVALID and ERR_NOT_FOUND: configuration or plugin are wrong, and will be the next time.
+ */
+static int
+start(struct worker *w, struct err *e)
+{
+    int rc = load_plugin(&w->load, e);
+    if (rc != 0)
+        return rc;
+    const struct engine_thread_options engine = {.conf = w->load.conf,
+                                                 .consumer = w->load.consumer,
+                                                 .handler = w->load.handler,
+                                                 .ledger = w->ledger,
+                                                 .channel_fd = IPC_FD_CHANNEL};
+    rc = engine_thread_new(&engine, &w->engine, e);
+    if (rc == 0)
+        rc = pool_open_plugin(w->load.plugin, &w->plugin_state, e);
+    if (rc != 0)
+        return rc;
+    const struct pool_options pool = {.plugin = w->load.plugin,
+                                      .plugin_state = w->plugin_state,
+                                      .threads = (size_t)w->load.consumer->threads,
+                                      .queue_batches = engine_thread_cap(w->engine),
+                                      .ledger = w->ledger,
+                                      .wake = engine_thread_wake,
+                                      .context = w->engine};
+    rc = pool_new(&pool, &w->pool, e);
+    if (rc != 0)
+        return rc;
+    read_signals(w); /* who was told to stop while the plugin opened receives nothing */
+    read_channel(w);
+    return engine_thread_start(w->engine, w->pool, e);
+}
+
 static void
 wait_for_end(struct worker *w)
 {
@@ -304,7 +308,7 @@ static int
 fail(const struct err *e)
 {
     bool config = e->code == ERR_INVALID || e->code == ERR_NOT_FOUND;
-    bool told = config && ipc_send(IPC_FD_CHANNEL, IPC_BAD_CONFIG, 0, e->text, NULL) == 0;
+    bool told = ipc_send(IPC_FD_CHANNEL, config ? IPC_BAD_CONFIG : IPC_CANNOT_START, 0, e->text, NULL) == 0;
     if (!told) /* else the supervisor decides what follows, and logs it */
         log_write(LOG_ERROR, config ? "configuration or plugin refused" : "cannot start", LOG_ERR(e));
     log_close(LOG_CLOSE_MS);

@@ -213,6 +213,13 @@ work(const char *consumer, const char *mode)
             if (send(IPC_FD_CHANNEL, junk, n, 0) < 0)
                 _exit(95);
     }
+    if (is(mode, "cannot")) {
+        send_or_die(IPC_CANNOT_START, 0, "plugin fake: open refused to start (it returned 7)");
+        _exit(IPC_EXIT_FAILURE);
+    }
+    if (is(mode, "hang"))
+        for (;;)
+            pause();
     if (is(mode, "silent")) {
         live(mode, l);
         return;

@@ -12,6 +12,8 @@
 /* good        ready, healthy, drains when told
  * stalled     as good, but its engine never turns again
  * silent      never ready; drains when told
+ * hang        never ready, hears nothing
+ * cannot      says that it cannot start
  * unhealthy   ready, but says that its queue cannot be reached
  * refuse      refuses its configuration
  * segv        ready, then SIGSEGV

@@ -423,6 +423,67 @@ a_worker_that_closes_its_channel_is_replaced(void **state)
 }
 
 static void
+a_worker_that_is_never_ready_is_killed_named_and_started_again(void **state)
+{
+    struct world *w = *state;
+    use_test_clock(w);
+    configure(w, "", MODES("hang", "good"));
+    start(w);
+    expect(w, "mode hang run 1");
+    expect(w, "worker ready");
+    char *text;
+    advance(w, 50000); /* of the 60 s that are the default */
+    assert_int_equal(request(w, "GET", "/readyz", &text), 503);
+    assert_non_null(strstr(text, "\nc0/0 starting\n"));
+    assert_int_equal(proc_count_lines(w->p, "worker is not ready in time"), 0);
+    advance(w, 11000);
+    expect(w, "ERROR");
+    expect(w, "worker is not ready in time and is killed: the plugin's open or thread_open has not returned");
+    expect(w, "how=killed left_in_hand=0 retry_in_ms=");
+    advance(w, 1000);
+    expect(w, "mode hang run 2");
+    assert_int_equal(proc_count_lines(w->p, "worker crashed"), 0);
+    proc_signal(w->p, SIGTERM);
+    expect(w, "how=drained");
+    advance(w, 29000);
+    expect_end(w, 0);
+}
+
+static void
+term_while_a_plugin_opens_ends_at_the_drains_deadline(void **state)
+{
+    struct world *w = *state;
+    use_test_clock(w);
+    configure(w, "drain_timeout_s = 25;", MODES("hang"));
+    start(w);
+    expect(w, "mode hang run 1");
+    proc_signal(w->p, SIGTERM);
+    expect(w, "worker is asked to drain");
+    assert_true(proc_is_running(w->p));
+    advance(w, 29000); /* and the grace */
+    expect(w, "worker is killed");
+    expect_end(w, 0); /* it had received nothing */
+}
+
+static void
+a_worker_that_cannot_start_says_why_and_is_tried_again(void **state)
+{
+    struct world *w = *state;
+    use_test_clock(w);
+    configure(w, "", MODES("cannot", "good"));
+    start(w);
+    expect(w, "msg=\"worker cannot start\"");
+    expect(w, "error=\"plugin fake: open refused to start (it returned 7)\" retry_in_ms=");
+    advance(w, 31000);
+    expect(w, "mode cannot run 2");
+    expect_count(w, "worker cannot start", 2);
+    assert_int_equal(proc_count_lines(w->p, "worker crashed"), 0);
+    assert_int_equal(request(w, "GET", "/readyz", NULL), 503);
+    proc_signal(w->p, SIGTERM);
+    expect_end(w, 0);
+}
+
+static void
 nonsense_on_the_channel_is_survived(void **state)
 {
     struct world *w = *state;
@@ -841,6 +902,9 @@ main(int argc, char **argv)
         TEST(an_exit_nobody_announced_is_a_crash),
         TEST(a_recycle_restarts_and_is_no_crash),
         TEST(a_worker_that_closes_its_channel_is_replaced),
+        TEST(a_worker_that_is_never_ready_is_killed_named_and_started_again),
+        TEST(term_while_a_plugin_opens_ends_at_the_drains_deadline),
+        TEST(a_worker_that_cannot_start_says_why_and_is_tried_again),
         TEST(nonsense_on_the_channel_is_survived),
         TEST(a_hundred_restarts_leak_nothing),
         TEST(health_and_metrics_are_served),

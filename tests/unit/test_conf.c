@@ -88,6 +88,7 @@ what_is_not_given_has_its_default(void **state)
     assert_int_equal(a->processes, 1);
     assert_int_equal(a->threads, 4);
     assert_int_equal(a->prefetch, 1);
+    assert_int_equal(a->start_timeout_s, 60);
     assert_int_equal(a->wait_time_s, 20);
     assert_int_equal(a->visibility_timeout_s, 0);
     assert_int_equal(a->batch.size, 10);
@@ -110,6 +111,7 @@ every_option_can_be_given(void **state)
                              "consumers = ( " CONSUMER ", {\n"
                              "  name = \"b-2\"; queue = \"https://sqs.eu-central-1.amazonaws.com/1/q.fifo\";\n"
                              "  plugin = \"./p.so\"; processes = 2; threads = 256; prefetch = 0; wait_time_s = 0;\n"
+                             "  start_timeout_s = 3600;\n"
                              "  visibility_timeout_s = 43200; batch = { size = 100; window_ms = 300000; };\n"
                              "  retry = { base_ms = 1; cap_ms = 43200000; };\n"
                              "  options = { path = \"/x\"; n = -3; big = 9007199254740993L; f = 0.1; g = 1e30;\n"
@@ -133,6 +135,7 @@ every_option_can_be_given(void **state)
     assert_int_equal(b->processes, 2);
     assert_int_equal(b->threads, 256);
     assert_int_equal(b->prefetch, 0);
+    assert_int_equal(b->start_timeout_s, 3600);
     assert_int_equal(b->wait_time_s, 0);
     assert_int_equal(b->visibility_timeout_s, 43200);
     assert_int_equal(b->batch.size, 100);
@@ -168,7 +171,7 @@ an_unknown_key_is_refused_and_the_nearest_option_named(void **state)
                     "plugin_dir, consumers\n");
     assert_consumer_problems("zebra = 1;",
                              "x.conf:2: consumers[0].zebra: unknown option; known here: name, queue, plugin, "
-                             "processes, threads, prefetch, wait_time_s, visibility_timeout_s, batch, "
+                             "processes, threads, prefetch, start_timeout_s, wait_time_s, visibility_timeout_s, batch, "
                              "retry, options\n");
     assert_consumer_problems("retry = { zebra = 1; };",
                              "x.conf:2: consumers[0].retry.zebra: unknown option; known here: base_ms, cap_ms\n");
@@ -717,6 +720,7 @@ assert_same_consumer(const struct conf_consumer *a, const struct conf_consumer *
     assert_int_equal(a->processes, b->processes);
     assert_int_equal(a->threads, b->threads);
     assert_int_equal(a->prefetch, b->prefetch);
+    assert_int_equal(a->start_timeout_s, b->start_timeout_s);
     assert_int_equal(a->wait_time_s, b->wait_time_s);
     assert_int_equal(a->visibility_timeout_s, b->visibility_timeout_s);
     assert_int_equal(a->batch.size, b->batch.size);
@@ -769,6 +773,7 @@ random_conf(uint64_t *random, struct conf *c)
         a->processes = random_int(random, "consumers.processes");
         a->threads = 1 + (int)(next_random(random) % 11);
         a->prefetch = random_int(random, "consumers.prefetch");
+        a->start_timeout_s = random_int(random, "consumers.start_timeout_s");
         a->wait_time_s = random_int(random, "consumers.wait_time_s");
         a->visibility_timeout_s = next_random(random) % 2 ? 600 + (int)(next_random(random) % 42600) : 0;
         a->batch.size = 1 + (int)(next_random(random) % 10);
@@ -844,6 +849,7 @@ printing_names_every_option(void **state)
                                   "        processes = 1;\n"
                                   "        threads = 4;\n"
                                   "        prefetch = 1;\n"
+                                  "        start_timeout_s = 60;\n"
                                   "        wait_time_s = 20;\n"
                                   "        visibility_timeout_s = 0;\n"
                                   "        batch = {\n"

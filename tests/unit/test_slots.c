@@ -13,6 +13,7 @@
 
 #define EXITED(code)   ((code) << 8)
 #define SIGNALLED(sig) (sig)
+#define START_MS       60000
 
 static const char *
 action_name(enum slots_action action)
@@ -36,7 +37,7 @@ static struct slots
 in_state(enum slots_state state)
 {
     struct slots s;
-    slots_init(&s, 42);
+    slots_init(&s, 42, START_MS);
     if (state == SLOTS_IDLE)
         return s;
     apply(&s, SLOTS_START, 0, 0);
@@ -73,6 +74,10 @@ every_event_in_every_state_has_its_effect(void **state)
         {"drained", SLOTS_SAID_DRAINED, 0, {"idle", "draining", "draining", "draining", "killing", "backoff", "held"}},
         {"bad configuration",
          SLOTS_SAID_BAD_CONFIG,
+         0,
+         {"idle", "draining", "draining", "draining", "killing", "backoff", "held"}},
+        {"cannot start",
+         SLOTS_SAID_CANNOT_START,
          0,
          {"idle", "draining", "draining", "draining", "killing", "backoff", "held"}},
         {"recycle", SLOTS_SAID_RECYCLE, 9, {"idle", "draining", "draining", "draining", "killing", "backoff", "held"}},
@@ -128,6 +133,8 @@ an_exit_counts_only_after_the_matching_word(void **state)
         {SLOTS_SAID_DRAINED, SIGNALLED(SIGABRT), SLOTS_EXIT_CRASHED},
         {SLOTS_SAID_BAD_CONFIG, EXITED(2), SLOTS_EXIT_REFUSED},
         {SLOTS_SAID_BAD_CONFIG, EXITED(0), SLOTS_EXIT_CRASHED},
+        {SLOTS_SAID_CANNOT_START, EXITED(1), SLOTS_EXIT_FAILED},
+        {SLOTS_SAID_CANNOT_START, EXITED(2), SLOTS_EXIT_CRASHED},
         {SLOTS_SAID_RECYCLE, EXITED(0), SLOTS_EXIT_RECYCLED},
         {SLOTS_SAID_RECYCLE, EXITED(3), SLOTS_EXIT_RECYCLED},
         {SLOTS_SAID_RECYCLE, EXITED(2), SLOTS_EXIT_CRASHED},
@@ -141,8 +148,9 @@ an_exit_counts_only_after_the_matching_word(void **state)
         apply(&s, SLOTS_EXITED, cases[i].status, 5001);
         if (s.last_exit != cases[i].how)
             fail_msg("case %zu: %s", i, slots_exit_name(s.last_exit));
-        bool crashed = cases[i].how == SLOTS_EXIT_CRASHED || cases[i].how == SLOTS_EXIT_REFUSED;
-        assert_int_equal(s.state, crashed ? SLOTS_BACKOFF : SLOTS_STARTING);
+        bool waits = cases[i].how == SLOTS_EXIT_CRASHED || cases[i].how == SLOTS_EXIT_REFUSED ||
+                     cases[i].how == SLOTS_EXIT_FAILED;
+        assert_int_equal(s.state, waits ? SLOTS_BACKOFF : SLOTS_STARTING);
         assert_int_equal(s.crashes, cases[i].how == SLOTS_EXIT_CRASHED);
     }
     struct slots s = in_state(SLOTS_READY);
@@ -160,7 +168,7 @@ largest_wait(int crashes, int64_t healthy_ms)
     for (uint64_t seed = 1; seed <= 300; seed++) {
         struct slots s;
         int64_t now = 1000000, wait = 0;
-        slots_init(&s, seed * 7919);
+        slots_init(&s, seed * 7919, START_MS);
         apply(&s, SLOTS_START, 0, now);
         for (int i = 0; i < crashes; i++) {
             apply(&s, SLOTS_SAID_READY, 0, now);
@@ -204,6 +212,42 @@ a_failed_start_waits_like_a_crash(void **state)
 }
 
 static void
+who_is_not_ready_in_time_is_killed_and_waits_like_a_crash(void **state)
+{
+    (void)state;
+    struct slots s = in_state(SLOTS_STARTING);
+    assert_int_equal(slots_tick_at_ms(&s), START_MS);
+    assert_int_equal(apply(&s, SLOTS_TICK, 0, START_MS - 1), SLOTS_DO_NOTHING);
+    assert_int_equal(apply(&s, SLOTS_TICK, 0, START_MS), SLOTS_DO_KILL);
+    apply(&s, SLOTS_EXITED, SIGNALLED(SIGKILL), START_MS + 1);
+    assert_int_equal(s.last_exit, SLOTS_EXIT_KILLED);
+    assert_int_equal(s.state, SLOTS_BACKOFF);
+    assert_int_equal(s.crashes, 0);
+    int64_t again = s.due_ms;
+    assert_int_equal(apply(&s, SLOTS_TICK, 0, again), SLOTS_DO_SPAWN);
+    assert_int_equal(slots_tick_at_ms(&s), again + START_MS);
+
+    /* Who is ready just in time has all the time there is. */
+    apply(&s, SLOTS_SAID_READY, 0, again + START_MS - 1);
+    assert_int_equal(apply(&s, SLOTS_TICK, 0, again + START_MS), SLOTS_DO_NOTHING);
+    assert_int_equal(slots_tick_at_ms(&s), INT64_MAX);
+
+    /* A drain has its own time, though the start was about to be over. */
+    s = in_state(SLOTS_STARTING);
+    assert_int_equal(apply(&s, SLOTS_STOP, 25000, START_MS - 1), SLOTS_DO_DRAIN);
+    apply(&s, SLOTS_SAID_READY, 0, START_MS);
+    assert_int_equal(slots_tick_at_ms(&s), START_MS - 1 + 25000 + SLOTS_GRACE_MS);
+
+    /* Who never becomes ready is killed at the drain's deadline, and left nothing in hand. */
+    s = in_state(SLOTS_STARTING);
+    apply(&s, SLOTS_STOP, 25000, 1000);
+    assert_int_equal(apply(&s, SLOTS_TICK, 0, 26000 + SLOTS_GRACE_MS), SLOTS_DO_KILL);
+    apply(&s, SLOTS_EXITED, SIGNALLED(SIGKILL), 30000);
+    assert_int_equal(s.state, SLOTS_IDLE);
+    assert_false(s.unclean);
+}
+
+static void
 an_announced_end_restarts_at_once_unless_it_comes_at_once(void **state)
 {
     (void)state;
@@ -240,20 +284,22 @@ static void
 who_lingers_after_the_last_word_is_killed(void **state)
 {
     (void)state;
-    static const enum slots_event last_words[] = {SLOTS_SAID_DRAINED, SLOTS_SAID_BAD_CONFIG, SLOTS_CHANNEL_CLOSED};
-    for (size_t i = 0; i < 3; i++) {
+    static const enum slots_event last_words[] = {SLOTS_SAID_DRAINED, SLOTS_SAID_BAD_CONFIG, SLOTS_SAID_CANNOT_START,
+                                                  SLOTS_CHANNEL_CLOSED};
+    for (size_t i = 0; i < 4; i++) {
         struct slots s = in_state(SLOTS_READY);
         apply(&s, last_words[i], 0, 1000);
         assert_int_equal(apply(&s, SLOTS_TICK, 0, 1000 + SLOTS_LINGER_MS - 1), SLOTS_DO_NOTHING);
         assert_int_equal(apply(&s, SLOTS_TICK, 0, 1000 + SLOTS_LINGER_MS), SLOTS_DO_KILL);
     }
     /* It is not told to drain any more. */
-    for (size_t i = 0; i < 2; i++) {
+    static const int codes[] = {0, 2, 1};
+    for (size_t i = 0; i < 3; i++) {
         struct slots s = in_state(SLOTS_READY);
         apply(&s, last_words[i], 0, 1000);
         assert_int_equal(apply(&s, SLOTS_STOP, 60000, 1001), SLOTS_DO_NOTHING);
         assert_int_equal(slots_tick_at_ms(&s), 1000 + SLOTS_LINGER_MS);
-        apply(&s, SLOTS_EXITED, EXITED(i == 0 ? 0 : 2), 1002);
+        apply(&s, SLOTS_EXITED, EXITED(codes[i]), 1002);
         assert_int_equal(s.state, SLOTS_IDLE);
     }
     /* A later word never gives more time than an earlier one left. */
@@ -337,7 +383,7 @@ any_walk_keeps_the_invariants(void **state)
         int64_t now = 1000;
         bool alive = false, killed = false, stopped = false;
         uint64_t spawned = 0;
-        slots_init(&s, seed);
+        slots_init(&s, seed, START_MS);
         for (int step = 0; step < 1500; step++) {
             bool ending = step >= 1400; /* nobody starts any more; processes end sooner or later */
             enum slots_event event = (enum slots_event)(next_random(&random) % SLOTS_EVENTS);
@@ -401,6 +447,7 @@ main(void)
         cmocka_unit_test(an_exit_counts_only_after_the_matching_word),
         cmocka_unit_test(crashes_wait_longer_and_longer_and_health_forgives),
         cmocka_unit_test(a_failed_start_waits_like_a_crash),
+        cmocka_unit_test(who_is_not_ready_in_time_is_killed_and_waits_like_a_crash),
         cmocka_unit_test(an_announced_end_restarts_at_once_unless_it_comes_at_once),
         cmocka_unit_test(a_drain_has_its_time_and_a_grace_then_it_is_killed_once),
         cmocka_unit_test(who_lingers_after_the_last_word_is_killed),

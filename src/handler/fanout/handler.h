@@ -149,7 +149,8 @@ struct handler {
      * HANDLER_UNSET says that all were. */
     int32_t (*handle_batch)(void *plugin, void *thread, struct handler_call *call, const struct handler_batch *batch);
 
-    /* Returns 0 and may set *plugin; non-zero refuses to start (log the reason first). */
+    /* Returns 0 and may set *plugin; non-zero refuses to start (log the reason first): the worker ends, and another
+     * one tries again after a pause. One that has not returned within the consumer's start_timeout_s is killed. */
     int32_t (*open)(const struct handler_host *host, void **plugin);
     void (*close)(void *plugin);
 
