@@ -171,15 +171,36 @@ send_too_long(struct httpd_request *r)
     return send_plain(r, 413, "The request body is larger than this server accepts.\n");
 }
 
-/* The Content-Length libmicrohttpd has already checked to be a number; 0 when there is none. */
+/* A Content-Length, which libmicrohttpd has already checked to be a number. */
 static uint64_t
-announced_bytes(const struct httpd_request *r)
+read_length(struct slice text)
 {
-    struct slice text = httpd_header(r, "content-length");
     uint64_t n = 0;
     for (size_t i = 0; i < text.n && text.p[i] >= '0' && text.p[i] <= '9'; i++)
         n = n > UINT64_MAX / 16 ? n : n * 10 + (uint64_t)(text.p[i] - '0');
     return n;
+}
+
+/* How long the body is, 0 when that is not said. False: it is said twice, or in a way that is not ours (RFC 9112, 6.3);
+ * whoever else reads such a request may take another part of it for the body. */
+static bool
+read_framing(const struct httpd_request *r, uint64_t *ret_bytes)
+{
+    static const char LENGTH[] = "content-length", ENCODING[] = "transfer-encoding", CHUNKED[] = "chunked";
+    size_t said = 0;
+    *ret_bytes = 0;
+    for (size_t i = 0; i < r->n_headers; i++) {
+        struct slice name = r->headers[i].name, value = r->headers[i].value;
+        if (name.n == sizeof LENGTH - 1 && strncasecmp(name.p, LENGTH, name.n) == 0) {
+            *ret_bytes = read_length(value);
+            said++;
+        } else if (name.n == sizeof ENCODING - 1 && strncasecmp(name.p, ENCODING, name.n) == 0) {
+            if (value.n != sizeof CHUNKED - 1 || strncasecmp(value.p, CHUNKED, value.n) != 0)
+                return false;
+            said++;
+        }
+    }
+    return said <= 1;
 }
 
 static enum MHD_Result
@@ -189,7 +210,9 @@ announce(struct httpd_request *r, const char *method)
     r->method = slice_of_string(method);
     if (!collect_headers(r))
         return MHD_NO;
-    uint64_t n = announced_bytes(r);
+    uint64_t n;
+    if (!read_framing(r, &n))
+        return send_plain(r, 400, "The length of the request's body must be said once: Content-Length or chunked.\n");
     size_t limit = r->httpd->max_body_bytes;
     if (n > limit && (n > limit + DISCARD_BYTES || httpd_header(r, "expect").n > 0))
         return send_too_long(r);

@@ -547,6 +547,39 @@ what_is_no_http_is_refused_and_hurts_nobody(void **state)
     buf_clean_up(&big);
 }
 
+/* Or what is left of it would be taken for the next request. */
+static void
+a_body_whose_length_is_said_twice_is_refused(void **state)
+{
+    (void)state;
+    static const char *const HEADERS[] = {
+        "Content-Length: 3\r\nContent-Length: 5\r\n",
+        "Content-Length: 5\r\nContent-Length: 3\r\n",
+        "content-length: 5\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: gzip\r\n",
+        "Transfer-Encoding: gzip, chunked\r\n",
+        "Transfer-Encoding: xchunked\r\n",
+    };
+    struct buf heard = BUF_INIT;
+    struct httpd *h = start((struct httpd_options){0});
+    for (size_t i = 0; i < sizeof HEADERS / sizeof *HEADERS; i++) {
+        int fd = dial(httpd_port(h));
+        char request[300];
+        snprintf(request, sizeof request, "POST / HTTP/1.1\r\nHost: h\r\n%s\r\n5\r\nhello\r\n0\r\n\r\n", HEADERS[i]);
+        say(fd, request);
+        buf_reset(&heard);
+        hear_all(fd, &heard); /* up to the end of the stream, though we have not closed our side */
+        assert_int_equal(status_of(&heard), 400);
+        close(fd);
+    }
+    ask(h, "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: Chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", &heard);
+    assert_int_equal(status_of(&heard), 200);
+    httpd_destroy(h);
+    buf_clean_up(&heard);
+}
+
 static void
 a_client_that_drips_is_closed(void **state)
 {
@@ -797,6 +830,7 @@ main(void)
         cmocka_unit_test(a_parked_request_knows_that_its_peer_has_gone),
         cmocka_unit_test(a_dropped_request_gets_the_end_of_the_stream_and_nothing_else),
         cmocka_unit_test(what_is_no_http_is_refused_and_hurts_nobody),
+        cmocka_unit_test(a_body_whose_length_is_said_twice_is_refused),
         cmocka_unit_test(a_client_that_drips_is_closed),
         cmocka_unit_test(a_parked_request_outlives_the_idle_timeout),
         cmocka_unit_test(destroying_answers_parked_requests_503),
