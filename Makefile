@@ -225,10 +225,11 @@ fuzz:
 
 # ---- use -----------------------------------------------------------------------------------------------------------
 ## make demo             install what is missing, build, run the whole system for a minute; EVENTS=file.ndjson for your own
+demo: export EVENTS := $(EVENTS)
 demo:
 	@.ci/deps build
 	+@$(again) all
-	@$(B)/bin/fanoutctl demo $(if $(EVENTS),--events '$(EVENTS)')
+	@$(B)/bin/fanoutctl demo $(if $(EVENTS),--events "$$EVENTS")
 
 ## make docs             write conf/fanoutd.conf and the README's options from the option table
 docs: $(B)/tests/tools/docs
