@@ -118,7 +118,9 @@ void http_cancel(struct http_call *call);
 struct http_stats {
     uint64_t calls, connections, bytes_sent, bytes_received;
     size_t in_flight;
-    int64_t longest_turn_ms; /* of http_engine_run, waiting not counted */
+    /* From the end of one wait to the beginning of the next, what the program does between its calls of http_engine_run
+     * included; and the most CPU time the thread spent in one: what is longer by the clock alone did not run. */
+    int64_t longest_turn_ms, longest_turn_cpu_ms;
 };
 void http_engine_stats(const struct http_engine *g, struct http_stats *ret_stats);
 

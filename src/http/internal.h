@@ -29,11 +29,12 @@ struct http_engine {
     size_t max_connections;  /* idle ones to keep */
     size_t connection_limit; /* what libcurl was told: idle and in use */
     int64_t connect_timeout_ms, max_connection_age_s;
-    int watched;        /* a descriptor that ends a wait when it becomes readable; -1: none */
-    bool running;       /* inside http_engine_run */
-    bool inside_curl;   /* inside curl_multi_perform: the multi handle must not be changed */
-    bool any_cancelled; /* ... and so calls cancelled meanwhile wait to be taken out of it */
-    bool undelivered;   /* calls that are over wait for the next turn */
+    int watched;                  /* a descriptor that ends a wait when it becomes readable; -1: none */
+    bool running;                 /* inside http_engine_run */
+    bool inside_curl;             /* inside curl_multi_perform: the multi handle must not be changed */
+    bool any_cancelled;           /* ... and so calls cancelled meanwhile wait to be taken out of it */
+    bool undelivered;             /* calls that are over wait for the next turn */
+    int64_t turn_ns, turn_cpu_ns; /* the present turn began at; turn_ns 0: there is none */
     struct http_stats stats;
 };
 

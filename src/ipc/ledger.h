@@ -56,10 +56,10 @@ struct ledger_counters {
 #define X(name, help) _Atomic uint64_t name;
     LEDGER_COUNTERS(X)
 #undef X
-    _Atomic int64_t in_flight;         /* gauge: messages held now */
-    _Atomic int64_t engine_beat_ms;    /* monotonic time of the engine's last turn */
-    _Atomic int64_t longest_turn_ms;   /* of the engine, without waiting */
-    _Atomic int64_t oldest_sent_at_ms; /* gauge: of the messages in hand; 0: none */
+    _Atomic int64_t in_flight;                            /* gauge: messages held now */
+    _Atomic int64_t engine_beat_ms;                       /* monotonic time of the engine's last turn */
+    _Atomic int64_t longest_turn_ms, longest_turn_cpu_ms; /* of the engine, without waiting; CPU time of one */
+    _Atomic int64_t oldest_sent_at_ms;                    /* gauge: of the messages in hand; 0: none */
 };
 
 enum ledger_state {

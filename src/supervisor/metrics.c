@@ -68,7 +68,7 @@ life(const struct fleet *f, struct buf *out)
     }
 }
 
-enum gauge { UPTIME, IN_FLIGHT, OLDEST_AGE, LONGEST_TURN, BEAT_AGE };
+enum gauge { UPTIME, IN_FLIGHT, OLDEST_AGE, LONGEST_TURN, LONGEST_TURN_CPU, BEAT_AGE };
 
 /* Of the current worker; 0 when it does not run. */
 static double
@@ -88,6 +88,8 @@ gauge(const struct child *c, enum gauge which)
         return at ? (double)(clock_wall_ms() - at) / 1000 : 0;
     case LONGEST_TURN:
         return (double)atomic_load_explicit(&n->longest_turn_ms, memory_order_relaxed) / 1000;
+    case LONGEST_TURN_CPU:
+        return (double)atomic_load_explicit(&n->longest_turn_cpu_ms, memory_order_relaxed) / 1000;
     case BEAT_AGE:
         at = atomic_load_explicit(&n->engine_beat_ms, memory_order_relaxed);
         return at ? (double)(clock_monotonic_ms() - at) / 1000 : 0;
@@ -106,6 +108,8 @@ gauges(const struct fleet *f, struct buf *out)
         {IN_FLIGHT, "fanout_in_flight", "messages in hand"},
         {OLDEST_AGE, "fanout_oldest_message_age_seconds", "since the oldest message in hand was sent"},
         {LONGEST_TURN, "fanout_engine_longest_turn_seconds", "longest turn of the worker's engine, without waiting"},
+        {LONGEST_TURN_CPU, "fanout_engine_longest_turn_cpu_seconds",
+         "most CPU time the engine's thread spent in a turn"},
         {BEAT_AGE, "fanout_engine_beat_age_seconds", "since the last turn of the worker's engine"},
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {

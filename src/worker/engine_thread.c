@@ -106,6 +106,7 @@ update_stats(struct engine_thread *t, int64_t now_ms)
     struct http_stats http;
     http_engine_stats(t->http, &http);
     atomic_store_explicit(&c->longest_turn_ms, http.longest_turn_ms, memory_order_relaxed);
+    atomic_store_explicit(&c->longest_turn_cpu_ms, http.longest_turn_cpu_ms, memory_order_relaxed);
     uint64_t dropped = log_dropped();
     atomic_fetch_add_explicit(&c->log_dropped, dropped - t->log_dropped, memory_order_relaxed);
     t->log_dropped = dropped;

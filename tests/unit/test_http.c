@@ -1017,6 +1017,35 @@ take_long(void *context, const struct http_response *r)
 }
 
 static void
+work_long(void *context, const struct http_response *r)
+{
+    assert_int_equal(r->status, 200);
+    for (clock_t end = clock() + CLOCKS_PER_SEC / 10; clock() < end;) /* CPU time, not the clock's */
+        ;
+    *(bool *)context = true;
+}
+
+static void
+the_cpu_time_of_a_turn_is_told(void **state)
+{
+    (void)state;
+    struct stub_server *s = stub_server_start(answer_hello, NULL);
+    struct http_stats stats;
+    struct err e;
+    bool done = false;
+    const struct http_request q = {
+        .method = "GET", .url = stub_server_url(s), .timeout_ms = PATIENCE_MS, .context = &done};
+    struct http_call *c;
+    assert_int_equal(http_submit(engine, &q, work_long, &c, &e), 0);
+    run_until(&done);
+    assert_int_equal(http_engine_run(engine, 0, &e), 0); /* which ends the turn before */
+    http_engine_stats(engine, &stats);
+    assert_in_range(stats.longest_turn_cpu_ms, 80, 200);
+    assert_true(stats.longest_turn_ms >= stats.longest_turn_cpu_ms);
+    stub_server_stop(s);
+}
+
+static void
 many_answers_at_once_do_not_make_one_long_turn(void **state)
 {
     (void)state;
@@ -1034,6 +1063,9 @@ many_answers_at_once_do_not_make_one_long_turn(void **state)
         assert_int_equal(http_engine_run(engine, PATIENCE_MS, &e), 0);
         assert_in_range(before - left, 0, 1);
     }
+    http_engine_stats(engine, &stats);
+    assert_in_range(stats.longest_turn_ms, 100, 400);
+    assert_in_range(stats.longest_turn_cpu_ms, 0, 50); /* all of it slept away */
     stub_server_stop(s);
 }
 
@@ -1075,6 +1107,7 @@ main(void)
         with_engine(callbacks_may_submit_and_cancel_any_call),
         with_engine(destroying_the_engine_ends_its_calls_without_callbacks),
         with_engine(the_age_of_an_answer_counts_from_its_first_byte),
+        with_engine(the_cpu_time_of_a_turn_is_told),
         with_engine(many_answers_at_once_do_not_make_one_long_turn),
         cmocka_unit_test(escapes_go_both_ways),
     };
