@@ -38,6 +38,8 @@ take_header_line(char *p, size_t size, size_t n, void *context)
     return c->header_bytes > HTTP_MAX_HEADER_BYTES ? give_up(c, ERR_LIMIT) : n;
 }
 
+/* Curl reads from each socket as long as there is something: bytes that come faster than they are taken in would make
+ * one turn of all of them. */
 static size_t
 take_body(char *p, size_t size, size_t n, void *context)
 {
@@ -45,6 +47,10 @@ take_body(char *p, size_t size, size_t n, void *context)
     n *= size;
     if (c->state == CALL_CANCELLED)
         return give_up(c, ERR_CANCELLED);
+    if (http_engine_turn_is_over(c->engine)) {
+        c->paused = c->engine->any_paused = true;
+        return CURL_WRITEFUNC_PAUSE;
+    }
     if (c->on_data) {
         long status = 0;
         curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
@@ -260,6 +266,7 @@ prepare(struct http_call *c, const struct http_request *q, struct err *e)
     c->moved = 0;
     c->header_bytes = 0;
     c->header_complete = false;
+    c->paused = false;
     c->gave_up = 0;
     c->text[0] = '\0';
     buf_reset(&c->body);

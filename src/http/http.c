@@ -12,8 +12,8 @@
 #define DEFAULT_CONNECT_MS       3000
 #define DEFAULT_CONNECTION_AGE_S 300
 #define DEFAULT_CA_KEEP_S        300
-/* After so long a turn begins no more callbacks. One of them can take as much again and more: an answer of ten messages
- * of 1 MiB is read, verified and copied in some 35 ms. */
+/* After so long a turn takes in no more bytes and begins no more callbacks. One of them can take as much again and
+ * more: an answer of ten messages of 1 MiB is read, verified and copied in some 35 ms. */
 #define TURN_NS INT64_C(20000000)
 
 int
@@ -110,7 +110,7 @@ http_engine_recycle(struct http_engine *g, struct http_call *c)
 static int
 wait_for(const struct http_engine *g, int64_t wait_ms)
 {
-    if (g->undelivered)
+    if (g->undelivered || g->any_paused)
         return 0;
     int64_t timer_ms = timers_next_ms(&g->timers, clock_monotonic_ms());
     if (timer_ms >= 0 && (wait_ms < 0 || timer_ms < wait_ms))
@@ -134,6 +134,31 @@ remove_cancelled(struct http_engine *g)
     }
 }
 
+bool
+http_engine_turn_is_over(const struct http_engine *g)
+{
+    return clock_monotonic_ns() - g->turn_ns > TURN_NS;
+}
+
+/* Goes on with the calls that the last turn had no more time for. */
+static void
+resume_paused(struct http_engine *g)
+{
+    if (!g->any_paused)
+        return;
+    g->any_paused = false;
+    struct http_call *next;
+    for (struct http_call *c = TAILQ_FIRST(&g->active); c; c = next) {
+        next = TAILQ_NEXT(c, link); /* stays: what is cancelled now is taken out later */
+        if (!c->paused)
+            continue;
+        c->paused = false;
+        CURLcode result = curl_easy_pause(c->easy, CURLPAUSE_CONT);
+        if (result != CURLE_OK && c->state == CALL_ACTIVE)
+            http_call_finish(c, result);
+    }
+}
+
 /* Callbacks take apart what came: a turn ends when that has taken its time, and the rest waits for the next. */
 static void
 deliver(struct http_engine *g)
@@ -145,7 +170,7 @@ deliver(struct http_engine *g)
         struct http_call *c = NULL;
         curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &c);
         http_call_finish(c, message->data.result);
-        g->undelivered = left > 0 && clock_monotonic_ns() - g->turn_ns > TURN_NS;
+        g->undelivered = left > 0 && http_engine_turn_is_over(g);
     }
 }
 
@@ -197,6 +222,7 @@ http_engine_run(struct http_engine *g, int64_t wait_ms, struct err *e)
     for (struct http_call *c; (c = TAILQ_FIRST(&g->pending));)
         http_call_start(c);
     g->inside_curl = true;
+    resume_paused(g);
     int running;
     result = curl_multi_perform(g->multi, &running);
     g->inside_curl = false;

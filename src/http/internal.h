@@ -33,6 +33,7 @@ struct http_engine {
     bool running;                 /* inside http_engine_run */
     bool inside_curl;             /* inside curl_multi_perform: the multi handle must not be changed */
     bool any_cancelled;           /* ... and so calls cancelled meanwhile wait to be taken out of it */
+    bool any_paused;              /* calls whose turn was over before their bytes were */
     bool undelivered;             /* calls that are over wait for the next turn */
     int64_t turn_ns, turn_cpu_ns; /* the present turn began at; turn_ns 0: there is none */
     struct http_stats stats;
@@ -65,12 +66,14 @@ struct http_call {
     struct buf body;
     size_t max_response_bytes;
     size_t header_bytes;
+    bool paused;
     bool header_complete; /* the blank line was seen */
     int gave_up;          /* why a callback of ours stopped curl: an err code, or 0 */
     char text[CURL_ERROR_SIZE];
 };
 
 /* http.c */
+bool http_engine_turn_is_over(const struct http_engine *g);
 void http_engine_make_room(struct http_engine *g);
 void http_engine_recycle(struct http_engine *g, struct http_call *c);
 

@@ -1016,6 +1016,73 @@ take_long(void *context, const struct http_response *r)
     --*(int *)context;
 }
 
+#define PIECES_BYTES (1 << 20)
+
+static void
+answer_much(void *context, const struct stub_request *r, struct stub_answer *a)
+{
+    (void)context;
+    (void)r;
+    buf_add_format(&a->bytes, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", PIECES_BYTES);
+    for (int i = 0; i < PIECES_BYTES; i++)
+        buf_add_char(&a->bytes, (char)('a' + i % 23));
+}
+
+struct slow_reader {
+    size_t got, most; /* after most bytes it wants no more */
+    bool sound, done;
+    int error;
+};
+
+static int
+read_slowly(void *context, struct slice piece)
+{
+    struct slow_reader *r = context;
+    nanosleep(&(struct timespec){.tv_nsec = 3000000}, NULL);
+    for (size_t i = 0; i < piece.n; i++)
+        r->sound = r->sound && piece.p[i] == (char)('a' + (r->got + i) % 23);
+    r->got += piece.n;
+    return r->got <= r->most ? 0 : -1;
+}
+
+static void
+note_end(void *context, const struct http_response *response)
+{
+    struct slow_reader *r = context;
+    r->error = response->error.code;
+    r->done = true;
+}
+
+static void
+bytes_that_come_faster_than_they_are_taken_in_do_not_make_one_long_turn(void **state)
+{
+    (void)state;
+    struct stub_server *s = stub_server_start(answer_much, NULL);
+    struct slow_reader readers[4];
+    struct http_stats stats;
+    struct err e;
+    for (int i = 0; i < 4; i++) {
+        readers[i] = (struct slow_reader){.most = i == 2 ? PIECES_BYTES / 2 : PIECES_BYTES, .sound = true};
+        const struct http_request q = {.method = "GET",
+                                       .url = stub_server_url(s),
+                                       .timeout_ms = PATIENCE_MS,
+                                       .on_data = read_slowly,
+                                       .context = &readers[i]};
+        assert_int_equal(http_submit(engine, &q, note_end, NULL, &e), 0);
+    }
+    for (int i = 0; i < 4; i++)
+        run_until(&readers[i].done);
+    for (int i = 0; i < 4; i++) {
+        assert_true(readers[i].sound);
+        assert_int_equal(readers[i].error, i == 2 ? ERR_CANCELLED : 0);
+        if (i != 2)
+            assert_int_equal(readers[i].got, PIECES_BYTES);
+    }
+    http_engine_stats(engine, &stats);
+    assert_in_range(stats.longest_turn_ms, 20, 500); /* all of them: 4 x 64 pieces x 3 ms */
+    stub_server_stop(s);
+}
+
 static void
 work_long(void *context, const struct http_response *r)
 {
@@ -1107,6 +1174,7 @@ main(void)
         with_engine(callbacks_may_submit_and_cancel_any_call),
         with_engine(destroying_the_engine_ends_its_calls_without_callbacks),
         with_engine(the_age_of_an_answer_counts_from_its_first_byte),
+        with_engine(bytes_that_come_faster_than_they_are_taken_in_do_not_make_one_long_turn),
         with_engine(the_cpu_time_of_a_turn_is_told),
         with_engine(many_answers_at_once_do_not_make_one_long_turn),
         cmocka_unit_test(escapes_go_both_ways),
