@@ -99,9 +99,10 @@ judge(struct kill_test *t, size_t in_hand_max)
     size_t duplicates_max = in_hand_max, recovered_max = (size_t)t->run.servers * FEEDER_IN_FLIGHT_MAX;
     total_queue_judge(t->run.judge, &s, &names);
     print_sets(t, &s, duplicates_max, recovered_max);
+    fputs(names.data ? names.data : "", stdout);
     if (s.lost > 0 || s.unexpected > 0 || s.duplicated > duplicates_max || s.recovered > recovered_max ||
         s.uncaptured > 0 || s.captured_again > 0 || s.stray > 0)
-        fail_msg("%s", names.data ? names.data : "too many recovered");
+        fail_msg("seed %llu: see the sets above", (unsigned long long)t->seed);
     assert_int_equal(s.acknowledged, t->events);
     assert_int_equal(s.handled, s.acknowledged + s.recovered);
     buf_clean_up(&names);
@@ -225,15 +226,21 @@ read_confirmations(struct consumer *c)
     return n;
 }
 
-/* While the delete is under way, or just after it. Everything that is in flight then comes back. */
+/* While the delete is under way, or as soon as it is confirmed. Everything that is in flight then comes back. */
 static void
 kill_server_in_a_delete(struct consumer *c)
 {
     struct kill_run *r = c->run;
+    size_t confirmed;
     send_delete(c);
-    usleep((useconds_t)seeds_draw(&r->random, 4000));
-    proc_signal(r->system->local, SIGKILL);
-    size_t confirmed = read_confirmations(c);
+    if (seeds_draw(&r->random, 2) == 0) {
+        usleep((useconds_t)seeds_draw(&r->random, 3000));
+        proc_signal(r->system->local, SIGKILL);
+        confirmed = read_confirmations(c);
+    } else {
+        confirmed = read_confirmations(c);
+        proc_signal(r->system->local, SIGKILL);
+    }
     print_message("killed after %zu of %zu confirmations\n", confirmed, c->n);
     system_kill_local(r->system);
     r->servers++;
