@@ -112,7 +112,7 @@ judge(struct kill_test *t, size_t in_hand_max)
 static void
 run_with(struct kill_test *t, void (*kill_them)(struct kill_run *))
 {
-    size_t points[KILLS_MAX];
+    size_t points[KILLS_MAX] = {0};
     kill_run_begin(&t->run, t->seed, t->events);
     size_t n = draw_points(t, points);
     kill_run_start(&t->run);
@@ -253,7 +253,7 @@ static void
 a_confirmed_delete_outlives_kills_of_the_server(void **state)
 {
     struct kill_test *t = *state;
-    size_t points[KILLS_MAX], killed = 0;
+    size_t points[KILLS_MAX] = {0}, killed = 0;
     struct consumer c = {.run = &t->run};
     kill_run_begin(&t->run, t->seed, t->events);
     size_t n = draw_points(t, points);
