@@ -55,6 +55,10 @@ struct aws_error {
                             throttling */
 };
 
+/* True when the service knows who we are and does not let us: what is missing is a permission (an IAM or queue policy),
+ * not other credentials. */
+bool aws_error_is_missing_permission(const struct aws_error *e);
+
 struct aws_call;
 
 struct aws_request {

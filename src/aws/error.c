@@ -179,6 +179,13 @@ static const char *const LATER[] = {"OverLimit",
                                     "QueueDeletedRecently",
                                     NULL};
 
+bool
+aws_error_is_missing_permission(const struct aws_error *e)
+{
+    static const char *const codes[] = {"AccessDenied", "AccessDeniedException", "KMS.AccessDeniedException", NULL};
+    return is_one_of(e->code, codes);
+}
+
 static enum err_code
 meaning_of(const struct aws_error *e, enum retry_kind kind)
 {

@@ -40,7 +40,12 @@ enum ipc_type {
     IPC_DUMP_STATE, /* write a state dump to the log */
 };
 
-enum ipc_health { IPC_HEALTH_OK, IPC_HEALTH_CREDENTIALS, IPC_HEALTH_QUEUE };
+enum ipc_health {
+    IPC_HEALTH_OK,
+    IPC_HEALTH_CREDENTIALS,
+    IPC_HEALTH_QUEUE,      /* it cannot be reached */
+    IPC_HEALTH_PERMISSION, /* one that the worker needs is missing */
+};
 
 #define IPC_TEXT_BYTES 1000
 

@@ -58,7 +58,8 @@ life(const struct fleet *f, struct buf *out)
                            p->current->slots.state == (enum slots_state)s);
         }
     }
-    family(out, "fanout_worker_healthy", "gauge", "1 when the worker is ready and last reached its queue");
+    family(out, "fanout_worker_healthy", "gauge",
+           "1 when the worker is ready, last reached its queue and has the permissions it used");
     FOR_PLACES(p, f)
     {
         const struct child *c = p->current;

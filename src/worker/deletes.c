@@ -72,6 +72,7 @@ finished(struct outbox *b, struct message *m, const struct outbox_outcome *o, in
 static const struct backoff_policy PAUSE = {.base_ms = 500, .cap_ms = 20000, .floor_ms = 100};
 
 static const struct outbox_ops OPS = {.name = "delete messages",
+                                      .permission = "sqs:DeleteMessage",
                                       .pause = &PAUSE,
                                       .send = send,
                                       .finished = finished,

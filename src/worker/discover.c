@@ -30,8 +30,13 @@ wait(struct discover *d)
 static void
 failed(struct discover *d, const struct aws_error *error)
 {
-    log_write_limited(LOG_WARN, LOG_EVERY_MS, "the queue cannot be reached yet", LOG_STR("queue", d->options.queue),
-                      LOG_ERR(&error->err));
+    if (aws_error_is_missing_permission(error))
+        log_write_limited(LOG_ERROR, LOG_EVERY_MS, "a permission is missing: allow it to the role of these credentials",
+                          LOG_STR("permission", "sqs:GetQueueUrl"), LOG_STR("queue", d->options.queue),
+                          LOG_ERR(&error->err));
+    else
+        log_write_limited(LOG_WARN, LOG_EVERY_MS, "the queue cannot be reached yet", LOG_STR("queue", d->options.queue),
+                          LOG_ERR(&error->err));
     d->options.failed(d->options.context, error);
     wait(d);
 }
@@ -78,12 +83,6 @@ url_found(void *context, const struct sqs_queue *q)
 
 /* ---- its attributes ---- */
 
-static bool
-may_not_read(const struct aws_error *e)
-{
-    return strcmp(e->code, "AccessDenied") == 0 || strcmp(e->code, "AccessDeniedException") == 0;
-}
-
 #define ACCOUNT_DIGITS (sizeof((struct discover *)0)->dead_letter_account - 1)
 
 /* The account number that text ends with, behind separator; empty: none. */
@@ -121,7 +120,7 @@ attributes_found(void *context, const struct sqs_queue *q)
     struct discover *d = context;
     if (d->stopped)
         return;
-    if (q->error && !may_not_read(q->error)) {
+    if (q->error && !aws_error_is_missing_permission(q->error)) {
         failed(d, q->error);
         return;
     }

@@ -15,7 +15,11 @@ static void
 queue_failed(void *context, const struct aws_error *error)
 {
     bool credentials = error->err.code == ERR_DENIED || strcmp(error->code, "credentials") == 0;
-    engine_tell_health(context, credentials ? IPC_HEALTH_CREDENTIALS : IPC_HEALTH_QUEUE, error->err.text);
+    engine_set_health(context,
+                      aws_error_is_missing_permission(error) ? IPC_HEALTH_PERMISSION
+                      : credentials                          ? IPC_HEALTH_CREDENTIALS
+                                                             : IPC_HEALTH_QUEUE,
+                      error->err.text);
 }
 
 static void
@@ -23,7 +27,7 @@ queue_answered(void *context, const struct aws_error *error)
 {
     struct engine *g = context;
     if (!error) {
-        engine_tell_health(g, IPC_HEALTH_OK, "");
+        engine_set_health(g, IPC_HEALTH_OK, "");
         return;
     }
     queue_failed(g, error);
@@ -41,7 +45,7 @@ queue_found(void *context, int visibility_s, int64_t now_ms)
     const char *dead = g->world.queue->dead_letter_url;
     log_write(LOG_INFO, "queue found", LOG_STR("url", g->world.queue->url),
               LOG_INT("visibility_timeout_s", visibility_s), LOG_STR("dead_letter_queue", dead ? dead : "none"));
-    engine_tell_health(g, IPC_HEALTH_OK, "");
+    engine_set_health(g, IPC_HEALTH_OK, "");
     if (g->draining)
         return;
     lease_set_visibility(&g->lease, visibility_s);
@@ -245,6 +249,7 @@ engine_turn(struct engine *g, int64_t now_ms)
     poll_step(&g->poll, now_ms);
     engine_give_back_held(g, now_ms);
     assert(g->in_hand.count + g->poll.reserved <= g->cap);
+    engine_tell_health(g, now_ms);
     engine_update_gauges(g, now_ms);
 }
 

@@ -35,7 +35,8 @@ struct engine_options {
     void (*submit)(void *context, struct batch *b);
     /* A submitted batch that no handler thread has taken yet, or NULL: for the drain. */
     struct batch *(*take_back)(void *context);
-    void (*health)(void *context, enum ipc_health health, const char *why);
+    /* Its health changed. Not 0: it could not be told; a second later it is tried again. */
+    int (*health)(void *context, enum ipc_health health, const char *why);
     void *context;
 };
 

@@ -21,8 +21,12 @@ struct engine {
     struct batcher batcher;
     struct settle settle;
     struct poll poll;
+    bool health_known; /* the queue was asked, and answered or not: */
     enum ipc_health health;
-    bool health_told;
+    char health_text[300];
+    bool health_told; /* what was told to the supervisor: */
+    enum ipc_health told;
+    int64_t tell_due_ms; /* not before: nobody heard it */
     int64_t gauges_due_ms;
     bool draining, deadline_passed;
     struct message *held; /* to be given back when no receive is outstanding */
@@ -39,8 +43,10 @@ void engine_batch_returned(struct engine *g, struct batch *b, int64_t now_ms);
 void engine_give_back(struct engine *g, struct message *m);
 void engine_give_back_held(struct engine *g, int64_t now_ms);
 
-/* engine_state.c: tells the supervisor when it changed; keeps the gauges of the ledger's counters. */
-void engine_tell_health(struct engine *g, enum ipc_health health, const char *why);
+/* engine_state.c: what the queue's last answer says of our health; tells the supervisor when that, or what is denied to
+ * us, has changed, and again until it was heard; keeps the gauges of the ledger's counters. */
+void engine_set_health(struct engine *g, enum ipc_health health, const char *why);
+void engine_tell_health(struct engine *g, int64_t now_ms);
 void engine_update_gauges(struct engine *g, int64_t now_ms);
 
 #endif

@@ -1,17 +1,50 @@
+#include <stdio.h>
+
 #include "base/log.h"
 #include "worker/engine_impl.h"
 
-#define GAUGES_MS   1000
-#define GAUGES_MOST 10000 /* messages looked at for a gauge */
+#define GAUGES_MS     1000
+#define TELL_AGAIN_MS 1000
+#define GAUGES_MOST   10000 /* messages looked at for a gauge */
 
 void
-engine_tell_health(struct engine *g, enum ipc_health health, const char *why)
+engine_set_health(struct engine *g, enum ipc_health health, const char *why)
 {
-    if (g->health_told && g->health == health)
-        return;
-    g->health_told = true;
+    g->health_known = true;
+    if (health != g->health)
+        snprintf(g->health_text, sizeof g->health_text, "%s", why);
     g->health = health;
-    g->options.health(g->options.context, health, why);
+}
+
+/* The permission that is missing for a call that was made, or NULL. */
+static const char *
+missing_permission(const struct engine *g)
+{
+    const struct outbox *const boxes[] = {&g->settle.deletes.box, &g->lease.box, &g->settle.releases.box,
+                                          &g->settle.deadletters.box};
+    for (size_t i = 0; i < sizeof boxes / sizeof *boxes; i++)
+        if (boxes[i]->denied)
+            return boxes[i]->ops->permission;
+    return NULL;
+}
+
+void
+engine_tell_health(struct engine *g, int64_t now_ms)
+{
+    if (!g->health_known || now_ms < g->tell_due_ms)
+        return;
+    const char *missing = g->health == IPC_HEALTH_OK ? missing_permission(g) : NULL;
+    enum ipc_health health = missing ? IPC_HEALTH_PERMISSION : g->health;
+    if (g->health_told && g->told == health)
+        return;
+    char text[100];
+    snprintf(text, sizeof text, "%s is denied", missing ? missing : "");
+    if (g->options.health(g->options.context, health, missing ? text : g->health_text) != 0) {
+        g->tell_due_ms = now_ms + TELL_AGAIN_MS;
+        return;
+    }
+    g->health_told = true;
+    g->told = health;
 }
 
 void

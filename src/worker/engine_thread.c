@@ -80,13 +80,15 @@ take_back(void *context)
     return pool_take_back(((struct engine_thread *)context)->pool);
 }
 
-static void
+static int
 health(void *context, enum ipc_health state, const char *why)
 {
     struct engine_thread *t = context;
     struct err e;
-    if (ipc_send(t->options.channel_fd, IPC_HEALTH, state, why, &e) != 0)
+    int rc = ipc_send(t->options.channel_fd, IPC_HEALTH, state, why, &e);
+    if (rc != 0)
         log_write_limited(LOG_WARN, 10000, "cannot tell the supervisor about health", LOG_ERR(&e));
+    return rc;
 }
 
 /* ---- figures ---- */

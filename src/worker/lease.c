@@ -195,6 +195,7 @@ extension_finished(struct outbox *b, struct message *m, const struct outbox_outc
 static const struct backoff_policy PAUSE = {.base_ms = 250, .cap_ms = 3000, .floor_ms = 50};
 
 static const struct outbox_ops EXTENSIONS = {.name = "extend leases",
+                                             .permission = "sqs:ChangeMessageVisibility",
                                              .pause = &PAUSE,
                                              .send = send_extensions,
                                              .finished = extension_finished,

@@ -157,14 +157,30 @@ finish_entry(struct outbox_call *c, size_t i, const struct sqs_batch_result *r, 
         wait_again(b, x, now_ms);
 }
 
+/* What waits is held under lease meanwhile: receives stop at the in-flight cap. */
 static void
-pause_box(struct outbox *b, const struct err *err, int64_t now_ms)
+log_denial(const struct outbox *b, int64_t wait_ms, const struct err *err)
+{
+    const struct queue *q = b->world->queue;
+    const char *url = b->ops->at_dead_letters ? q->dead_letter_url : q->url;
+    log_write_limited(LOG_ERROR, LOG_EVERY_MS, "a permission is missing: allow it to the role of these credentials",
+                      LOG_STR("permission", b->ops->permission), LOG_STR("queue", url ? url : ""),
+                      LOG_INT("wait_ms", wait_ms), LOG_INT("waiting", b->ready + b->waiting + b->sent), LOG_ERR(err));
+}
+
+static void
+pause_box(struct outbox *b, const struct err *err, bool denied, int64_t now_ms)
 {
     b->failing = true;
+    b->denied = denied;
     if (now_ms < b->paused_until_ms)
         return; /* other calls of the same moment: one pause for all of them */
     int64_t wait_ms = backoff_fail(&b->backoff, now_ms);
     b->paused_until_ms = now_ms + wait_ms;
+    if (denied) {
+        log_denial(b, wait_ms, err);
+        return;
+    }
     log_write_limited(LOG_WARN, LOG_EVERY_MS, "call failed", LOG_STR("what", b->ops->name), LOG_INT("wait_ms", wait_ms),
                       LOG_INT("waiting", b->ready + b->waiting), LOG_ERR(err));
 }
@@ -176,9 +192,9 @@ call_done(void *context, const struct sqs_batch_result *r)
     struct outbox *b = c->box;
     int64_t now_ms = b->world->clock_ms();
     if (r->error) {
-        pause_box(b, &r->error->err, now_ms);
+        pause_box(b, &r->error->err, aws_error_is_missing_permission(r->error), now_ms);
     } else {
-        b->failing = false;
+        b->failing = b->denied = false;
         backoff_succeed(&b->backoff);
     }
     for (size_t i = c->n; i-- > 0;) /* from the end, so that what is put back in front keeps its order */
@@ -222,7 +238,7 @@ send_some(struct outbox *b, int64_t now_ms)
     struct outbox_call *c = begin_call(b, now_ms);
     if (!c) {
         err_no_memory(&e);
-        pause_box(b, &e, now_ms);
+        pause_box(b, &e, false, now_ms);
         return false;
     }
     fill_call(b, c, now_ms);
@@ -241,7 +257,7 @@ send_some(struct outbox *b, int64_t now_ms)
         message_release(c->messages[i]);
     }
     end_call(c);
-    pause_box(b, &e, now_ms);
+    pause_box(b, &e, false, now_ms);
     return false;
 }
 

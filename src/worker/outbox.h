@@ -43,6 +43,8 @@ struct outbox_outcome {
 
 struct outbox_ops {
     const char *name;                   /* for logs: "delete" */
+    const char *permission;             /* that the call needs: "sqs:DeleteMessage" */
+    bool at_dead_letters;               /* ... on the dead-letter queue, not on the queue itself */
     const struct backoff_policy *pause; /* of an entry after its own failure, and of the box after a failed call */
 
     /* Starts the call for n messages (1 .. SQS_BATCH_MAX). */
@@ -76,6 +78,7 @@ struct outbox {
     int64_t paused_until_ms;
     struct backoff backoff;
     bool failing; /* the last call to end failed as a whole */
+    bool denied;  /* ... because ops->permission is missing */
     bool eager;   /* waits for no company: draining */
 };
 

@@ -97,8 +97,13 @@ failed(struct poll *p, const struct aws_error *error, int64_t now_ms)
 {
     WORLD_COUNT(p->world, poll_errors, 1);
     pause_for(p, &p->failures, now_ms);
-    log_write_limited(LOG_WARN, LOG_EVERY_MS, "receive failed", LOG_INT("wait_ms", p->paused_until_ms - now_ms),
-                      LOG_ERR(&error->err));
+    int64_t wait_ms = p->paused_until_ms - now_ms;
+    if (aws_error_is_missing_permission(error))
+        log_write_limited(LOG_ERROR, LOG_EVERY_MS, "a permission is missing: allow it to the role of these credentials",
+                          LOG_STR("permission", "sqs:ReceiveMessage"), LOG_STR("queue", p->world->queue->url),
+                          LOG_INT("wait_ms", wait_ms), LOG_ERR(&error->err));
+    else
+        log_write_limited(LOG_WARN, LOG_EVERY_MS, "receive failed", LOG_INT("wait_ms", wait_ms), LOG_ERR(&error->err));
 }
 
 static void

@@ -50,6 +50,7 @@ finished(struct outbox *b, struct message *m, const struct outbox_outcome *o, in
 static const struct backoff_policy PAUSE = {.base_ms = 500, .cap_ms = 5000, .floor_ms = 100};
 
 static const struct outbox_ops OPS = {.name = "change visibility",
+                                      .permission = "sqs:ChangeMessageVisibility",
                                       .pause = &PAUSE,
                                       .send = send,
                                       .finished = finished,

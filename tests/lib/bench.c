@@ -141,13 +141,18 @@ take_back(void *context)
     return batch;
 }
 
-static void
+static int
 health(void *context, enum ipc_health state, const char *why)
 {
     struct bench *b = context;
-    (void)why;
+    if (b->deaf_to_health > 0) {
+        b->deaf_to_health--;
+        return ERR_LIMIT;
+    }
     b->health = state;
+    snprintf(b->health_text, sizeof b->health_text, "%s", why);
     b->health_changes++;
+    return 0;
 }
 
 /* ---- the test's side ---- */

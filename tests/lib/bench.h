@@ -35,7 +35,8 @@ struct bench {
     bool stopping; /* handlers begin nothing more */
     size_t cap, most_in_hand, largest_batch, batches;
     enum ipc_health health;
-    unsigned health_changes;
+    char health_text[100];
+    unsigned health_changes, deaf_to_health; /* the next so many tellings are not heard */
 
     /* per thousand messages */
     unsigned retry, reject;

@@ -17,6 +17,7 @@
 
 #include "aws/sqs.h"
 #include "base/buf.h"
+#include "lib/aws_call.h"
 #include "lib/lone_worker.h"
 #include "lib/system.h"
 #include "lib/tmp.h"
@@ -507,6 +508,45 @@ health_is_told_when_it_changes(void **state)
 }
 
 static void
+fault(struct world *w, const char *method, const char *rule)
+{
+    struct aws_call c;
+    aws_call_init(&c, w->system->url);
+    assert_int_equal(aws_call_plain(&c, method, "/_fanout/faults", rule), 200);
+    aws_call_clean_up(&c);
+}
+
+static void
+a_denied_delete_names_the_permission_and_the_queue_and_is_made_up_for(void **state)
+{
+    struct world *w = *state;
+    struct ipc_message m;
+    char named[400];
+    fault(w, "POST",
+          "{\"action\":\"sqs:DeleteMessageBatch\",\"kind\":\"error\",\"status\":403,\"code\":\"AccessDenied\","
+          "\"count\":0}");
+    start_flaky(w, "", "");
+    assert_true(lone_worker_wait(&w->worker, IPC_HEALTH, &m, SOON_MS));
+    assert_int_equal(m.number, IPC_HEALTH_OK);
+    send_messages(w, 5, "{}");
+    assert_true(lone_worker_wait(&w->worker, IPC_HEALTH, &m, SOON_MS));
+    assert_int_equal(m.number, IPC_HEALTH_PERMISSION);
+    assert_string_equal(m.text, "sqs:DeleteMessage is denied");
+    fault(w, "DELETE", "");
+    assert_true(lone_worker_wait(&w->worker, IPC_HEALTH, &m, SOON_MS));
+    assert_int_equal(m.number, IPC_HEALTH_OK);
+    wait_deleted(w, 5);
+    assert_int_equal(drain(w, 10000), 0);
+    assert_int_equal(recorded(w, "\n"), 5); /* none was handled twice */
+    forget_worker(w);
+    char *log = tmp_read(tmp_path(w->dir, "log"), NULL), *line = strstr(log, "a permission is missing");
+    snprintf(named, sizeof named, "permission=sqs:DeleteMessage queue=%s ", w->url);
+    if (!line || !strstr(line, named) || !strstr(log, " ERROR "))
+        fail_msg("no '%s' in\n%s", named, log);
+    free(log);
+}
+
+static void
 assert_refused_with(struct world *w, const char *plugin, const char *options, const char *text)
 {
     struct ipc_message m;
@@ -578,6 +618,7 @@ main(void)
         TEST(an_endpoint_that_cannot_be_reached_is_a_state_of_health),
         TEST(refused_credentials_are_a_state_of_health),
         TEST(health_is_told_when_it_changes),
+        TEST(a_denied_delete_names_the_permission_and_the_queue_and_is_made_up_for),
         TEST(a_wrong_plugin_or_option_is_refused_with_the_reason_and_2),
         TEST(who_is_told_to_drain_while_its_plugin_opens_receives_nothing),
         TEST(a_plugin_that_refuses_to_open_is_a_failure_not_a_wrong_configuration),

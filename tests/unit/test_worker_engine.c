@@ -91,6 +91,91 @@ dead_letters_go_to_no_queue_of_another_account(void **state)
     }
 }
 
+static void
+deny_deletes(void *context, enum sim_call call, int entry, struct sim_fault *fault)
+{
+    const bool *denied = context;
+    if (call == SIM_DELETE && entry < 0 && *denied) {
+        fault->call = true;
+        fault->code = "AccessDenied";
+    }
+}
+
+/* What cannot be deleted is held under lease, so that nobody handles it again, up to the in-flight cap and no further;
+ * and it is said. */
+static void
+deletes_that_are_denied_fill_the_cap_and_no_more_and_are_said(void **state)
+{
+    (void)state;
+    struct bench b;
+    bool denied = true;
+    bench_init(&b, 1, NULL);
+    b.sim.hook = deny_deletes;
+    b.sim.context = &denied;
+    bench_put(&b, 1000);
+    bench_run(&b, MINUTE);
+    assert_int_equal(b.health, IPC_HEALTH_PERMISSION);
+    assert_string_equal(b.health_text, "sqs:DeleteMessage is denied");
+    assert_int_equal(bench_in_hand(&b), b.cap);
+    unsigned receives = b.sim.calls[SIM_RECEIVE], deletes = b.sim.calls[SIM_DELETE];
+    bench_run(&b, 3 * 60 * MINUTE);
+    assert_int_equal(b.sim.calls[SIM_RECEIVE], receives);
+    assert_in_range(b.sim.calls[SIM_DELETE] - deletes, 3 * 180, 12 * 180); /* a few a minute */
+    assert_int_equal(b.most_in_hand, b.cap);
+    unsigned handled = 0;
+    for (size_t i = 0; i < 1000; i++)
+        handled += b.sim.messages[i].handled;
+    assert_int_equal(handled, b.cap);
+
+    denied = false;
+    assert_true(bench_run_until(&b, bench_all_deleted, 5 * MINUTE));
+    for (size_t i = 0; i < 1000; i++)
+        assert_int_equal(b.sim.messages[i].handled, 1);
+    bench_run(&b, 1000);
+    assert_int_equal(b.health, IPC_HEALTH_OK);
+    assert_int_equal(b.health_changes, 3); /* reached, denied, allowed */
+    bench_clean_up(&b);
+}
+
+static void
+deny_receives(void *context, enum sim_call call, int entry, struct sim_fault *fault)
+{
+    (void)context;
+    if (call == SIM_RECEIVE && entry < 0) {
+        fault->call = true;
+        fault->code = "AccessDenied";
+    }
+}
+
+static void
+a_receive_that_is_denied_lacks_a_permission_not_credentials(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_init(&b, 1, NULL);
+    b.sim.hook = deny_receives;
+    bench_run(&b, 30 * MINUTE);
+    assert_int_equal(b.health, IPC_HEALTH_PERMISSION);
+    assert_in_range(b.sim.calls[SIM_RECEIVE], 30, 200);
+    bench_clean_up(&b);
+}
+
+static void
+health_that_was_not_heard_is_told_again(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_init(&b, 1, NULL);
+    b.health = IPC_HEALTH_CREDENTIALS;
+    b.deaf_to_health = 5;
+    bench_run(&b, 4000);
+    assert_int_equal(b.deaf_to_health, 1); /* tried once a second, not each turn */
+    bench_run(&b, 2000);
+    assert_int_equal(b.health, IPC_HEALTH_OK);
+    assert_int_equal(b.health_changes, 1);
+    bench_clean_up(&b);
+}
+
 /* ---- leases ---- */
 
 static void
@@ -272,6 +357,9 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(dead_letters_that_may_not_be_sent_do_not_fill_the_worker_for_hours),
         cmocka_unit_test(dead_letters_go_to_no_queue_of_another_account),
+        cmocka_unit_test(deletes_that_are_denied_fill_the_cap_and_no_more_and_are_said),
+        cmocka_unit_test(a_receive_that_is_denied_lacks_a_permission_not_credentials),
+        cmocka_unit_test(health_that_was_not_heard_is_told_again),
         cmocka_unit_test(a_delete_after_the_lease_was_refused_is_late_and_remembered),
         cmocka_unit_test(leases_count_from_when_an_answer_began_to_come),
         cmocka_unit_test(the_longest_delay_is_set_even_if_that_fails_for_a_while),
