@@ -10,6 +10,7 @@
 #define LITTLE_ROOM_MS      50
 #define LITTLE_ROOM_BUSY_MS 1000
 #define LOG_EVERY_MS        10000
+#define ANSWER_BYTES        (4u << 20) /* bodies to ask for at once: what a turn of the engine takes in without haste */
 
 static const struct backoff_policy FAILURES = {.base_ms = 1000, .cap_ms = 30000, .floor_ms = 200};
 static const struct backoff_policy EMPTIES = {.base_ms = 250, .cap_ms = 5000, .floor_ms = 50};
@@ -133,6 +134,10 @@ count_received(struct poll *p, const struct sqs_received *r)
     WORLD_COUNT(p->world, polls, 1);
     WORLD_COUNT(p->world, received, r->n_messages);
     WORLD_COUNT(p->world, received_bytes, bytes);
+    if (r->n_messages > 0) {
+        size_t mean = bytes / r->n_messages, faded = p->body_bytes - p->body_bytes / 8;
+        p->body_bytes = mean > faded ? mean : faded;
+    }
     WORLD_COUNT(p->world, corrupt, r->corrupt);
     WORLD_COUNT(p->world, garbled, r->garbled);
     if (r->corrupt > 0)
@@ -202,12 +207,21 @@ start(struct poll *p, unsigned max_messages, int64_t now_ms)
     return true;
 }
 
+/* What a receive asks for at most. */
+static unsigned
+largest(const struct poll *p)
+{
+    if (p->body_bytes <= ANSWER_BYTES / SQS_BATCH_MAX)
+        return SQS_BATCH_MAX;
+    return p->body_bytes < ANSWER_BYTES ? (unsigned)(ANSWER_BYTES / p->body_bytes) : 1;
+}
+
 /* How much room makes a receive worth its request: a batch, or ten, or a quarter of a small cap. */
 static size_t
 worth(const struct poll *p)
 {
     size_t n = p->options.batch_size > p->options.cap / 4 ? p->options.batch_size : p->options.cap / 4;
-    return n > SQS_BATCH_MAX ? SQS_BATCH_MAX : n > 0 ? n : 1;
+    return n > largest(p) ? largest(p) : n > 0 ? n : 1;
 }
 
 static void
@@ -244,7 +258,7 @@ poll_step(struct poll *p, int64_t now_ms)
             }
             p->little_room_since_ms = 0;
         }
-        if (!start(p, room < SQS_BATCH_MAX ? (unsigned)room : SQS_BATCH_MAX, now_ms)) {
+        if (!start(p, room < largest(p) ? (unsigned)room : largest(p), now_ms)) {
             wait_until(p, p->paused_until_ms);
             return;
         }

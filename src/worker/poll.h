@@ -6,6 +6,8 @@
  *
  *     in hand + reserved <= cap = threads x batch.size x (1 + prefetch)
  *
+ * While bodies are large a receive asks for fewer of them: an answer is taken apart in one turn of the engine.
+ *
  * A failure ends in a pause with backoff and jitter, and in one poll at a time until one succeeds. An empty answer that
  * comes without having waited (a short wait_time_s, or a server that does not wait) is spaced out in the same way, so
  * that nothing the queue answers makes a hot loop. Engine thread only. */
@@ -45,6 +47,7 @@ struct poll {
     unsigned target, most; /* polls wanted now, at most */
     unsigned outstanding;
     size_t reserved;
+    size_t body_bytes;            /* how large bodies are: what the largest ones of late were */
     struct poll_call *calls;      /* in flight */
     int64_t paused_until_ms;      /* after a failure, or an empty answer that came too soon */
     int64_t little_room_since_ms; /* there is room, but for less than a receive is worth; 0: there is not */

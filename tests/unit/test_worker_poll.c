@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -73,6 +74,31 @@ a_small_cap_is_not_filled_one_message_a_request(void **state)
     bench_put(&b, 400);
     assert_true(bench_run_until(&b, bench_all_deleted, 10 * MINUTE));
     assert_true(b.sim.calls[SIM_RECEIVE] <= 400 / 2 + 30);
+    bench_clean_up(&b);
+}
+
+static void
+large_messages_are_asked_for_a_few_at_a_time(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_init(&b, 1, NULL);
+    b.takes = NULL;
+    char *body = malloc((1 << 20) + 1);
+    memset(body, 'x', 1 << 20);
+    body[1 << 20] = '\0';
+    for (int i = 0; i < 50; i++)
+        sim_put(&b.sim, body);
+    free(body);
+    assert_true(bench_run_until(&b, bench_all_deleted, MINUTE));
+    assert_true(BENCH_COUNT(&b, polls) - BENCH_COUNT(&b, empty_polls) >= 1 + 40 / 4); /* the first could not know */
+
+    bench_put(&b, 200); /* small ones: soon ten at a time again */
+    assert_true(bench_run_until(&b, bench_all_deleted, MINUTE));
+    long polls = BENCH_COUNT(&b, polls) - BENCH_COUNT(&b, empty_polls);
+    bench_put(&b, 200);
+    assert_true(bench_run_until(&b, bench_all_deleted, MINUTE));
+    assert_true(BENCH_COUNT(&b, polls) - BENCH_COUNT(&b, empty_polls) - polls <= 200 / 10 + 5);
     bench_clean_up(&b);
 }
 
@@ -303,6 +329,7 @@ main(void)
         cmocka_unit_test(polls_multiply_while_they_come_back_full_and_calm_down_afterwards),
         cmocka_unit_test(never_more_is_in_hand_than_handlers_can_start),
         cmocka_unit_test(a_small_cap_is_not_filled_one_message_a_request),
+        cmocka_unit_test(large_messages_are_asked_for_a_few_at_a_time),
         cmocka_unit_test(one_slow_message_does_not_stop_the_others),
         cmocka_unit_test(an_outage_costs_a_few_calls_a_minute_and_ends_by_itself),
         cmocka_unit_test(every_poll_of_a_busy_worker_failing_is_one_failure),
