@@ -1,5 +1,5 @@
 /* events_impl: what the files of local/events share: events.c (tables and what is compiled from them), events_put.c
- * (the PutEvents call), events_deliver.c (one event to its targets). */
+ * (the PutEvents call), events_model.c (what the model forbids), events_deliver.c (one event to its targets). */
 #ifndef FANOUT_LOCAL_EVENTS_IMPL_H
 #define FANOUT_LOCAL_EVENTS_IMPL_H
 
@@ -48,6 +48,22 @@ bool local_events_has_bus(const struct local_events *s, struct slice bus);
 
 /* Serves a PutEvents call. */
 void local_events_put(struct local_events *s, struct local_call *call);
+
+/* What is wrong with a request by the constraints of the service's model, in AWS's words. All zero is nothing. */
+struct events_violations {
+    struct buf text;
+    size_t n;
+};
+
+/* Notes a value that is too short or too long, or no name or ARN of a bus; one that is not given (p NULL) is neither.
+ * path is a printf format: "entries.%zu.member.eventBusName". */
+void local_events_check_length(struct events_violations *v, struct slice value, size_t min, size_t max,
+                               const char *path, ...) __attribute__((format(printf, 5, 6)));
+void local_events_check_bus(struct events_violations *v, struct slice bus, const char *path, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Ends v. False when there was something: then the call is answered with a ValidationException that lists it. */
+bool local_events_take(struct events_violations *v, struct local_call *call);
 
 /* Answers with an error as JSON 1.1 services do: {"__type":"CODE","message":"..."}. */
 void local_events_refuse(struct local_call *call, int status, const char *code, const char *message);

@@ -16,9 +16,12 @@
 #define BYTES_MAX   1048576 /* of all entries of a call (FACTS.md, 2: raised from 256 KB in 2026) */
 #define TIME_BYTES  14      /* what a Time counts for, whatever its form */
 
+#define RESOURCE_MAX 2048 /* by the model */
+#define TRACE_MAX    500
+
 /* One entry, decoded. Slices point into the call's arena. */
 struct entry {
-    struct slice source, detail_type, detail, bus;
+    struct slice source, detail_type, detail, bus, trace;
     struct slice *resources;
     size_t n_resources;
     int64_t time_ms;
@@ -73,10 +76,9 @@ read_member(struct put_call *c, struct entry *entry, struct json key, struct jso
         const char *name;
         size_t offset;
     } STRINGS[] = {
-        {"Source", offsetof(struct entry, source)},
-        {"DetailType", offsetof(struct entry, detail_type)},
-        {"Detail", offsetof(struct entry, detail)},
-        {"EventBusName", offsetof(struct entry, bus)},
+        {"Source", offsetof(struct entry, source)},     {"DetailType", offsetof(struct entry, detail_type)},
+        {"Detail", offsetof(struct entry, detail)},     {"EventBusName", offsetof(struct entry, bus)},
+        {"TraceHeader", offsetof(struct entry, trace)},
     };
     if (value.type == JSON_NULL)
         return NULL;
@@ -104,6 +106,22 @@ bytes_of(const struct entry *entry)
     for (size_t i = 0; i < entry->n_resources; i++)
         n += entry->resources[i].n;
     return n;
+}
+
+/* Returns false when the request was answered with an error. */
+static bool
+check_model(struct put_call *c)
+{
+    struct events_violations v = {0};
+    for (size_t i = 0; i < c->n; i++) {
+        const struct entry *e = &c->entries[i];
+        local_events_check_bus(&v, e->bus, "entries.%zu.member.eventBusName", i + 1);
+        local_events_check_length(&v, e->trace, 1, TRACE_MAX, "entries.%zu.member.traceHeader", i + 1);
+        for (size_t k = 0; k < e->n_resources; k++)
+            local_events_check_length(&v, e->resources[k], 0, RESOURCE_MAX, "entries.%zu.member.resources.%zu.member",
+                                      i + 1, k + 1);
+    }
+    return local_events_take(&v, c->call);
 }
 
 /* Returns false when the request was answered with an error. */
@@ -151,7 +169,7 @@ read_request(struct put_call *c)
                             "Total size of the entries in the request is over the limit.");
         return false;
     }
-    return true;
+    return check_model(c);
 }
 
 /* ---- one entry --------------------------------------------------------------------------------------------------- */

@@ -505,6 +505,53 @@ what_is_no_put_events_call_is_refused_as_a_whole(void **state)
     buf_clean_up(&body);
 }
 
+/* What the model of the service bounds; the words are those recorded of other calls with such members. */
+static void
+what_the_model_forbids_is_refused_as_a_whole(void **state)
+{
+    (void)state;
+#define REGEX                                                                                                          \
+    "failed to satisfy constraint: Member must satisfy regular expression pattern: "                                   \
+    "(arn:aws[\\w-]*:events:[a-z]+-[a-z]+-[\\w-]+:[0-9]{12}:event-bus\\/)?[\\.\\-_A-Za-z0-9]+"
+    static const char *const BAD_BUSES[] = {"my bus",
+                                            "a/b",
+                                            "arn:aws:events:us-east-1:12:event-bus/bus",
+                                            "arn:aws:events:local:000000000000:event-bus/bus",
+                                            "arn:aws:events:us-east-1:000000000000:event-bus/",
+                                            "arn:aws:sqs:us-east-1:000000000000:bus"};
+    static const char *const GOOD_BUSES[] = {"bus", "B.u-s_1", "arn:aws:events:us-east-1:000000000000:event-bus/bus",
+                                             "arn:aws-cn:events:cn-north-1:000000000000:event-bus/bus",
+                                             "arn:aws-us-gov:events:us-gov-west-1:000000000000:event-bus/bus"};
+    char body[5000], expected[1000], resource[2060];
+    for (size_t i = 0; i < sizeof BAD_BUSES / sizeof *BAD_BUSES; i++) {
+        snprintf(body, sizeof body, "{\"Entries\":[{},{\"EventBusName\":\"%s\"}]}", BAD_BUSES[i]);
+        snprintf(expected, sizeof expected,
+                 "1 validation error detected: Value '%s' at 'entries.2.member.eventBusName' " REGEX, BAD_BUSES[i]);
+        assert_refused(body, "ValidationException", expected);
+    }
+    for (size_t i = 0; i < sizeof GOOD_BUSES / sizeof *GOOD_BUSES; i++) {
+        snprintf(body, sizeof body,
+                 "{\"Source\":\"nobody.s\",\"DetailType\":\"d\",\"Detail\":\"{}\","
+                 "\"EventBusName\":\"%s\"}",
+                 GOOD_BUSES[i]);
+        assert_int_equal(put("%s", body), 200);
+    }
+    assert_refused("{\"Entries\":[{\"EventBusName\":\"\"}]}", "ValidationException",
+                   "2 validation errors detected: Value '' at 'entries.1.member.eventBusName' failed to satisfy "
+                   "constraint: Member must have length greater than or equal to 1; Value '' at "
+                   "'entries.1.member.eventBusName' " REGEX);
+    memset(resource, 'r', 2049);
+    resource[2049] = '\0';
+    snprintf(body, sizeof body, "{\"Entries\":[{\"Resources\":[\"a\",\"%s\"]}]}", resource);
+    assert_refused(body, "ValidationException", "1 validation error detected: Value 'rrr");
+    assert_non_null(strstr(aws.message, "' at 'entries.1.member.resources.2.member' failed to satisfy constraint: "
+                                        "Member must have length less than or equal to 2048"));
+    assert_refused("{\"Entries\":[{\"TraceHeader\":\"\"}]}", "ValidationException",
+                   "1 validation error detected: Value '' at 'entries.1.member.traceHeader' failed to satisfy "
+                   "constraint: Member must have length greater than or equal to 1");
+#undef REGEX
+}
+
 static void
 of_a_member_given_twice_the_last_counts(void **state)
 {
@@ -709,6 +756,7 @@ main(void)
         cmocka_unit_test(each_entry_fails_by_itself),
         cmocka_unit_test(a_detail_nests_as_deep_as_its_envelope_can_be_read),
         cmocka_unit_test(what_is_no_put_events_call_is_refused_as_a_whole),
+        cmocka_unit_test(what_the_model_forbids_is_refused_as_a_whole),
         cmocka_unit_test(of_a_member_given_twice_the_last_counts),
         cmocka_unit_test(a_call_may_be_a_mebibyte_large),
         cmocka_unit_test(another_operation_and_a_wrong_secret_are_refused),
