@@ -138,6 +138,7 @@ finish_batch(struct call *call, const struct aws_response *response, int rc, con
         answer_garbled(call->operation, response, e, &garbled);
         *result = (struct sqs_batch_result){.error = &garbled};
     }
+    result->elapsed_ms = response->http ? response->http->elapsed_ms : 0;
     call->done.batch(call->context, result);
     destroy(call);
 }

@@ -66,6 +66,7 @@ struct sqs_batch_result {
     const struct aws_error *error; /* the whole call failed; results is NULL */
     const struct sqs_result *results;
     size_t n;
+    int64_t elapsed_ms; /* since the attempt that was answered left; those before it failed */
 };
 typedef void sqs_batch_fn(void *context, const struct sqs_batch_result *r);
 

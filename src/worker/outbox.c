@@ -141,7 +141,7 @@ finish_entry(struct outbox_call *c, size_t i, const struct sqs_batch_result *r, 
         return; /* removed meanwhile */
     struct outbox_outcome outcome = {.error = r->error,
                                      .result = r->error ? NULL : &r->results[i],
-                                     .sent_ms = c->sent_ms,
+                                     .sent_ms = r->error ? c->sent_ms : now_ms - r->elapsed_ms,
                                      .stale = c->versions[i] != m->handle_version};
     x->call = NULL;
     x->box = NULL;

@@ -37,7 +37,8 @@ struct outbox_entry {
 struct outbox_outcome {
     const struct aws_error *error;   /* the whole call failed; result is NULL */
     const struct sqs_result *result; /* NULL: see error */
-    int64_t sent_ms;                 /* monotonic time when the call was started */
+    int64_t sent_ms;                 /* monotonic time when the attempt that was answered was sent; of an error, when
+                                        the call was started */
     bool stale;                      /* a newer receive replaced the receipt handle that was used */
 };
 

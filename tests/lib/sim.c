@@ -35,7 +35,8 @@ struct pending {
     struct sqs_message got[SQS_BATCH_MAX];
     size_t garbled;
     int64_t until_ms, visibility_ms;
-    int64_t way_ms; /* from the queue back to the caller */
+    int64_t sent_ms; /* the attempt that is answered */
+    int64_t way_ms;  /* from the queue back to the caller */
     bool executed;
     bool dead_letter; /* SIM_FIND: of the dead-letter queue */
 };
@@ -119,7 +120,8 @@ begin(struct sim *s, enum sim_call call, void *context, void (*fire)(struct time
     s->calls[call]++;
     p->fault = fault_of(s, call, -1);
     p->way_ms = latency(s) + 1;
-    wait(p, s->extra_ms[call] + latency(s));
+    p->sent_ms = now + s->retried_ms[call];
+    wait(p, s->retried_ms[call] + s->extra_ms[call] + latency(s));
     return p;
 }
 
@@ -370,8 +372,10 @@ batch_fires(struct timer *t, int64_t now_ms)
     if (p->call == SIM_DELETE && !p->fault.call)
         note_confirmed_deletes(p);
     struct aws_error error = error_of(p);
-    struct sqs_batch_result r = {
-        .error = p->fault.call ? &error : NULL, .results = p->fault.call ? NULL : p->results, .n = p->n};
+    struct sqs_batch_result r = {.error = p->fault.call ? &error : NULL,
+                                 .results = p->fault.call ? NULL : p->results,
+                                 .n = p->n,
+                                 .elapsed_ms = now - p->sent_ms};
     take_out(p);
     p->done.batch(p->context, &r);
     free(p);

@@ -53,7 +53,8 @@ struct sim {
     const char *dead_letter_arn, *dead_letter_url; /* NULL: the usual ones */
     int64_t latency_ms;                            /* each way, at most; a call is executed between the two */
     int64_t extra_ms[SIM_CALLS];                   /* more of it, on the way there */
-    int64_t transfer_ms; /* how long the answer of a receive had been coming when it was there */
+    int64_t retried_ms[SIM_CALLS]; /* attempts that failed took so long before the one that is answered */
+    int64_t transfer_ms;           /* how long the answer of a receive had been coming when it was there */
 
     /* per thousand */
     unsigned fail_calls, lose_answers, fail_entries, duplicates;

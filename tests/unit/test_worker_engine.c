@@ -211,6 +211,32 @@ a_delete_after_the_lease_was_refused_is_late_and_remembered(void **state)
     bench_clean_up(&b);
 }
 
+static void
+refuse_extensions_and_all_but_one_receive(void *context, enum sim_call call, int entry, struct sim_fault *fault)
+{
+    struct bench *b = context;
+    refuse_extensions(NULL, call, entry, fault);
+    fault->call = call == SIM_RECEIVE && entry < 0 && b->sim.calls[SIM_RECEIVE] > 1;
+}
+
+/* The call began in time; what deleted was its third attempt. */
+static void
+a_delete_whose_last_attempt_left_after_the_lease_is_late(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_init(&b, 1, NULL);
+    b.sim.hook = refuse_extensions_and_all_but_one_receive;
+    b.sim.context = &b;
+    b.sim.retried_ms[SIM_DELETE] = 32000; /* longer than the visibility timeout */
+    bench_put(&b, 1);
+    bench_run(&b, 35000);
+    assert_int_equal(b.sim.messages[0].deleted, true);
+    assert_int_equal(BENCH_COUNT(&b, deleted_late), 1);
+    assert_int_equal(BENCH_COUNT(&b, deleted), 0);
+    bench_clean_up(&b);
+}
+
 static int64_t
 takes_20_s(struct bench *b, const struct message *m)
 {
@@ -361,6 +387,7 @@ main(void)
         cmocka_unit_test(a_receive_that_is_denied_lacks_a_permission_not_credentials),
         cmocka_unit_test(health_that_was_not_heard_is_told_again),
         cmocka_unit_test(a_delete_after_the_lease_was_refused_is_late_and_remembered),
+        cmocka_unit_test(a_delete_whose_last_attempt_left_after_the_lease_is_late),
         cmocka_unit_test(leases_count_from_when_an_answer_began_to_come),
         cmocka_unit_test(the_longest_delay_is_set_even_if_that_fails_for_a_while),
         cmocka_unit_test(what_a_drain_gives_back_does_not_bounce_through_its_own_receives),
