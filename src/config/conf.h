@@ -92,7 +92,8 @@ struct conf_option {
     const char *help;               /* sentences */
     size_t offset;                  /* of the field in struct conf or struct conf_consumer */
     enum conf_type type;            /* of the field: const char *, int, bool, an enum; CONF_PAIRS: options, n_options */
-    bool reloadable;                /* HUP applies it (consumers' options: by replacing their workers) */
+    bool reloadable; /* HUP applies it (consumers' options: by replacing their workers); of the others the
+                        printers say that they take a restart */
 };
 extern const struct conf_option conf_options[]; /* ends with path NULL */
 

@@ -121,6 +121,7 @@ const struct conf_option conf_options[] = {
      .choices = "text|json",
      .unit = "",
      .help = "Lines of key=value, or one JSON object a line.",
+     .reloadable = true,
      .offset = TOP(log.format)},
     {.path = "log.file",
      .type = CONF_STRING,
@@ -129,6 +130,7 @@ const struct conf_option conf_options[] = {
      .allowed = "a path; \"\" is standard error",
      .unit = "",
      .help = "Where lines go.",
+     .reloadable = true,
      .offset = TOP(log.file)},
 
     {.path = "aws.region",

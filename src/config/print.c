@@ -93,6 +93,12 @@ add_default(struct buf *out, const struct conf_option *o)
         buf_add_string(out, text);
 }
 
+static const char *
+restart_note(const struct conf_option *o)
+{
+    return o->reloadable ? "" : " A change takes a restart.";
+}
+
 static void
 add_help(struct buf *out, const struct conf_option *o)
 {
@@ -104,6 +110,7 @@ add_help(struct buf *out, const struct conf_option *o)
     }
     if (o->type == CONF_STRING && !o->def)
         buf_add_string(out, " Required.");
+    buf_add_string(out, restart_note(o));
 }
 
 static void
@@ -225,7 +232,7 @@ conf_print_markdown(struct buf *out)
         }
         buf_reset(&cell);
         conf_option_allowed(o, &cell);
-        buf_add_format(&cell, "%s%s | %s |\n", *o->unit ? " " : "", o->unit, o->help);
+        buf_add_format(&cell, "%s%s | %s%s |\n", *o->unit ? " " : "", o->unit, o->help, restart_note(o));
         buf_add_format(out, " | %s", cell.data ? cell.data : "");
     }
     out->failed |= buf_failed(&cell);

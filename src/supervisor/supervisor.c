@@ -2,6 +2,7 @@
 
 #include <signal.h>
 #include <stddef.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -22,6 +23,7 @@ struct supervisor {
     int signals_fd;
     struct fleet fleet;
     struct admin *admin;
+    bool log_refused; /* the configuration's log file cannot be opened: the one before is in use */
 };
 
 static void
@@ -47,6 +49,21 @@ end(struct supervisor *s, int signal, int64_t now_ms)
         fleet_stop(&s->fleet, now_ms);
 }
 
+/* Lines go where the fresh configuration says, from here on. */
+static void
+move_log(struct supervisor *s, const struct conf *fresh)
+{
+    const struct log_options log = {
+        .program = "fanoutd", .file = fresh->log.file, .level = fresh->log.level, .format = fresh->log.format};
+    struct err e;
+    log_set_level(fresh->log.level);
+    if (!s->log_refused && strcmp(s->conf->log.file, log.file) == 0 && s->conf->log.format == log.format)
+        return;
+    s->log_refused = log_open(&log, &e) != 0;
+    if (s->log_refused)
+        log_write(LOG_ERROR, "the log stays where it is", LOG_STR("option", "log.file"), LOG_ERR(&e));
+}
+
 static void
 reload(struct supervisor *s, int64_t now_ms)
 {
@@ -67,7 +84,7 @@ reload(struct supervisor *s, int64_t now_ms)
     log_write(LOG_INFO, "configuration reloaded, starting its workers", LOG_STR("file", s->options->file),
               LOG_INT("generation", s->fleet.generation), LOG_INT("consumers", fresh->n_consumers));
     reload_warn_of_fixed(s->conf, fresh);
-    log_set_level(fresh->log.level);
+    move_log(s, fresh);
     conf_destroy(s->conf);
     s->conf = fresh;
 }

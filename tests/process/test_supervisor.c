@@ -763,13 +763,44 @@ hup_keeps_what_runs_when_the_new_configuration_is_no_good(void **state)
 }
 
 static void
+hup_takes_up_another_log_file_and_format(void **state)
+{
+    struct world *w = *state;
+    char top[PATH_MAX + 80];
+    const char *log = tmp_path(w->dir, "log");
+    run(w, "", MODES("good"));
+    snprintf(top, sizeof top, "log = { file = \"%s\"; format = \"json\"; };", log);
+    configure(w, top, MODES("good"));
+    proc_signal(w->p, SIGHUP);
+    expect(w, "fake 0: left"); /* the predecessor: the new configuration is in use */
+
+    snprintf(top, sizeof top, "log = { file = \"%s/no/such/folder\"; };", w->dir);
+    configure(w, top, MODES("good"));
+    proc_signal(w->p, SIGHUP);
+    expect_count(w, "fake 0: left", 2);
+    proc_signal(w->p, SIGTERM);
+    expect_end(w, 0);
+    char *text = tmp_read(log, NULL);
+    assert_non_null(text);
+    assert_non_null(strstr(text, "\"msg\":\"successor takes over\""));
+    assert_non_null(strstr(text, "\"msg\":\"the log stays where it is\""));
+    assert_non_null(strstr(text, "no/such/folder"));
+    assert_non_null(strstr(text, "\"msg\":\"stopped\""));
+    assert_int_equal(proc_count_lines(w->p, "msg=stopped"), 0);
+    free(text);
+}
+
+static void
 hup_drains_what_is_no_longer_configured_and_names_what_takes_a_restart(void **state)
 {
     struct world *w = *state;
     run(w, "", MODES("good 2", "good"));
-    configure(w, "log = { format = \"json\"; level = \"warn\"; };", MODES("good"));
+    w->conf = tmp_write(w->dir, "fanoutd.conf",
+                        "log = { level = \"warn\"; };\nadmin = { listen = \"127.0.0.1:1\"; };\n"
+                        "consumers = ( { name = \"c0\"; queue = \"q\"; plugin = \"fake\"; } );\n");
     proc_signal(w->p, SIGHUP);
-    expect_count(w, "option=log.format", 1);
+    expect_count(w, "option=admin.listen", 1);
+    assert_int_equal(proc_count_lines(w->p, "that takes a restart"), 1);
     expect_count(w, "drain within", 3);
     char *text;
     do
@@ -918,6 +949,7 @@ main(int argc, char **argv)
         TEST(usr1_reopens_the_log_here_and_in_the_workers),
         TEST(hup_replaces_a_worker_once_its_successor_has_reached_its_queue),
         TEST(hup_keeps_what_runs_when_the_new_configuration_is_no_good),
+        TEST(hup_takes_up_another_log_file_and_format),
         TEST(hup_drains_what_is_no_longer_configured_and_names_what_takes_a_restart),
         TEST(check_says_valid_or_every_problem),
         TEST(check_asks_each_consumers_worker_about_its_plugin),
