@@ -11,14 +11,16 @@
 #include "base/digest.h"
 #include "lib/stub_server.h"
 
-#define VISIBILITY_MS 30000
-#define AGAIN_MS      500 /* until what arrived damaged comes again */
+#define AGAIN_MS      1000 /* until what arrived damaged comes again */
+#define UNDELETED_MS  5000 /* until what could not be deleted does */
+#define RETRY_MS_TEXT "3000"
 
 struct faulty_sqs {
     struct stub_server *server;
     pthread_mutex_t lock; /* of what the queues have seen */
     struct faulty_queue *queues;
     size_t n;
+    bool mended;
 };
 
 static void
@@ -54,7 +56,13 @@ queue_of(struct faulty_sqs *s, const cJSON *request)
 static bool
 is_of_receiving(enum faulty_kind kind)
 {
-    return kind >= FAULTY_ERROR && kind <= FAULTY_RESET;
+    return kind >= FAULTY_ERROR && kind <= FAULTY_GONE;
+}
+
+static unsigned
+visibility_s(const struct faulty_queue *q)
+{
+    return q->visibility_s ? q->visibility_s : 30;
 }
 
 static bool
@@ -73,29 +81,83 @@ fails(struct faulty_queue *q, bool applies)
     return true;
 }
 
+static const char *write_messages(struct faulty_queue *q, unsigned most, struct buf *text);
+
+/* An answer with messages, cut at a byte that differs from call to call, none of which was handed out. */
+static void
+cut(const struct faulty_queue *q, struct stub_answer *a)
+{
+    struct faulty_queue copy = *q;
+    struct buf text = BUF_INIT;
+    stub_answer_http(a, 200, "", write_messages(&copy, 3, &text));
+    buf_clean_up(&text);
+    buf_truncate(&a->bytes, (size_t)q->failed * 149 % a->bytes.len);
+}
+
+static const char *
+without_shape(unsigned n)
+{
+    static const char *const bodies[] = {
+        "[]",
+        "null",
+        "{\"Messages\":{}}",
+        "{\"Messages\":[7]}",
+        "{\"Messages\":[{\"MessageId\":\"x\"}]}",
+        "\"\"",
+        "{\"Messages\":[{\"MessageId\":\"x\",\"ReceiptHandle\":\"\",\"Body\":\"b\"}]}"};
+    return bodies[n % (sizeof bodies / sizeof *bodies)];
+}
+
+static const struct {
+    int status;
+    const char *headers, *body;
+} refusals[] = {
+    [FAULTY_ERROR] = {500, "", ""},
+    [FAULTY_UNAVAILABLE] = {503, "", "<html>busy</html>"},
+    [FAULTY_DENIED] = {403, "", "{\"__type\":\"com.amazonaws.sqs#AccessDenied\",\"message\":\"no\"}"},
+    [FAULTY_EXPIRED] = {403, "", "{\"__type\":\"ExpiredToken\",\"message\":\"The security token is expired\"}"},
+    [FAULTY_SKEWED] = {403, "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n",
+                       "{\"__type\":\"InvalidSignatureException\",\"message\":\"Signature expired\"}"},
+    [FAULTY_WRONG_KEY] = {403, "", "{\"__type\":\"SignatureDoesNotMatch\",\"message\":\"wrong\"}"},
+    [FAULTY_THROTTLED] = {403, "x-amzn-query-error: RequestThrottled;Sender\r\n",
+                          "{\"__type\":\"com.amazonaws.sqs#RequestThrottled\",\"message\":\"slow down\"}"},
+    [FAULTY_THROTTLED_UNTIL] = {503, "x-amz-retry-after: " RETRY_MS_TEXT "\r\n",
+                                "{\"__type\":\"com.amazonaws.sqs#RequestThrottled\",\"message\":\"slow down\"}"},
+    [FAULTY_GARBAGE] = {200, "", "<html>It works!</html>"},
+    [FAULTY_EMPTY] = {200, "", "{}"},
+    [FAULTY_GONE] = {400, "x-amzn-query-error: AWS.SimpleQueueService.NonExistentQueue;Sender\r\n",
+                     "{\"__type\":\"com.amazonaws.sqs#QueueDoesNotExist\"}"},
+    [FAULTY_DELETE_FAILING] = {500, "", ""},
+};
+
 static void
 fail(const struct faulty_queue *q, struct stub_answer *a)
 {
     switch (q->kind) {
-    case FAULTY_DENIED:
-        stub_answer_http(a, 403, "", "{\"__type\":\"com.amazonaws.sqs#AccessDenied\",\"message\":\"no\"}");
+    case FAULTY_SHAPELESS:
+        stub_answer_http(a, 200, "", without_shape(q->failed));
         break;
-    case FAULTY_THROTTLED:
-        stub_answer_http(a, 403, "x-amzn-query-error: RequestThrottled;Sender\r\n",
-                         "{\"__type\":\"com.amazonaws.sqs#RequestThrottled\",\"message\":\"slow down\"}");
-        break;
-    case FAULTY_GARBAGE:
-        stub_answer_http(a, 200, "", "<html>It works!</html>");
-        break;
-    case FAULTY_TRUNCATED:
+    case FAULTY_HANG_MIDWAY:
         buf_add_string(&a->bytes, "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{\"Messages\":[{\"MessageId\":\"m");
+        a->then = STUB_HANG;
+        break;
+    case FAULTY_CUT:
+    case FAULTY_CUT_RESET:
+        cut(q, a);
+        a->then = q->kind == FAULTY_CUT ? STUB_CLOSE : STUB_RESET;
+        break;
+    case FAULTY_CLOSED:
         a->then = STUB_CLOSE;
         break;
     case FAULTY_RESET:
         a->then = STUB_RESET;
         break;
+    case FAULTY_HANG:
+        a->then = STUB_HANG;
+        break;
     default:
-        stub_answer_http(a, 500, "", "");
+        need(refusals[q->kind].status, "a fault without an answer");
+        stub_answer_http(a, refusals[q->kind].status, refusals[q->kind].headers, refusals[q->kind].body);
     }
 }
 
@@ -105,17 +167,41 @@ static void
 add_message(struct faulty_queue *q, unsigned i, int64_t now_ms, struct buf *out)
 {
     char body[80], md5[DIGEST_MD5_HEX];
-    bool damaged = q->kind == FAULTY_MD5 && q->received[i] == 0;
+    bool damaged = q->kind == FAULTY_MD5 && (q->faults == FAULTY_LASTS ? fails(q, true) : q->received[i] == 0);
     snprintf(body, sizeof body, "body of %s-%u", q->name, i);
     digest_md5_hex(body, strlen(body), md5);
     if (damaged)
         body[0] = 'B';
     q->received[i]++;
-    q->invisible_until_ms[i] = now_ms + (damaged ? AGAIN_MS : VISIBILITY_MS);
+    q->invisible_until_ms[i] = now_ms + (damaged ? AGAIN_MS : visibility_s(q) * INT64_C(1000));
     buf_add_format(out,
                    "{\"MessageId\":\"%s-%u\",\"ReceiptHandle\":\"%u/%u\",\"MD5OfBody\":\"%s\",\"Body\":\"%s\","
                    "\"Attributes\":{\"ApproximateReceiveCount\":\"%u\",\"SentTimestamp\":\"1795154400123\"}}",
                    q->name, i, i, q->received[i], md5, body, q->received[i]);
+}
+
+static bool
+is_to_be_received(const struct faulty_queue *q, unsigned i, int64_t now_ms)
+{
+    if (q->kind == FAULTY_DUPLICATE && q->received[i] < 2 + q->deleted[i])
+        return q->received[i] < 3;
+    return q->deleted[i] == 0 && now_ms >= q->invisible_until_ms[i];
+}
+
+static const char *
+write_messages(struct faulty_queue *q, unsigned most, struct buf *text)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    unsigned n = 0;
+    buf_add_string(text, "{\"Messages\":[");
+    for (unsigned i = 0; i < FAULTY_MESSAGES && n < most; i++) {
+        if (!is_to_be_received(q, i, now_ms))
+            continue;
+        buf_add_string(text, n++ > 0 ? "," : "");
+        add_message(q, i, now_ms, text);
+    }
+    buf_add_string(text, "]}");
+    return n > 0 ? text->data : "{}";
 }
 
 static void
@@ -126,19 +212,56 @@ receive(struct faulty_queue *q, const cJSON *request, struct stub_answer *a)
         return;
     }
     struct buf text = BUF_INIT;
-    int64_t now_ms = clock_monotonic_ms();
     double most = cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(request, "MaxNumberOfMessages"));
-    unsigned n = 0;
-    buf_add_string(&text, "{\"Messages\":[");
-    for (unsigned i = 0; i < FAULTY_MESSAGES && n < most; i++) {
-        if (q->deleted[i] > 0 || now_ms < q->invisible_until_ms[i])
-            continue;
-        buf_add_string(&text, n++ > 0 ? "," : "");
-        add_message(q, i, now_ms, &text);
-    }
-    buf_add_string(&text, "]}");
-    stub_answer_http(a, 200, "", n > 0 ? text.data : "{}");
+    stub_answer_http(a, 200, "", write_messages(q, (unsigned)most, &text));
     buf_clean_up(&text);
+}
+
+/* What a delete of each second message fails with; NULL: in no list at all. */
+static const char *
+partial_failure(enum faulty_kind kind)
+{
+    switch (kind) {
+    case FAULTY_DELETE_UNKNOWN:
+        return "\"Code\":\"Whatever\"";
+    case FAULTY_DELETE_SENDER:
+        return "\"Code\":\"InvalidParameterValue\",\"SenderFault\":true,\"Message\":\"no\"";
+    case FAULTY_DELETE_HANDLE:
+        return "\"Code\":\"ReceiptHandleIsInvalid\",\"SenderFault\":true,\"Message\":\"no\"";
+    case FAULTY_DELETE_MISSING:
+        return NULL;
+    default:
+        return "\"Code\":\"InternalError\",\"SenderFault\":false";
+    }
+}
+
+static bool
+refuses_delete(struct faulty_queue *q, unsigned i)
+{
+    if (i % 2 != 0)
+        return false;
+    if (q->kind == FAULTY_DELETE_PARTLY)
+        return q->delete_entries[i] == 0;
+    return fails(q, q->kind >= FAULTY_DELETE_SERVER && q->kind <= FAULTY_DELETE_MISSING);
+}
+
+static void
+delete_entry(struct faulty_queue *q, const cJSON *entry, struct buf *good, struct buf *bad)
+{
+    const char *id = text_of(entry, "Id"), *failure = partial_failure(q->kind);
+    unsigned i = (unsigned)strtoul(text_of(entry, "ReceiptHandle"), NULL, 10);
+    need(i < FAULTY_MESSAGES, "a receipt handle that was never given");
+    bool refused = refuses_delete(q, i);
+    q->delete_entries[i]++;
+    if (!refused) {
+        q->deleted[i]++;
+        buf_add_format(good, "%s{\"Id\":\"%s\"}", good->len ? "," : "", id);
+        return;
+    }
+    if (q->kind == FAULTY_DELETE_SENDER || q->kind == FAULTY_DELETE_HANDLE)
+        q->invisible_until_ms[i] = clock_monotonic_ms() + UNDELETED_MS;
+    if (failure)
+        buf_add_format(bad, "%s{\"Id\":\"%s\",%s}", bad->len ? "," : "", id, failure);
 }
 
 static void
@@ -151,20 +274,7 @@ delete_batch(struct faulty_queue *q, const cJSON *request, struct stub_answer *a
         return;
     }
     struct buf good = BUF_INIT, bad = BUF_INIT, text = BUF_INIT;
-    cJSON_ArrayForEach(entry, cJSON_GetObjectItemCaseSensitive(request, "Entries"))
-    {
-        const char *id = text_of(entry, "Id");
-        unsigned i = (unsigned)strtoul(text_of(entry, "ReceiptHandle"), NULL, 10);
-        need(i < FAULTY_MESSAGES, "a receipt handle that was never given");
-        bool refused = q->kind == FAULTY_DELETE_PARTLY && i % 2 == 0 && q->delete_entries[i] == 0;
-        q->delete_entries[i]++;
-        q->deleted[i] += !refused;
-        if (refused)
-            buf_add_format(&bad, "%s{\"Id\":\"%s\",\"Code\":\"InternalError\",\"SenderFault\":false}",
-                           bad.len ? "," : "", id);
-        else
-            buf_add_format(&good, "%s{\"Id\":\"%s\"}", good.len ? "," : "", id);
-    }
+    cJSON_ArrayForEach(entry, cJSON_GetObjectItemCaseSensitive(request, "Entries")) delete_entry(q, entry, &good, &bad);
     buf_add_format(&text, "{\"Successful\":[%s],\"Failed\":[%s]}", good.len ? good.data : "", bad.len ? bad.data : "");
     if (lost)
         a->then = STUB_CLOSE;
@@ -203,18 +313,33 @@ is_action(const struct stub_request *r, const char *action)
 }
 
 static void
+note_request(struct faulty_sqs *s, struct faulty_queue *q)
+{
+    int64_t second = clock_monotonic_ms() / 1000;
+    if (s->mended)
+        return;
+    q->requests++;
+    q->in_second = second == q->second ? q->in_second + 1 : 1;
+    q->second = second;
+    if (q->in_second > q->at_most_in_a_second)
+        q->at_most_in_a_second = (unsigned)q->in_second;
+}
+
+static void
 act(struct faulty_sqs *s, const struct stub_request *r, const cJSON *request, struct stub_answer *a)
 {
     struct faulty_queue *q = queue_of(s, request);
     char text[200];
-    if (!q) {
-        stub_answer_http(a, 400, "x-amzn-query-error: AWS.SimpleQueueService.NonExistentQueue;Sender\r\n",
-                         "{\"__type\":\"com.amazonaws.sqs#QueueDoesNotExist\"}");
+    if (q)
+        note_request(s, q);
+    if (!q || fails(q, q->kind == FAULTY_GONE)) {
+        stub_answer_http(a, refusals[FAULTY_GONE].status, refusals[FAULTY_GONE].headers, refusals[FAULTY_GONE].body);
     } else if (is_action(r, "GetQueueUrl")) {
         snprintf(text, sizeof text, "{\"QueueUrl\":\"%s/000000000000/%s\"}", stub_server_url(s->server), q->name);
         stub_answer_http(a, 200, "", text);
     } else if (is_action(r, "GetQueueAttributes")) {
-        stub_answer_http(a, 200, "", "{\"Attributes\":{\"VisibilityTimeout\":\"30\"}}");
+        snprintf(text, sizeof text, "{\"Attributes\":{\"VisibilityTimeout\":\"%u\"}}", visibility_s(q));
+        stub_answer_http(a, 200, "", text);
     } else if (is_action(r, "ReceiveMessage")) {
         receive(q, request, a);
     } else if (is_action(r, "DeleteMessageBatch")) {
@@ -269,6 +394,16 @@ faulty_sqs_url(const struct faulty_sqs *s)
     return stub_server_url(s->server);
 }
 
+void
+faulty_sqs_mend(struct faulty_sqs *s)
+{
+    pthread_mutex_lock(&s->lock);
+    s->mended = true;
+    for (size_t i = 0; i < s->n; i++)
+        s->queues[i].faults = s->queues[i].failed ? s->queues[i].failed : 1;
+    pthread_mutex_unlock(&s->lock);
+}
+
 size_t
 faulty_sqs_left(struct faulty_sqs *s)
 {
@@ -276,7 +411,7 @@ faulty_sqs_left(struct faulty_sqs *s)
     pthread_mutex_lock(&s->lock);
     for (size_t i = 0; i < s->n; i++)
         for (size_t k = 0; k < FAULTY_MESSAGES; k++)
-            left += s->queues[i].deleted[k] == 0;
+            left += s->queues[i].deleted[k] < (s->queues[i].kind == FAULTY_DUPLICATE ? 2 : 1);
     pthread_mutex_unlock(&s->lock);
     return left;
 }

@@ -1,5 +1,5 @@
-/* The real fanoutd and fanout-worker against an SQS that fails in all the ways services and networks do: what is asked
- * of it meanwhile is paced, it goes on by itself when the fault is over, and each message is handled once. */
+/* The real fanoutd and fanout-worker against an SQS that fails: what is sent again, and what is not (the faults
+ * themselves, one by one, are test_fault_matrix.c's). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -115,31 +115,6 @@ assert_handled_once(const struct world *w, const struct faulty_queue *q)
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
 static void
-failing_receives_are_paced_and_recovered_from(void **state)
-{
-    struct world *w = *state;
-    struct faulty_queue queues[] = {
-        {.name = "fine", .kind = FAULTY_NOT},        {.name = "error", .kind = FAULTY_ERROR},
-        {.name = "denied", .kind = FAULTY_DENIED},   {.name = "throttled", .kind = FAULTY_THROTTLED},
-        {.name = "garbage", .kind = FAULTY_GARBAGE}, {.name = "truncated", .kind = FAULTY_TRUNCATED},
-        {.name = "reset", .kind = FAULTY_RESET}};
-    w->sqs = faulty_sqs_start(queues, COUNT(queues), 0);
-    start_fleet(w, faulty_sqs_url(w->sqs), queues, COUNT(queues));
-    assert_true(proc_wait_until(nothing_is_left, w->sqs, SOON_MS));
-    end_fleet(w);
-    for (size_t i = 0; i < COUNT(queues); i++) {
-        const struct faulty_queue *q = &queues[i];
-        assert_handled_once(w, q);
-        if (q->kind == FAULTY_NOT)
-            continue;
-        print_message("%s: %u failures, over after %lld ms\n", q->name, q->failed,
-                      (long long)(q->mended_ms - q->failed_ms));
-        assert_true(q->mended_ms - q->failed_ms >= PACED_MS);
-    }
-    assert_int_equal(proc_count_lines(w->fleet, "crashed"), 0);
-}
-
-static void
 deletes_that_fail_are_sent_again_and_nothing_is_handled_again(void **state)
 {
     struct world *w = *state;
@@ -224,7 +199,6 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(failing_receives_are_paced_and_recovered_from),
         TEST(deletes_that_fail_are_sent_again_and_nothing_is_handled_again),
         TEST(what_arrives_damaged_is_not_handled_until_it_comes_whole),
         TEST(a_queue_that_refuses_connections_at_the_start_is_waited_for),

@@ -1,0 +1,204 @@
+/* Each fault a queue can have, for half a minute of a clock that the test moves: the real fanoutd asks a bounded number
+ * of times a second meanwhile, goes on by itself when the fault is over, and handles each message once.
+ *
+ * All rows run at once, a consumer each. How the engine paces itself is tests/unit/test_worker_poll.c's and
+ * test_worker_settle.c's; answers cut at each single byte are tests/unit/test_http.c's. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "lib/faulty_sqs.h"
+#include "lib/proc.h"
+#include "lib/tmp.h"
+
+#define FAULT_MS          30000  /* of the test's clock */
+#define RECOVERY_MS       120000 /* pauses end after 30 s, an answer that hangs is waited for some 30 s */
+#define STEP_MS           100
+#define SOON_MS           90000 /* of the machine's */
+#define MOST_IN_A_SECOND  12    /* three tries each of a receive and a delete, and a pause's end */
+#define MOST_WHILE_FAULTY 90
+
+#define ROW(name_, kind_)                                                                                              \
+    {                                                                                                                  \
+        .name = name_, .kind = kind_, .faults = FAULTY_LASTS, .visibility_s = 600                                      \
+    }
+
+static const struct faulty_queue ROWS[] = {
+    ROW("no-fault", FAULTY_NOT),
+    ROW("http-500", FAULTY_ERROR),
+    ROW("http-503", FAULTY_UNAVAILABLE),
+    ROW("access-denied", FAULTY_DENIED),
+    ROW("token-expired", FAULTY_EXPIRED),
+    ROW("clock-skewed", FAULTY_SKEWED),
+    ROW("wrong-key", FAULTY_WRONG_KEY),
+    ROW("throttled", FAULTY_THROTTLED),
+    ROW("throttled-with-retry-after", FAULTY_THROTTLED_UNTIL),
+    ROW("no-json", FAULTY_GARBAGE),
+    ROW("json-of-no-shape", FAULTY_SHAPELESS),
+    ROW("cut-anywhere", FAULTY_CUT),
+    ROW("reset-midway", FAULTY_CUT_RESET),
+    ROW("closed-without-answer", FAULTY_CLOSED),
+    ROW("reset-without-answer", FAULTY_RESET),
+    ROW("hangs", FAULTY_HANG),
+    ROW("hangs-midway", FAULTY_HANG_MIDWAY),
+    ROW("empty-at-once", FAULTY_EMPTY),
+    ROW("deleted-and-made-again", FAULTY_GONE),
+    ROW("damaged", FAULTY_MD5),
+    ROW("duplicates", FAULTY_DUPLICATE),
+    ROW("delete-500", FAULTY_DELETE_FAILING),
+    ROW("delete-server-fault", FAULTY_DELETE_SERVER),
+    ROW("delete-unknown-code", FAULTY_DELETE_UNKNOWN),
+    ROW("delete-sender-fault", FAULTY_DELETE_SENDER),
+    ROW("delete-invalid-handle", FAULTY_DELETE_HANDLE),
+    ROW("delete-in-no-list", FAULTY_DELETE_MISSING),
+    ROW("delete-answer-lost", FAULTY_DELETE_LOST),
+};
+#define N_ROWS (sizeof ROWS / sizeof *ROWS)
+
+struct world {
+    const char *dir;
+    struct clock_page *clock;
+    struct faulty_queue queues[N_ROWS];
+    struct faulty_sqs *sqs;
+    struct proc *fleet;
+};
+
+static int
+make_world(void **state)
+{
+    struct world *w = calloc(1, sizeof *w);
+    struct err e;
+    assert_non_null(w);
+    w->dir = tmp_new();
+    const char *path = tmp_path(w->dir, "clock");
+    assert_int_equal(clock_page_create(path, &w->clock, &e), 0);
+    setenv("FANOUT_TEST_CLOCK", path, 1);
+    assert_int_equal(clock_init(&e), 0);
+    atomic_store(&w->clock->frozen_at_ms, clock_wall_ms());
+    memcpy(w->queues, ROWS, sizeof ROWS);
+    *state = w;
+    return 0;
+}
+
+static int
+end_world(void **state)
+{
+    struct world *w = *state;
+    proc_destroy(w->fleet);
+    faulty_sqs_stop(w->sqs);
+    tmp_remove(w->dir);
+    free(w);
+    return 0;
+}
+
+/* A consumer for each row; what its handler did is in DIR/NAME. */
+static void
+start_fleet(struct world *w)
+{
+    struct buf text = BUF_INIT;
+    char endpoint[100];
+    for (size_t i = 0; i < N_ROWS; i++)
+        buf_add_format(&text,
+                       "%s{ name = \"%s\"; queue = \"%s\"; plugin = \"flaky\"; threads = 1;\n"
+                       "   options = { record = \"%s/%s\"; }; }",
+                       i > 0 ? ",\n  " : "consumers = ( ", ROWS[i].name, ROWS[i].name, w->dir, ROWS[i].name);
+    const char *conf = tmp_write(w->dir, "fanoutd.conf", "%s );\n", text.data);
+    buf_clean_up(&text);
+    snprintf(endpoint, sizeof endpoint, "AWS_ENDPOINT_URL=%s", faulty_sqs_url(w->sqs));
+    const char *env[] = {"AWS_ACCESS_KEY_ID=a", "AWS_SECRET_ACCESS_KEY=b", "AWS_REGION=us-east-1", endpoint, NULL};
+    const char *argv[] = {proc_path("bin/fanoutd"), "-c", conf, NULL};
+    w->fleet = proc_spawn(argv, env);
+    assert_non_null(proc_wait_line(w->fleet, "msg=ready consumers=", SOON_MS));
+}
+
+/* Every process looks at the clock each 10 ms at the latest while it is set, and does then what was due: so long is
+ * given to each step. */
+static void
+pass(struct world *w)
+{
+    atomic_fetch_add(&w->clock->offset_ms, STEP_MS);
+    poll(NULL, 0, 12);
+}
+
+static void
+assert_handled_once(const struct world *w, const struct faulty_queue *q)
+{
+    char *text = tmp_read(tmp_path(w->dir, q->name), NULL);
+    size_t lines = 0;
+    assert_non_null(text);
+    for (unsigned i = 0; i < FAULTY_MESSAGES; i++) {
+        char line[100];
+        snprintf(line, sizeof line, "%s-%u ", q->name, i);
+        if (!strstr(text, line))
+            fail_msg("%s was not handled", line);
+    }
+    for (const char *p = text; *p; p++)
+        lines += *p == '\n';
+    if (lines != FAULTY_MESSAGES)
+        fail_msg("%s: not each message was handled once:\n%s", q->name, text);
+    free(text);
+}
+
+static void
+assert_paced(const struct faulty_queue *q)
+{
+    print_message("%-26s %3u faults, %3u requests in %d s, at most %2u in one\n", q->name, q->failed, q->requests,
+                  FAULT_MS / 1000, q->at_most_in_a_second);
+    if (q->kind != FAULTY_NOT && q->kind != FAULTY_DUPLICATE && q->failed == 0)
+        fail_msg("%s: the fault never struck", q->name);
+    if (q->requests > MOST_WHILE_FAULTY || q->at_most_in_a_second > MOST_IN_A_SECOND)
+        fail_msg("%s: more than %d requests in %d s, or %d in one second", q->name, MOST_WHILE_FAULTY, FAULT_MS / 1000,
+                 MOST_IN_A_SECOND);
+}
+
+static void
+every_fault_is_met_with_patience_and_recovered_from_with_nothing_lost(void **state)
+{
+    struct world *w = *state;
+    w->sqs = faulty_sqs_start(w->queues, N_ROWS, 0);
+    start_fleet(w);
+    for (int64_t ms = 0; ms < FAULT_MS; ms += STEP_MS)
+        pass(w);
+    faulty_sqs_mend(w->sqs);
+    int64_t recovery_ms = 0;
+    for (; faulty_sqs_left(w->sqs) > 0 && recovery_ms < RECOVERY_MS; recovery_ms += STEP_MS)
+        pass(w);
+    print_message("all went on after %lld s\n", (long long)recovery_ms / 1000);
+    size_t left = faulty_sqs_left(w->sqs);
+    atomic_store(&w->clock->frozen_at_ms, 0); /* the end takes its own time */
+    proc_signal(w->fleet, SIGTERM);
+    assert_int_equal(proc_wait_exit(w->fleet, SOON_MS), 0);
+    faulty_sqs_stop(w->sqs);
+    w->sqs = NULL;
+    for (size_t i = 0; i < N_ROWS; i++)
+        for (unsigned k = 0; k < FAULTY_MESSAGES; k++)
+            if (w->queues[i].deleted[k] == 0)
+                fail_msg("%s-%u was never deleted", w->queues[i].name, k);
+    assert_int_equal(left, 0);
+    for (size_t i = 0; i < N_ROWS; i++) {
+        assert_paced(&w->queues[i]);
+        assert_handled_once(w, &w->queues[i]);
+    }
+    assert_int_equal(proc_count_lines(w->fleet, "worker started"), N_ROWS); /* an outage is no restart loop */
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(every_fault_is_met_with_patience_and_recovered_from_with_nothing_lost,
+                                        make_world, end_world),
+    };
+    return cmocka_run_group_tests_name("fault_matrix", tests, NULL, NULL);
+}
