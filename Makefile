@@ -205,23 +205,17 @@ bench:
 bench-run: all $(BENCHES) $(TESTPLUGINS)
 	@for b in $(BENCHES); do $$b || echo "FAILED $$b"; done | tests/bench/table $(B)/bench.json
 
-## make fuzz             each fuzz target for FUZZ_SECONDS (20); what is found is kept in build/fuzz/found
+## make fuzz             each fuzz target for FUZZ_SECONDS (20), two at a time; what is found is kept in build/fuzz/found
 FUZZ_SECONDS ?= 20
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
 ifeq ($(VARIANT),fuzz)
 FUZZERS := $(patsubst tests/%.c,$(B)/tests/%,$(FUZZ_SRC))
 fuzz-run: $(FUZZERS)
-	@mkdir -p $(B)/found
-	@for f in $(FUZZERS); do n=$${f##*/}; mkdir -p $(B)/corpus/$$n; \
-	  seeds=; [ ! -d tests/fuzz/corpus/$$n ] || seeds=tests/fuzz/corpus/$$n; \
-	  ASAN_OPTIONS=detect_leaks=0 $$f -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -verbosity=0 \
-	    -print_final_stats=1 -artifact_prefix=$(B)/found/ $(B)/corpus/$$n $$seeds >$(B)/$$n.log 2>&1 || \
-	    { tail -40 $(B)/$$n.log; echo "$$n: FOUND SOMETHING, kept in $(B)/found"; exit 1; }; \
-	  echo "$$n: $$(sed -n 's/^stat::number_of_executed_units: *//p' $(B)/$$n.log) runs, nothing found"; done
+	@tests/fuzz/run $(B) $(FUZZ_SECONDS) $^
 endif
 fuzz:
 	@.ci/deps lint
-	@$(MAKE) --no-print-directory VARIANT=fuzz CC=clang-14 fuzz-run
+	+@$(again) VARIANT=fuzz CC=clang-14 fuzz-run
 
 # ---- use -----------------------------------------------------------------------------------------------------------
 ## make demo             install what is missing, build, run the whole system for a minute; EVENTS=file.ndjson for your own

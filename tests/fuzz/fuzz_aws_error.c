@@ -2,20 +2,7 @@
  * (x-amzn-query-error, x-amzn-errortype) and the body. */
 #include "aws/error.h"
 
-#include <stdint.h>
-#include <stdlib.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static struct slice
-take_line(struct slice *rest)
-{
-    const char *end = rest->n ? memchr(rest->p, '\n', rest->n) : NULL;
-    size_t n = end ? (size_t)(end - rest->p) : rest->n;
-    struct slice line = slice_of(rest->p, n);
-    *rest = slice_of(rest->p ? rest->p + n + (end != NULL) : NULL, rest->n - n - (end != NULL));
-    return line;
-}
+#include "fuzz/fuzz.h"
 
 /* One line of text: nothing in it may end a log line. */
 static void

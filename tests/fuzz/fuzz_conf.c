@@ -1,17 +1,9 @@
 /* fuzz_conf: what can be written into a configuration. What is read is printed, and what is printed reads back as the
  * same. (Run it with ASAN_OPTIONS=detect_leaks=0: on a syntax error libconfig 1.5 forgets the string before it.) */
-#include <stdlib.h>
 
 #include "config/conf.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void
-check(bool holds)
-{
-    if (!holds)
-        abort();
-}
+#include "fuzz/fuzz.h"
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

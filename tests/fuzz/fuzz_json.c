@@ -1,16 +1,11 @@
-/* fuzz_json: any bytes as JSON. What is accepted must come out again unharmed, whichever way it is taken apart. */
+/* fuzz_json: any bytes as JSON. What is accepted must come out again unharmed, whichever way it is taken apart; and
+ * cJSON, which is less strict, accepts it too and finds the same in it. */
 #include "base/json.h"
 
-#include <stdlib.h>
+#include <cjson/cJSON.h>
+#include <math.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void
-check(bool holds)
-{
-    if (!holds)
-        abort();
-}
+#include "fuzz/fuzz.h"
 
 static void
 read_string(struct json string)
@@ -61,6 +56,80 @@ rebuild(struct json_walk *w, struct buf *out)
     buf_add_char(out, type == JSON_OBJECT ? '}' : ']');
 }
 
+/* ---- cJSON's opinion ---- */
+
+#define CJSON_NUMBER_BYTES 63 /* it cuts longer numbers */
+
+static bool
+has_long_number(struct slice text)
+{
+    size_t run = 0;
+    for (size_t i = 0; i < text.n; i++) {
+        run = memchr("0123456789+-.eE", text.p[i], 15) ? run + 1 : 0;
+        if (run > CJSON_NUMBER_BYTES)
+            return true;
+    }
+    return false;
+}
+
+/* cJSON's strings end at \u0000. */
+static void
+compare_strings(struct json ours, const char *theirs)
+{
+    struct buf decoded = BUF_INIT;
+    check(theirs != NULL);
+    if (json_decode(ours, &decoded, NULL) == 0 && !(decoded.len > 0 && memchr(decoded.data, 0, decoded.len)))
+        check(slice_equals_string(buf_slice(&decoded), theirs));
+    buf_clean_up(&decoded);
+}
+
+static void
+compare(struct json ours, const cJSON *theirs)
+{
+    static const int types[] = {cJSON_NULL,  cJSON_True | cJSON_False, cJSON_Number, cJSON_String, cJSON_Array,
+                                cJSON_Object};
+    check(theirs && (theirs->type & types[ours.type]));
+    if (ours.type == JSON_STRING)
+        compare_strings(ours, theirs->valuestring);
+    else if (ours.type == JSON_NUMBER)
+        check(json_double(ours) == theirs->valuedouble);
+    else if (ours.type == JSON_BOOL)
+        check(json_bool(ours) == cJSON_IsTrue(theirs));
+    const cJSON *child = theirs->child;
+    for (struct json_iter it = json_iter(ours); json_next(&it); child = child->next) {
+        check(child != NULL);
+        if (ours.type == JSON_OBJECT)
+            compare_strings(it.key, child->string);
+        compare(it.value, child);
+    }
+    check(!child);
+}
+
+/* A lone surrogate is for json_decode to refuse, but cJSON does at once. */
+static bool
+has_lone_surrogate(struct json value)
+{
+    struct buf out = BUF_INIT;
+    bool lone = value.type == JSON_STRING && json_decode(value, &out, NULL) == ERR_INVALID;
+    for (struct json_iter it = json_iter(value); !lone && json_next(&it);) {
+        lone = (value.type == JSON_OBJECT && json_decode(it.key, &out, NULL) == ERR_INVALID) ||
+               has_lone_surrogate(it.value);
+        buf_reset(&out);
+    }
+    buf_clean_up(&out);
+    return lone;
+}
+
+static void
+ask_cjson(struct slice text, struct json value)
+{
+    if (text.n > 4096 || has_long_number(text) || has_lone_surrogate(value))
+        return;
+    cJSON *tree = cJSON_ParseWithLength(text.p, text.n);
+    compare(value, tree);
+    cJSON_Delete(tree);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -70,6 +139,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct err e;
     if (json_parse(text, &value, &e) == 0) {
         struct json_walk w = json_walk(value);
+        check(value.text.p >= text.p && value.text.p + value.text.n <= text.p + text.n);
+        ask_cjson(text, value);
         rebuild(&w, &rebuilt);
         json_write_compact(&compact, value);
         check(slice_equals(buf_slice(&compact), buf_slice(&rebuilt)));

@@ -1,12 +1,9 @@
 /* fuzz_local_sqs: what strangers may send to fanout-local's SQS. The first byte says which request the rest is. */
 #include "local/faults.h"
+
+#include "fuzz/fuzz.h"
 #include "local/sqs_impl.h"
 #include "local/sqs_shape.h"
-
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* What was accepted comes back as it was, out of its packed form. */
 static void

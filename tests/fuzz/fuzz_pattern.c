@@ -1,18 +1,9 @@
 /* fuzz_pattern: a pattern, a newline, and the event (or envelope) it is matched against. */
 #include "event/pattern.h"
 
-#include <stdlib.h>
+#include "fuzz/fuzz.h"
 
 #include "event/envelope.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void
-check(bool holds)
-{
-    if (!holds)
-        abort();
-}
 
 static void
 read_envelope(struct json event)
@@ -31,6 +22,28 @@ read_envelope(struct json event)
         check(id.n > 0 && id.p > v.resources.text.p);
 }
 
+/* Without white space pattern and event mean the same. */
+static void
+compile_compact(struct slice pattern, const struct json *event, const struct event_pattern *p)
+{
+    struct buf less = BUF_INIT, compact = BUF_INIT;
+    struct event_pattern *same;
+    struct json value;
+    struct err e;
+    check(json_parse(pattern, &value, NULL) == 0);
+    json_write_compact(&less, value);
+    check(event_pattern_compile(buf_slice(&less), &same, &e) == 0);
+    if (event) {
+        struct json other;
+        json_write_compact(&compact, *event);
+        check(json_parse(buf_slice(&compact), &other, NULL) == 0);
+        check(event_pattern_match(same, other) == event_pattern_match(p, *event));
+    }
+    event_pattern_destroy(same);
+    buf_clean_up(&less);
+    buf_clean_up(&compact);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -47,6 +60,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check((e.code == ERR_INVALID || e.code == ERR_LIMIT) && e.text[0]);
         return 0;
     }
+    compile_compact(pattern, valid_event ? &event : NULL, p);
     if (valid_event) {
         bool yes = event_pattern_match(p, event);
         check(event.type == JSON_OBJECT || !yes);

@@ -1,10 +1,7 @@
 /* fuzz_profile: the shared files of AWS. The input is both, with a line "====" between them. */
 #include "aws/profile.h"
 
-#include <stdint.h>
-#include <stdlib.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz/fuzz.h"
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -2,28 +2,9 @@
  * then one header a line. */
 #include "aws/sigv4.h"
 
-#include <stdlib.h>
+#include "fuzz/fuzz.h"
 
 #define HEADERS_MAX 100
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static struct slice
-take_line(struct slice *rest)
-{
-    const char *end = rest->n ? memchr(rest->p, '\n', rest->n) : NULL;
-    size_t n = end ? (size_t)(end - rest->p) : rest->n;
-    struct slice line = slice_of(rest->p, n);
-    *rest = slice_of(rest->p ? rest->p + n + (end != NULL) : NULL, rest->n - n - (end != NULL));
-    return line;
-}
-
-static void
-check(bool holds)
-{
-    if (!holds)
-        abort();
-}
 
 /* A canonical path or query is its own canonical form where it is encoded once. */
 static void

@@ -1,50 +1,34 @@
 /* fuzz_template: a CloudFormation template, and the plan made of it. */
 #include "local/template.h"
 
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
+#include "fuzz/fuzz.h"
 
 #include "base/json.h"
 #include "local/plan.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void
-check(bool holds)
-{
-    if (!holds)
-        abort();
-}
-
-static size_t
-touch(struct slice s)
-{
-    size_t sum = 0;
-    for (size_t i = 0; i < s.n; i++)
-        sum += (unsigned char)s.p[i];
-    return sum;
-}
-
 static void
 check_plan(const struct local_plan *plan)
 {
-    size_t sum = 0;
     for (size_t i = 0; i < plan->n_steps; i++) {
         const struct local_plan_step *step = &plan->steps[i];
         check(step->name.n > 0);
-        sum += touch(step->name) + touch(step->bus) + touch(step->pattern);
-        for (size_t k = 0; k < step->n_attributes; k++)
-            sum += touch(step->attributes[k].name) + touch(step->attributes[k].value);
+        touch(step->name);
+        touch(step->bus);
+        touch(step->pattern);
+        for (size_t k = 0; k < step->n_attributes; k++) {
+            touch(step->attributes[k].name);
+            touch(step->attributes[k].value);
+        }
         check(step->n_targets <= LOCAL_PLAN_TARGETS_MAX);
-        for (size_t k = 0; k < step->n_targets; k++)
-            sum += touch(step->targets[k].id) + touch(step->targets[k].arn) + touch(step->targets[k].dead_letter_arn) +
-                   touch(step->targets[k].capture_bucket);
+        for (size_t k = 0; k < step->n_targets; k++) {
+            touch(step->targets[k].id);
+            touch(step->targets[k].arn);
+            touch(step->targets[k].dead_letter_arn);
+            touch(step->targets[k].capture_bucket);
+        }
     }
     for (size_t i = 0; i < plan->n_notes; i++)
-        sum += strlen(plan->notes[i].path) + strlen(plan->notes[i].text);
-    check(sum != SIZE_MAX);
+        check(plan->notes[i].path[0] && plan->notes[i].text[0]);
 }
 
 int
