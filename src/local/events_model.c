@@ -47,6 +47,9 @@ is_bus(struct slice s)
     return skip(s, &at, WORD ".-", s.n) > 0 && at == s.n;
 }
 
+static void begin(struct events_violations *v, struct slice value, const char *path, va_list ap)
+    __attribute__((format(printf, 3, 0)));
+
 /* Appends "Value 'VALUE' at 'PATH' failed to satisfy constraint: Member must ". */
 static void
 begin(struct events_violations *v, struct slice value, const char *path, va_list ap)
@@ -60,6 +63,9 @@ begin(struct events_violations *v, struct slice value, const char *path, va_list
     buf_add_format_va(&v->text, path, ap);
     buf_add_string(&v->text, "' failed to satisfy constraint: Member must ");
 }
+
+static void check_length(struct events_violations *v, struct slice value, size_t min, size_t max, const char *path,
+                         va_list ap) __attribute__((format(printf, 5, 0)));
 
 static void
 check_length(struct events_violations *v, struct slice value, size_t min, size_t max, const char *path, va_list ap)
