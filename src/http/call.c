@@ -8,6 +8,7 @@
 
 #define DEFAULT_MAX_RESPONSE_BYTES (64u << 20)
 #define RESERVE_AT_ONCE_BYTES      (1u << 20)   /* believed of a Content-Length before the bytes have come */
+#define COPIED_BODY_BYTES          (32u << 10)  /* a longer body of a request is read where it lies */
 #define KEEP_BYTES                 (256u << 10) /* a pooled call keeps buffers up to this size */
 
 /* Headers that libcurl would add and nobody here wants; a name without a value takes one out. */
@@ -71,6 +72,31 @@ take_body(char *p, size_t size, size_t n, void *context)
     return buf_failed(&c->body) ? give_up(c, ERR_NO_MEMORY) : n;
 }
 
+/* A cancelled call's body may be gone while curl still has the call (http_cancel inside on_data). */
+static size_t
+give_body(char *out, size_t size, size_t n, void *context)
+{
+    struct http_call *c = context;
+    if (c->state == CALL_CANCELLED)
+        return CURL_READFUNC_ABORT;
+    size_t left = c->request_body.n - c->request_body_sent;
+    n = n * size < left ? n * size : left;
+    memcpy(out, c->request_body.p + c->request_body_sent, n);
+    c->request_body_sent += n;
+    return n;
+}
+
+/* For a body that is sent again on another connection. */
+static int
+rewind_body(void *context, curl_off_t offset, int origin)
+{
+    struct http_call *c = context;
+    if (origin != SEEK_SET || offset < 0 || (uint64_t)offset > c->request_body.n)
+        return CURL_SEEKFUNC_FAIL;
+    c->request_body_sent = (size_t)offset;
+    return CURL_SEEKFUNC_OK;
+}
+
 /* ---- making and freeing -------------------------------------------------------------------------------------------
  */
 
@@ -116,6 +142,10 @@ http_call_new(struct http_engine *g)
     curl_easy_setopt(h, CURLOPT_HEADERDATA, c);
     curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, take_body);
     curl_easy_setopt(h, CURLOPT_WRITEDATA, c);
+    curl_easy_setopt(h, CURLOPT_READFUNCTION, give_body);
+    curl_easy_setopt(h, CURLOPT_READDATA, c);
+    curl_easy_setopt(h, CURLOPT_SEEKFUNCTION, rewind_body);
+    curl_easy_setopt(h, CURLOPT_SEEKDATA, c);
     curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(h, CURLOPT_QUICK_EXIT, 1L);
     curl_easy_setopt(h, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
@@ -188,6 +218,18 @@ set_headers(struct http_call *c, const struct http_request *q, struct err *e)
     return 0;
 }
 
+/* Setting the fields makes a POST of anything. */
+static int
+set_body(struct http_call *c, struct slice body, struct err *e)
+{
+    bool copied = body.n <= COPIED_BODY_BYTES;
+    curl_easy_setopt(c->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.n);
+    CURLcode r = body.n == 0 ? curl_easy_setopt(c->easy, CURLOPT_POSTFIELDS, "")
+                 : copied    ? curl_easy_setopt(c->easy, CURLOPT_COPYPOSTFIELDS, body.p)
+                             : curl_easy_setopt(c->easy, CURLOPT_POSTFIELDS, NULL);
+    return r == CURLE_OK ? 0 : err_no_memory(e);
+}
+
 /* Every body goes as a POST's, under the name of another method where need be: small ones then leave together with the
  * headers, in one write. */
 static int
@@ -214,11 +256,9 @@ set_method(struct http_call *c, const struct http_request *q, struct err *e)
         snprintf(c->method, sizeof c->method, "%s", q->method);
         c->has_body = has_body;
     }
-    if (posts) { /* setting the fields makes a POST of anything */
-        curl_easy_setopt(c->easy, CURLOPT_POSTFIELDS, has_body ? q->body.p : "");
-        curl_easy_setopt(c->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)q->body.n);
-    }
-    return 0;
+    c->request_body = q->body;
+    c->request_body_sent = 0;
+    return posts ? set_body(c, q->body, e) : 0;
 }
 
 static int

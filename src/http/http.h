@@ -69,7 +69,7 @@ struct http_header {
 };
 
 /* What to send. http_submit copies everything except body, which is borrowed until the call is over. A Host header
- * among the headers replaces the one made from the URL. */
+ * among the headers replaces the one made from the URL. A call that is cancelled is over: its body may go at once. */
 struct http_request {
     const char *method; /* "GET", "HEAD", "POST", "PUT", "DELETE" */
     const char *url;    /* sent as it is: path and query are not normalised */

@@ -58,6 +58,8 @@ struct http_call {
     struct curl_slist *headers; /* nodes, pointing into header_text */
     size_t headers_capacity;
     struct buf header_text; /* may hold a session token: wiped */
+    struct slice request_body;
+    size_t request_body_sent;
 
     int64_t submitted_at_ms, deadline_ms, timeout_ms;
     int64_t stall_timeout_ms, moved_at_ms;

@@ -564,12 +564,15 @@ a_kept_connection_that_was_closed_meanwhile_does_no_harm(void **state)
 {
     (void)state;
     struct stub_server *s = stub_server_start(close_after_each, NULL);
-    for (int i = 0; i < 20; i++) {
+    char *large = calloc(1, 200000);
+    for (int i = 0; i < 40; i++) {
         struct outcome o = {0};
-        call(&(struct http_request){.method = "POST", .url = stub_server_url(s), .body = SLICE("x")}, &o);
+        struct slice body = i % 2 ? slice_of(large, 200000) : SLICE("x");
+        call(&(struct http_request){.method = "POST", .url = stub_server_url(s), .body = body}, &o);
         assert_int_equal(o.status, 200);
         free(o.body);
     }
+    free(large);
     stub_server_stop(s);
 }
 
@@ -919,6 +922,76 @@ callbacks_may_submit_and_cancel_any_call(void **state)
     }
 }
 
+#define UPLOAD_BYTES ((size_t)48 << 20)
+
+/* Cancels an upload that is on its way, and frees its body as the contract allows. */
+struct interrupter {
+    struct http_call *upload;
+    char *body;
+};
+
+static int
+interrupt(void *context, struct slice piece)
+{
+    struct interrupter *i = context;
+    (void)piece;
+    if (!i->body)
+        return 0;
+    http_cancel(i->upload);
+    memset(i->body, 'x', UPLOAD_BYTES);
+    free(i->body);
+    i->body = NULL;
+    return 0;
+}
+
+static void
+ignore(void *context, const struct http_response *r)
+{
+    (void)context;
+    (void)r;
+}
+
+static void
+an_upload_cancelled_from_anothers_data_reads_its_body_no_more(void **state)
+{
+    (void)state;
+    struct stub_server *s = stub_server_start(answer_hello, NULL);
+    for (int i = 0; i < 20; i++) {
+        struct interrupter it = {.body = calloc(1, UPLOAD_BYTES)};
+        struct outcome uploaded = {0};
+        struct http_request get = {.method = "GET",
+                                   .url = stub_server_url(s),
+                                   .timeout_ms = PATIENCE_MS,
+                                   .context = &it,
+                                   .on_data = interrupt};
+        struct http_request put = {.method = "PUT",
+                                   .url = stub_server_url(s),
+                                   .timeout_ms = PATIENCE_MS,
+                                   .body = slice_of(it.body, UPLOAD_BYTES)};
+        struct err e;
+        bool started = i % 2;
+        if (started) { /* under way for a while, or of the same turn */
+            it.upload = submit(&put, &uploaded);
+            for (int turn = 0; turn < 3; turn++)
+                assert_int_equal(http_engine_run(engine, 1, &e), 0);
+        }
+        assert_int_equal(http_submit(engine, &get, ignore, NULL, &e), 0);
+        if (!started)
+            it.upload = submit(&put, &uploaded);
+        while (it.body)
+            assert_int_equal(http_engine_run(engine, 10, &e), 0);
+        assert_int_equal(http_engine_run(engine, 10, &e), 0);
+        assert_int_equal(uploaded.calls, 0);
+    }
+    struct http_stats st;
+    do {
+        struct err e;
+        assert_int_equal(http_engine_run(engine, 10, &e), 0);
+        http_engine_stats(engine, &st);
+    } while (st.in_flight > 0);
+    stub_server_stop(s);
+}
+
 static void
 destroying_the_engine_ends_its_calls_without_callbacks(void **state)
 {
@@ -1173,6 +1246,7 @@ main(void)
         with_engine(two_hundred_calls_are_in_flight_at_once),
         with_engine(a_cancelled_call_is_never_heard_of_again),
         with_engine(callbacks_may_submit_and_cancel_any_call),
+        with_engine(an_upload_cancelled_from_anothers_data_reads_its_body_no_more),
         with_engine(destroying_the_engine_ends_its_calls_without_callbacks),
         with_engine(the_age_of_an_answer_counts_from_its_first_byte),
         with_engine(bytes_that_come_faster_than_they_are_taken_in_do_not_make_one_long_turn),
