@@ -13,8 +13,7 @@
 #include "event/envelope.h"
 
 #define ENTRIES_MAX 10
-#define BYTES_MAX   1048576 /* of all entries of a call (FACTS.md, 2: raised from 256 KB in 2026) */
-#define TIME_BYTES  14      /* what a Time counts for, whatever its form */
+#define TIME_BYTES  14 /* what a Time counts for, whatever its form */
 
 #define RESOURCE_MAX 2048 /* by the model */
 #define TRACE_MAX    500
@@ -164,7 +163,7 @@ read_request(struct put_call *c)
         }
         bytes += bytes_of(&c->entries[c->n]);
     }
-    if (bytes > BYTES_MAX) {
+    if (bytes > local_put_events_bytes(c->events->local)) {
         local_events_refuse(c->call, 400, "ValidationException",
                             "Total size of the entries in the request is over the limit.");
         return false;

@@ -84,6 +84,7 @@ struct local_options {
     const char *data;   /* folder; NULL: in memory */
     const char *access_key_id, *secret_access_key;
     const char *account, *region;
+    size_t put_events_bytes; /* what the entries of one PutEvents call may add up to */
 };
 
 /* Opens the store. Then the services are made, which add themselves; then it is started. */
@@ -109,6 +110,7 @@ void local_destroy(struct local *l); /* NULL is fine */
 const char *local_url(const struct local *l);     /* "http://127.0.0.1:4566" */
 const char *local_account(const struct local *l); /* "000000000000" */
 const char *local_region(const struct local *l);  /* "us-east-1" */
+size_t local_put_events_bytes(const struct local *l);
 struct store *local_store(const struct local *l);
 
 #endif

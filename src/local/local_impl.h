@@ -21,6 +21,7 @@ struct local_counter {
 
 struct local {
     char *listen, *account, *region;
+    size_t put_events_bytes;
     struct store *store;
     struct local_auth *auth;
     struct local_faults *faults;

@@ -21,6 +21,8 @@
 #define EXIT_USAGE     2
 #define MAX_PARAMETERS 64
 
+#define MAX_PUT_EVENTS_BYTES 16777216
+
 static const char HELP[] =
     "usage: fanout-local [options]\n"
     "\n"
@@ -41,6 +43,8 @@ static const char HELP[] =
     "  --secret-key SECRET    and its secret (test)\n"
     "  --account NUMBER       the account of all ARNs, 12 digits (000000000000)\n"
     "  --region NAME          the region of all ARNs and signatures (us-east-1)\n"
+    "  --put-events-bytes N   how large one PutEvents call may be: 262144 as it was until 2026, 1048576 as it is "
+    "(1048576)\n"
     "  --log-level LEVEL      error, warn, info or debug (info); the log goes to standard error\n"
     "  --health               ask the server that listens there whether it can be used: exit status 0, otherwise 1\n"
     "  --version\n"
@@ -90,6 +94,18 @@ add_parameter(struct options *o, const char *text, struct err *e)
     return 0;
 }
 
+static int
+read_bytes(const char *text, size_t *ret, struct err *e)
+{
+    char *end;
+    long n = strtol(text, &end, 10);
+    if (end == text || *end || n < 1024 || n > MAX_PUT_EVENTS_BYTES)
+        return err_set(e, ERR_INVALID, "--put-events-bytes needs a number from 1024 to %d, not \"%s\"",
+                       MAX_PUT_EVENTS_BYTES, text);
+    *ret = (size_t)n;
+    return 0;
+}
+
 static bool
 is_region(const char *text)
 {
@@ -133,6 +149,7 @@ parse(int argc, char **argv, struct options *o, struct err *e)
         SECRET_KEY,
         ACCOUNT,
         REGION,
+        PUT_EVENTS_BYTES,
         LOG_LEVEL,
         HEALTH,
         VERSION,
@@ -149,6 +166,7 @@ parse(int argc, char **argv, struct options *o, struct err *e)
         {"secret-key", required_argument, NULL, SECRET_KEY},
         {"account", required_argument, NULL, ACCOUNT},
         {"region", required_argument, NULL, REGION},
+        {"put-events-bytes", required_argument, NULL, PUT_EVENTS_BYTES},
         {"log-level", required_argument, NULL, LOG_LEVEL},
         {"health", no_argument, NULL, HEALTH},
         {"version", no_argument, NULL, VERSION},
@@ -159,7 +177,8 @@ parse(int argc, char **argv, struct options *o, struct err *e)
                                     .access_key_id = "test",
                                     .secret_access_key = "test",
                                     .account = "000000000000",
-                                    .region = "us-east-1"},
+                                    .region = "us-east-1",
+                                    .put_events_bytes = 1048576},
                           .log_level = LOG_INFO};
     opterr = 0;
     for (int c; (c = getopt_long(argc, argv, "", NAMES, NULL)) != -1;) {
@@ -194,6 +213,10 @@ parse(int argc, char **argv, struct options *o, struct err *e)
             break;
         case REGION:
             o->local.region = optarg;
+            break;
+        case PUT_EVENTS_BYTES:
+            if (read_bytes(optarg, &o->local.put_events_bytes, e) != 0)
+                return e->code;
             break;
         case LOG_LEVEL:
             if (log_parse_level(optarg, &o->log_level) != 0)

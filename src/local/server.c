@@ -186,6 +186,7 @@ local_new(const struct local_options *o, struct local **ret_local, struct err *e
     l->listen = strdup(o->listen);
     l->account = strdup(o->account);
     l->region = strdup(o->region);
+    l->put_events_bytes = o->put_events_bytes;
     int code = l->listen && l->account && l->region ? 0 : err_no_memory(e);
     struct store_options store = {.directory = o->data};
     struct local_auth_options auth = {
@@ -284,6 +285,12 @@ const char *
 local_region(const struct local *l)
 {
     return l->region;
+}
+
+size_t
+local_put_events_bytes(const struct local *l)
+{
+    return l->put_events_bytes;
 }
 
 struct store *

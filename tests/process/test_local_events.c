@@ -71,17 +71,24 @@ static struct aws_call aws;
 static const char *dir;
 static char url[100];
 
+/* option and value may be NULL. */
 static void
-start(void)
+start_with(const char *option, const char *value)
 {
     const char *argv[] = {
         proc_path("bin/fanout-local"),  "--listen", "127.0.0.1:0", "--data", tmp_path(dir, "data"), "--template",
-        tmp_path(dir, "template.json"), NULL};
+        tmp_path(dir, "template.json"), option,     value,         NULL};
     server = proc_spawn(argv, NULL);
     const char *line = proc_wait_line(server, "READY ", 20000);
     assert_non_null(line);
     snprintf(url, sizeof url, "%s", strstr(line, "http://"));
     aws_call_init(&aws, url);
+}
+
+static void
+start(void)
+{
+    start_with(NULL, NULL);
 }
 
 static void
@@ -593,6 +600,19 @@ a_call_may_be_a_mebibyte_large(void **state)
 }
 
 static void
+a_call_may_be_made_as_small_as_it_was(void **state)
+{
+    (void)state;
+    stop_server(state);
+    start_with("--put-events-bytes", "262144");
+    assert_int_equal(put_of_size(262144), 200);
+    assert_int_equal(put_of_size(262145), 400);
+    assert_string_equal(aws.message, "Total size of the entries in the request is over the limit.");
+    stop_server(state);
+    start();
+}
+
+static void
 an_event_too_large_for_any_queue_is_captured(void **state)
 {
     (void)state;
@@ -766,6 +786,7 @@ main(void)
         cmocka_unit_test(an_event_too_large_for_any_queue_is_captured),
         cmocka_unit_test(a_duplicate_fault_delivers_twice_and_captures_once),
         cmocka_unit_test(kill_9_right_after_the_answer_loses_neither_message_nor_object),
+        cmocka_unit_test(a_call_may_be_made_as_small_as_it_was),
     };
     return cmocka_run_group_tests_name("local_events", tests, start_server, stop_server);
 }

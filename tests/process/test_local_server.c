@@ -694,6 +694,8 @@ a_command_line_that_cannot_be_is_refused(void **state)
         {{"--data", "x", "--memory", NULL}, 2, "exclude each other"},
         {{"--memory", "--account", "12", NULL}, 2, "12 digits"},
         {{"--memory", "--region", "Here", NULL}, 2, "us-east-1"},
+        {{"--memory", "--put-events-bytes", "1000", NULL}, 2, "1024 to 16777216"},
+        {{"--memory", "--put-events-bytes", "1e6", NULL}, 2, "1024 to 16777216"},
         {{"--memory", "--log-level", "loud", NULL}, 2, "warn"},
         {{"--memory", "--parameter", "x", NULL}, 2, "NAME=VALUE"},
         {{"--memory", "--access-key", "", NULL}, 2, "--access-key"},
