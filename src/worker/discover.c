@@ -156,7 +156,7 @@ dead_letter_found(void *context, const struct sqs_queue *q)
     struct discover *d = context;
     if (d->stopped)
         return;
-    if (q->error && q->error->err.retryable) {
+    if (q->error && (q->error->err.retryable || q->error->status == 0)) { /* 0: the service was not heard */
         failed(d, q->error);
         return;
     }

@@ -14,7 +14,8 @@
 static void
 queue_failed(void *context, const struct aws_error *error)
 {
-    bool credentials = error->err.code == ERR_DENIED || strcmp(error->code, "credentials") == 0;
+    bool credentials = strcmp(error->code, "credentials") == 0 ||
+                       (error->err.code == ERR_DENIED && strcmp(error->code, "tls") != 0); /* it was us who refused */
     engine_set_health(context,
                       aws_error_is_missing_permission(error) ? IPC_HEALTH_PERMISSION
                       : credentials                          ? IPC_HEALTH_CREDENTIALS

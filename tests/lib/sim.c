@@ -152,8 +152,10 @@ error_of(const struct pending *p)
 {
     struct aws_error e = {.maybe_executed = p->fault.executed};
     snprintf(e.code, sizeof e.code, "%s", p->fault.code ? p->fault.code : "InternalError");
-    err_set(&e.err, strcmp(e.code, "AccessDenied") == 0 ? ERR_DENIED : ERR_UNAVAILABLE,
-            "simulated failure of call %d: %s", p->call, e.code);
+    bool denied = strcmp(e.code, "AccessDenied") == 0, unverified = strcmp(e.code, "tls") == 0;
+    e.status = denied ? 400 : 0;
+    err_set(&e.err, denied || unverified ? ERR_DENIED : ERR_UNAVAILABLE, "simulated failure of call %d: %s", p->call,
+            e.code);
     return e;
 }
 

@@ -38,7 +38,7 @@ struct sim_fault {
     bool executed;     /* ... after it was executed: its answer is lost */
     bool entry;        /* an entry fails; of a receive: a message arrives garbled */
     bool sender_fault; /* ... as the sender's */
-    const char *code;  /* NULL: "InternalError"; "AccessDenied" is worth no retry */
+    const char *code;  /* NULL: "InternalError"; "AccessDenied" and "tls" (no answer at all) are worth no retry */
 };
 
 struct sim {

@@ -66,6 +66,38 @@ reject_all(struct bench *b, struct message *m, struct sim_message *s)
     m->verdict.kind = HANDLER_REJECT;
 }
 
+/* After the queue's own attributes were read. */
+static void
+refuse_certificates(void *context, enum sim_call call, int entry, struct sim_fault *fault)
+{
+    const struct bench *b = context;
+    if (call == SIM_FIND && entry < 0 && b->sim.calls[SIM_DESCRIBE] > 0) {
+        fault->call = true;
+        fault->code = "tls";
+    }
+}
+
+static void
+a_dead_letter_queue_is_asked_for_again_until_there_is_an_answer(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_init(&b, 1, NULL);
+    b.sim.hook = refuse_certificates;
+    b.sim.context = &b;
+    b.decide = reject_all;
+    bench_put(&b, 1);
+    bench_run(&b, 5 * MINUTE);
+    assert_int_equal(b.health, IPC_HEALTH_QUEUE);
+    assert_in_range(b.sim.calls[SIM_FIND], 10, 100);
+    assert_int_equal(b.sim.messages[0].receives, 0);
+    b.sim.hook = NULL;
+    bench_run(&b, MINUTE);
+    assert_int_equal(b.health, IPC_HEALTH_OK);
+    assert_int_equal(b.sim.messages[0].dead_letters, 1);
+    bench_clean_up(&b);
+}
+
 static void
 dead_letters_go_to_no_queue_of_another_account(void **state)
 {
@@ -382,6 +414,7 @@ main(void)
     log_set_level(LOG_ERROR);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(dead_letters_that_may_not_be_sent_do_not_fill_the_worker_for_hours),
+        cmocka_unit_test(a_dead_letter_queue_is_asked_for_again_until_there_is_an_answer),
         cmocka_unit_test(dead_letters_go_to_no_queue_of_another_account),
         cmocka_unit_test(deletes_that_are_denied_fill_the_cap_and_no_more_and_are_said),
         cmocka_unit_test(a_receive_that_is_denied_lacks_a_permission_not_credentials),
