@@ -1,20 +1,16 @@
 /* bench_worker: CPU of a whole worker process for each message, against an SQS endpoint that answers from memory: HTTP,
  * signatures, JSON, MD5, ledger, handler threads, deletes.
  *
- * Beside it, in turns and in the same run, a bare loop over libcurl and cJSON consumes the same messages. Both count
- * from the first tenth of the messages to the last, so that no start-up is in the figures. MESSAGES=20000 and ROUNDS=3
- * change how many; bench_worker --bare URL is the bare loop alone. */
-#include <signal.h>
+ * Beside it, in turns and in the same run, a bare loop over libcurl and cJSON consumes the same messages.
+ * MESSAGES=20000 and ROUNDS=3 change how many; bench_worker --bare URL is the bare loop alone. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 
-#include "base/clock.h"
 #include "lib/bare_loop.h"
 #include "lib/canned_sqs.h"
+#include "lib/consume.h"
 #include "lib/figures.h"
-#include "lib/lone_worker.h"
 #include "lib/proc.h"
 #include "lib/tls_front.h"
 #include "lib/tmp.h"
@@ -69,73 +65,29 @@ struct samples {
     double cpu_us[ROUNDS_MAX], per_second[ROUNDS_MAX], ratio[ROUNDS_MAX];
 };
 
-struct progress {
-    struct canned_sqs *server;
-    uint64_t left; /* reached when no more than these are left */
-};
-
 static bool
-reached(void *context)
-{
-    const struct progress *p = context;
-    return canned_sqs_left(p->server) <= p->left;
-}
-
-/* CPU and time from here to the last message. */
-static bool
-measure(pid_t pid, struct canned_sqs *server, uint64_t messages, double *ret_cpu_us, double *ret_per_second)
-{
-    struct progress warm = {server, messages - messages / 10}, over = {server, 0};
-    if (!proc_wait_until(reached, &warm, 30000))
-        return false;
-    uint64_t first = canned_sqs_left(server);
-    int64_t start_ns = clock_monotonic_ns(), start_cpu_ns = figure_cpu_ns(pid);
-    if (first == 0 || !proc_wait_until(reached, &over, 60000))
-        return false;
-    *ret_cpu_us = (double)(figure_cpu_ns(pid) - start_cpu_ns) / 1e3 / (double)first;
-    *ret_per_second = (double)first * 1e9 / (double)(clock_monotonic_ns() - start_ns);
-    return true;
-}
-
-static bool
-run_bare(struct canned_sqs *server, uint64_t messages, double *ret_cpu_us, double *ret_per_second)
+run_bare(const struct bench_case *c, struct canned_sqs *server, uint64_t messages, struct consumed *ret)
 {
     const char *argv[] = {proc_path("tests/bench/bench_worker"), "--bare", canned_sqs_url(server), NULL};
-    struct proc *p = proc_spawn(argv, NULL);
-    bool ok = measure(proc_pid(p), server, messages, ret_cpu_us, ret_per_second);
-    ok = proc_wait_exit(p, 10000) == 0 && ok;
-    proc_destroy(p);
-    return ok;
+    return consume_by_program(c->what, proc_spawn(argv, NULL), server, messages, ret);
 }
 
 static bool
 run_worker(const struct bench_case *c, const struct trust *trust, struct canned_sqs *server, uint64_t messages,
-           double *ret_cpu_us, double *ret_per_second)
+           struct consumed *ret)
 {
-    char conf[2048], url[100];
+    char url[100];
+    struct consume_worker w = {.plugin = c->plugin, .threads = c->threads};
     struct tls_front *front = NULL;
-    snprintf(url, sizeof url, "%s", canned_sqs_url(server));
     if (c->tls) {
-        front = tls_front_start(atoi(strrchr(url, ':') + 1), trust->leaf, NULL);
+        front = tls_front_start(atoi(strrchr(canned_sqs_url(server), ':') + 1), trust->leaf, NULL);
         snprintf(url, sizeof url, "https://localhost:%d", tls_front_port(front));
+        w.url = url;
+        w.ca_file = trust->ca_file;
     }
-    snprintf(conf, sizeof conf,
-             "log = { level = \"warn\"; };\n"
-             "aws = { region = \"us-east-1\"; endpoint_url = \"%s\"; ca_file = \"%s\"; };\n"
-             "consumers = ( { name = \"orders\"; queue = \"bench\"; plugin = \"%s\"; threads = %u; prefetch = 2;\n"
-             "                wait_time_s = 1; batch = { size = 10; }; } );\n",
-             url, trust->ca_file, proc_path(c->plugin), c->threads);
-    struct lone_worker w;
-    lone_worker_start(&w, conf, c->threads, c->threads * 30, NULL, NULL);
-    bool ok = measure(w.pid, server, messages, ret_cpu_us, ret_per_second);
-    canned_sqs_release(server);
-    kill(w.pid, SIGTERM);
-    int code = lone_worker_end(&w, 20000);
-    if (code != 0)
-        fprintf(stderr, "%s: the worker ended with %d\n", c->what, code);
-    lone_worker_clean_up(&w);
+    bool ok = consume_by_worker(c->what, &w, server, messages, ret);
     tls_front_stop(front);
-    return ok && code == 0;
+    return ok;
 }
 
 static bool
@@ -145,16 +97,14 @@ run_round(struct samples *samples, const struct trust *trust, int round, uint64_
         const struct bench_case *c = &cases[i];
         uint64_t n = c->body_bytes > 4096 ? messages / 4 : messages;
         struct canned_sqs *server = canned_sqs_start(n, c->body_bytes);
-        double *cpu_us = &samples[i].cpu_us[round], *per_second = &samples[i].per_second[round];
-        bool ok =
-            c->plugin ? run_worker(c, trust, server, n, cpu_us, per_second) : run_bare(server, n, cpu_us, per_second);
-        if (!ok)
-            fprintf(stderr, "%s: %llu of %llu messages left\n", c->what, (unsigned long long)canned_sqs_left(server),
-                    (unsigned long long)n);
+        struct consumed r = {0};
+        bool ok = c->plugin ? run_worker(c, trust, server, n, &r) : run_bare(c, server, n, &r);
         canned_sqs_stop(server);
         if (!ok)
             return false;
-        samples[i].ratio[round] = *cpu_us / samples[c->floor].cpu_us[round];
+        samples[i].cpu_us[round] = r.cpu_us;
+        samples[i].per_second[round] = r.per_second;
+        samples[i].ratio[round] = r.cpu_us / samples[c->floor].cpu_us[round];
     }
     return true;
 }
@@ -200,8 +150,7 @@ main(int argc, char **argv)
         fprintf(stderr, "MESSAGES is at least 1000, ROUNDS 1 to %d\n", ROUNDS_MAX);
         return 1;
     }
-    setenv("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE", 1);
-    setenv("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", 1);
+    consume_set_credentials();
     struct trust trust = {.authority = cert_new(&(struct cert_wish){.name = "bench authority", .authority = true})};
     trust.leaf = cert_new(&(struct cert_wish){.name = "bench", .hosts = "DNS:localhost", .issuer = trust.authority});
     trust.ca_file = cert_write(tmp_new(), "ca.pem", trust.authority, NULL);
