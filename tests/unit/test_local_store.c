@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -269,7 +270,101 @@ release_writer(struct holder *h)
     pthread_mutex_destroy(&h->lock);
 }
 
+/* ---- the disk ---------------------------------------------------------------------------------------------------- */
+
+/* What the store's own calls of fdatasync go through: as slow as a test wants. */
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool stuck;
+    int waiting, syncs;
+} disk = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+int
+fdatasync(int fd)
+{
+    pthread_mutex_lock(&disk.lock);
+    disk.syncs++;
+    disk.waiting++;
+    pthread_cond_broadcast(&disk.changed);
+    while (disk.stuck)
+        pthread_cond_wait(&disk.changed, &disk.lock);
+    disk.waiting--;
+    pthread_mutex_unlock(&disk.lock);
+    return (int)syscall(SYS_fdatasync, fd);
+}
+
+static void
+stop_disk(bool stuck)
+{
+    pthread_mutex_lock(&disk.lock);
+    disk.stuck = stuck;
+    pthread_cond_broadcast(&disk.changed);
+    pthread_mutex_unlock(&disk.lock);
+}
+
+static void
+wait_until_disk_works(void)
+{
+    pthread_mutex_lock(&disk.lock);
+    while (disk.waiting == 0)
+        pthread_cond_wait(&disk.changed, &disk.lock);
+    pthread_mutex_unlock(&disk.lock);
+}
+
+static int
+count_syncs(void)
+{
+    pthread_mutex_lock(&disk.lock);
+    int n = disk.syncs;
+    pthread_mutex_unlock(&disk.lock);
+    return n;
+}
+
 /* ---- tests ------------------------------------------------------------------------------------------------------- */
+
+static void
+nothing_is_finished_before_the_disk_has_it(void **state)
+{
+    (void)state;
+    struct words w;
+    start(&w, tmp_new());
+    struct store_stats before, now;
+    struct word_job a = WORD_JOB(&w, .word = "one"), b = WORD_JOB(&w, .word = "two"), c = WORD_JOB(&w, .word = "three");
+    stop_disk(true);
+    store_get_stats(w.store, &before);
+    store_submit(w.store, &a.job);
+    wait_until_disk_works();
+    store_submit(w.store, &b.job);
+    store_submit(w.store, &c.job);
+    do /* the writer goes on meanwhile */
+        store_get_stats(w.store, &now);
+    while (now.jobs < before.jobs + 3);
+    assert_false(is_over(&a) || is_over(&b) || is_over(&c));
+    int syncs = count_syncs();
+    stop_disk(false);
+    assert_int_equal(wait_for(&a), 0);
+    assert_int_equal(wait_for(&b), 0);
+    assert_int_equal(wait_for(&c), 0);
+    assert_int_equal(count_syncs() - syncs, 1); /* for both */
+    store_destroy(w.store);
+}
+
+static void
+what_writes_nothing_does_not_wait_for_the_disk(void **state)
+{
+    (void)state;
+    struct words w;
+    start(&w, tmp_new());
+    struct word_job a = WORD_JOB(&w, .word = "one"), reader = WORD_JOB(&w);
+    store_submit(w.store, &a.job);
+    assert_int_equal(wait_for(&a), 0);
+    int syncs = count_syncs();
+    store_submit(w.store, &reader.job);
+    assert_int_equal(wait_for(&reader), 0);
+    assert_int_equal(count_syncs(), syncs);
+    store_destroy(w.store);
+}
 
 static void
 what_is_finished_is_there_after_a_restart(void **state)
@@ -576,6 +671,8 @@ main(void)
 
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_finished_is_there_after_a_restart),
+        cmocka_unit_test(nothing_is_finished_before_the_disk_has_it),
+        cmocka_unit_test(what_writes_nothing_does_not_wait_for_the_disk),
         cmocka_unit_test(jobs_that_wait_share_one_turn_and_run_in_order),
         cmocka_unit_test(a_job_that_fails_leaves_nothing_and_harms_no_other),
         cmocka_unit_test(a_full_disk_fails_what_writes_until_there_is_room),
