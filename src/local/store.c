@@ -133,9 +133,10 @@ identify(struct store *s, struct err *e)
     return store_exec(&s->tx, sql);
 }
 
-static const char SETTINGS[] = "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
-                               "PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -65536;"
-                               "PRAGMA journal_size_limit = 67108864";
+static const char SETTINGS[] =
+    "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
+    "PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -65536;"
+    "PRAGMA journal_size_limit = 67108864";
 
 static int
 open_database(struct store *s, struct err *e)

@@ -7,7 +7,8 @@
  * locks.
  *
  * A turn of the writer, and what follows it on the other thread:
- *     BEGIN → run each job → turn of each service (what has become due, long polls) → COMMIT   ▶   sync → finish the jobs
+ *     BEGIN → run each job → turn of each service (what has become due, long polls) → COMMIT
+ *                                                                                     sync → finish the jobs
  * When anything in it fails in SQLite (a full disk, an I/O error), all of it is rolled back, every service puts its
  * memory right, and each job runs again in a transaction of its own, so that only those that fail by themselves are
  * finished with an error.
