@@ -72,6 +72,8 @@ PROCESS  := $(call tests_in,process)
 INTEROP  := $(call tests_in,interop)
 ABI      := $(call tests_in,abi)
 TESTS    := $(UNIT) $(ABI) $(PROCESS) $(INTEROP)
+# The random ones: every test program with seeds of its own (tests/lib/seeds.h).
+SOAK     := $(patsubst tests/%.c,$(B)/tests/%,$(shell grep -l 'KEPT_SEEDS' tests/*/test_*.c | grep -v test_seeds))
 TESTPLUGINS := $(patsubst tests/%.c,$(B)/tests/%.so,$(wildcard tests/plugins/*.c))
 BENCHES  := $(patsubst tests/bench/%.c,$(B)/tests/bench/%,$(wildcard tests/bench/bench_*.c))
 
@@ -158,20 +160,18 @@ $(BUILD)/interop/.installed:
 	  >$(BUILD)/interop.log 2>&1 || \
 	  { rm -rf $(@D); echo "no aws-cli and boto3 for tests/interop ($(BUILD)/interop.log says why)"; }
 
-## make check            the unit and ABI tests alone
+## make check            the unit and ABI tests and the random ones (two seeds) alone
 check:
 	@.ci/deps test
 	+@$(again) check-run
 
-check-run: all $(UNIT) $(ABI) $(TESTPLUGINS)
-	@tests/lib/run $(UNIT) $(ABI)
+check-run: all $(UNIT) $(ABI) $(SOAK) $(TESTPLUGINS)
+	@tests/lib/run $(sort $(UNIT) $(ABI) $(SOAK))
 
 ## make soak             random tests at full size, each for SOAK_SECONDS (600) with new seeds, or with SEEDS="7 20-29";
 ##                       SOAK_EVENTS=20000 of a run
-# Every test program with seeds of its own (tests/lib/seeds.h) takes part.
 SOAK_SECONDS ?= 600
 SOAK_EVENTS  ?= 20000
-SOAK         := $(patsubst tests/%.c,$(B)/tests/%,$(shell grep -l 'KEPT_SEEDS' tests/*/test_*.c | grep -v test_seeds))
 soak:
 	@.ci/deps test
 	+@$(again) soak-run
