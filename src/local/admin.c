@@ -170,13 +170,23 @@ serve_reset(struct local *l, struct httpd_request *r)
 
 /* ---- faults and the rest ----------------------------------------------------------------------------------------- */
 
+static bool
+has_action(void *local, struct slice service, struct slice operation)
+{
+    const struct local *l = local;
+    for (size_t i = 0; i < l->n_services; i++)
+        if (slice_equals_string(service, l->services[i].name))
+            return operation.n == 0 || l->services[i].has_operation(operation);
+    return false;
+}
+
 static void
 serve_faults(struct local *l, struct httpd_request *r)
 {
     struct err e;
     struct buf out = BUF_INIT;
     if (slice_equals(httpd_method(r), SLICE("POST"))) {
-        if (local_faults_add(l->faults, httpd_body(r), &e) != 0)
+        if (local_faults_add(l->faults, httpd_body(r), has_action, l, &e) != 0)
             answer_error(r, 400, e.text);
         else
             answer(r, 200, SLICE("{}\n"));

@@ -279,10 +279,16 @@ operation(void *context, const struct httpd_request *r)
     return slice_of(target.p + prefix, target.n - prefix);
 }
 
+static bool
+has_operation(struct slice name)
+{
+    return slice_equals_string(name, "PutEvents");
+}
+
 static void
 serve(void *context, struct local_call *call)
 {
-    if (slice_equals_string(call->operation, "PutEvents"))
+    if (has_operation(call->operation))
         local_events_put(context, call);
     else
         local_events_refuse(call, 400, "UnknownOperationException",
@@ -315,6 +321,7 @@ local_events_new(struct local *l, struct local_sqs *sqs, struct local_s3 *s3, st
         .context = s,
         .claims = claims,
         .operation = operation,
+        .has_operation = has_operation,
         .serve = serve,
         .refuse = local_events_refuse,
         .reset = reset,

@@ -131,7 +131,22 @@ check_names(const cJSON *object, struct err *e)
 }
 
 static int
-read_rule(const cJSON *object, struct rule *r, struct err *e)
+check_action(const char *action, local_faults_has_fn *has, void *context, struct err *e)
+{
+    const char *colon = strchr(action, ':');
+    if (strcmp(action, "*") == 0)
+        return 0;
+    if (!colon)
+        return err_set(e, ERR_INVALID,
+                       "action must be SERVICE:OPERATION, like \"sqs:SendMessage\", \"sqs:*\" or \"*\"");
+    struct slice service = slice_of(action, (size_t)(colon - action)), operation = slice_of_string(colon + 1);
+    if (operation.n > 0 && (!has || has(context, service, slice_equals(operation, SLICE("*")) ? SLICE("") : operation)))
+        return 0;
+    return err_set(e, ERR_INVALID, "action: this server has no \"%s\"", action);
+}
+
+static int
+read_rule(const cJSON *object, struct rule *r, local_faults_has_fn *has, void *context, struct err *e)
 {
     char kind[32] = "";
     double status = 500, delay_ms = 0, count = 1, percent = 100, seed = 1;
@@ -161,9 +176,8 @@ read_rule(const cJSON *object, struct rule *r, struct err *e)
         code = read_number(object, "seed", 1, 9007199254740991.0, true, &seed, e);
     if (!code)
         code = read_kind(kind, &r->fault.kind, e);
-    if (!code && strcmp(r->action, "*") != 0 && !strchr(r->action, ':'))
-        code =
-            err_set(e, ERR_INVALID, "action must be SERVICE:OPERATION, like \"sqs:SendMessage\", \"sqs:*\" or \"*\"");
+    if (!code)
+        code = check_action(r->action, has, context, e);
     r->fault.status = (int)status;
     r->fault.delay_ms = (int64_t)delay_ms;
     r->count = (int64_t)count;
@@ -173,13 +187,13 @@ read_rule(const cJSON *object, struct rule *r, struct err *e)
 }
 
 int
-local_faults_add(struct local_faults *f, struct slice json, struct err *e)
+local_faults_add(struct local_faults *f, struct slice json, local_faults_has_fn *has, void *context, struct err *e)
 {
     struct rule *r = calloc(1, sizeof *r);
     if (!r)
         return err_no_memory(e);
     cJSON *object = json.n > 0 ? cJSON_ParseWithLength(json.p, json.n) : NULL;
-    int code = object ? read_rule(object, r, e) : err_set(e, ERR_INVALID, "the body is no JSON");
+    int code = object ? read_rule(object, r, has, context, e) : err_set(e, ERR_INVALID, "the body is no JSON");
     cJSON_Delete(object);
     if (code) {
         free(r);

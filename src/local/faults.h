@@ -50,8 +50,12 @@ struct local_fault {
 int local_faults_new(struct local_faults **ret_faults, struct err *e);
 void local_faults_destroy(struct local_faults *f); /* NULL is fine */
 
-/* Adds the rule that a JSON object describes. ERR_INVALID names the member; ERR_LIMIT: there are 1,000 already. */
-int local_faults_add(struct local_faults *f, struct slice json, struct err *e);
+/* Whether the server has a service, and (unless it is empty) that operation of it. */
+typedef bool local_faults_has_fn(void *context, struct slice service, struct slice operation);
+
+/* Adds the rule that a JSON object describes. has (NULL: any) says which actions there are, so that a misspelt rule is
+ * refused instead of never striking. ERR_INVALID names the member; ERR_LIMIT: there are 1,000 already. */
+int local_faults_add(struct local_faults *f, struct slice json, local_faults_has_fn *has, void *context, struct err *e);
 
 void local_faults_clear(struct local_faults *f);
 

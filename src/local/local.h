@@ -52,6 +52,9 @@ struct local_service {
      * makes no sense (serve then says so in the service's words). HTTP thread. */
     struct slice (*operation)(void *context, const struct httpd_request *r);
 
+    /* Is there an operation of that name? Any thread. */
+    bool (*has_operation)(struct slice name);
+
     /* Answers the call, now or later, on any thread. Authenticated already. HTTP thread. */
     void (*serve)(void *context, struct local_call *call);
 

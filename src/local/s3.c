@@ -223,6 +223,12 @@ find_operation(struct slice name)
 }
 
 static bool
+has_operation(struct slice name)
+{
+    return find_operation(name) != NULL;
+}
+
+static bool
 is_utf8(struct slice text)
 {
     const char *end = text.p + text.n;
@@ -355,6 +361,7 @@ local_s3_new(struct local *l, struct local_s3 **ret_s3, struct err *e)
         .context = s,
         .claims = claims,
         .operation = operation,
+        .has_operation = has_operation,
         .serve = serve,
         .refuse = local_s3_refuse_call,
         .reset = reset,

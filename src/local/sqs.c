@@ -195,6 +195,12 @@ prepare(struct lsqs_call *c)
            (!c->op->check || c->op->check(c));
 }
 
+static bool
+has_operation(struct slice name)
+{
+    return find_operation(name) != NULL;
+}
+
 static void
 serve(void *sqs, struct local_call *call)
 {
@@ -261,6 +267,7 @@ local_sqs_new(struct local *l, struct local_sqs **ret_sqs, struct err *e)
                                    .context = s,
                                    .claims = claims,
                                    .operation = operation,
+                                   .has_operation = has_operation,
                                    .serve = serve,
                                    .refuse = refuse,
                                    .reset = lsqs_reset,

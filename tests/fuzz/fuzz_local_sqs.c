@@ -45,7 +45,7 @@ add_fault(struct slice text)
     struct err e;
     if (local_faults_new(&f, &e) != 0)
         abort();
-    if (local_faults_add(f, text, &e) == 0)
+    if (local_faults_add(f, text, NULL, NULL, &e) == 0)
         local_faults_draw(f, "sqs", SLICE("SendMessage"), &fault);
     local_faults_destroy(f);
 }
