@@ -221,6 +221,7 @@ run(size_t n)
 {
     struct batch *b = make_batch(n);
     pool_submit(rig.pool, b);
+    pool_wake(rig.pool);
     collect(1);
     return b;
 }
@@ -554,6 +555,7 @@ what_was_lost_while_it_waited_is_not_started(void **state)
         atomic_store(&b->messages[1]->lost, true);
         atomic_store(&b->messages[2]->lease_ms, clock_monotonic_ms() - 1);
         pool_submit(rig.pool, b);
+        pool_wake(rig.pool);
         collect(1);
         const bool handled[] = {true, false, false, true};
         for (size_t i = 0; i < 4; i++) {
@@ -583,6 +585,7 @@ stopping_is_told_and_begins_nothing_more(void **state)
     rig.answers[0] = HANDLER_DONE;
     struct batch *b = make_batch(3);
     pool_submit(rig.pool, b);
+    pool_wake(rig.pool);
     wait_for_handlers_inside(1);
     pool_set_stopping(rig.pool);
     open_the_gate();
@@ -604,9 +607,11 @@ a_batch_that_waits_can_be_taken_back(void **state)
     rig.in_call = wait_at_the_gate;
     struct batch *first = make_batch(1);
     pool_submit(rig.pool, first);
+    pool_wake(rig.pool);
     wait_for_handlers_inside(1);
     struct batch *second = make_batch(1);
     pool_submit(rig.pool, second);
+    pool_wake(rig.pool);
     assert_ptr_equal(pool_take_back(rig.pool), second);
     assert_null(pool_take_back(rig.pool));
     batcher_recycle(&rig.batcher, second);
@@ -623,6 +628,7 @@ a_handler_that_does_not_return_does_not_hold_up_the_stop(void **state)
     rig.in_call = wait_at_the_gate;
     struct batch *b = make_batch(1);
     pool_submit(rig.pool, b);
+    pool_wake(rig.pool);
     wait_for_handlers_inside(1);
     assert_false(pool_stop(rig.pool, 10));
     open_the_gate();
@@ -694,6 +700,7 @@ many_threads_share_the_batches(void **state)
     for (size_t i = 0; i < 4; i++) {
         batches[i] = make_batch(1);
         pool_submit(rig.pool, batches[i]);
+        pool_wake(rig.pool);
     }
     wait_for_handlers_inside(4); /* all four at once */
     open_the_gate();
