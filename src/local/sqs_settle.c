@@ -108,7 +108,7 @@ change_one(struct store_tx *tx, struct lsqs_call *c, const struct lsqs_settle *e
             SLICE_ARG(entry->handle));
         return 0;
     }
-    if (visible_at_ms > m.received_at_ms + LSQS_MAX_VISIBILITY_S * INT64_C(1000)) {
+    if (visible_at_ms > now_ms && visible_at_ms > m.received_at_ms + LSQS_MAX_VISIBILITY_S * INT64_C(1000)) {
         lsqs_fail(
             e, LSQS_INVALID_VALUE,
             "Value %lld for parameter VisibilityTimeout is invalid. Reason: Total VisibilityTimeout for the message is "

@@ -234,6 +234,11 @@ changing_the_visibility_counts_from_the_call(void **state)
     assert_non_null(strstr(q.call.message, "beyond the limit [43200 seconds]"));
     settle(&q, "ChangeMessageVisibility", handle, ", \"VisibilityTimeout\": 43170");
     assert_int_equal(q.call.status, 200);
+    local_server_pass(&server, INT64_C(43200) * 1000); /* the 12 h are over: it can be given back, and no more */
+    settle(&q, "ChangeMessageVisibility", handle, ", \"VisibilityTimeout\": 1");
+    assert_string_equal(q.call.error, "InvalidParameterValue");
+    settle(&q, "ChangeMessageVisibility", handle, ", \"VisibilityTimeout\": 0");
+    assert_int_equal(q.call.status, 200);
     settle(&q, "DeleteMessage", handle, "");
     settle(&q, "ChangeMessageVisibility", handle, ", \"VisibilityTimeout\": 1");
     assert_string_equal(q.call.error, "InvalidParameterValue");
