@@ -50,6 +50,7 @@ struct canned_sqs {
     struct connection *connections;
     struct buf out, json;
     _Atomic uint64_t sent, deleted, requests;
+    _Atomic int64_t first_receive_ns;
 };
 
 static void
@@ -89,6 +90,8 @@ write_number(char *at, uint64_t number)
 static bool
 receive(struct canned_sqs *s, struct connection *c, struct slice body)
 {
+    if (atomic_load(&s->first_receive_ns) == 0)
+        atomic_store(&s->first_receive_ns, clock_monotonic_ns());
     uint64_t n = number_after(body, "\"MaxNumberOfMessages\":", 1);
     uint64_t left = s->messages - atomic_load(&s->sent);
     uint64_t wait_s = number_after(body, "\"WaitTimeSeconds\":", 0);
@@ -397,6 +400,12 @@ uint64_t
 canned_sqs_left(const struct canned_sqs *s)
 {
     return s->messages - atomic_load(&s->deleted);
+}
+
+int64_t
+canned_sqs_first_receive_ns(const struct canned_sqs *s)
+{
+    return atomic_load(&s->first_receive_ns);
 }
 
 uint64_t

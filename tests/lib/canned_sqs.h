@@ -20,7 +20,8 @@ void canned_sqs_release(struct canned_sqs *s);
 
 const char *canned_sqs_url(const struct canned_sqs *s); /* "http://127.0.0.1:40123" */
 
-uint64_t canned_sqs_left(const struct canned_sqs *s); /* messages not yet deleted */
+uint64_t canned_sqs_left(const struct canned_sqs *s);            /* messages not yet deleted */
+int64_t canned_sqs_first_receive_ns(const struct canned_sqs *s); /* when, by the monotonic clock; 0: none came yet */
 uint64_t canned_sqs_requests(const struct canned_sqs *s);
 
 #endif

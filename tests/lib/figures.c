@@ -49,3 +49,22 @@ figure_cpu_ns(pid_t pid)
     }
     return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
 }
+
+int64_t
+figure_pss_bytes(pid_t pid)
+{
+    char path[64], line[200];
+    long long kib = -1;
+    snprintf(path, sizeof path, "/proc/%d/smaps_rollup", (int)pid);
+    FILE *f = fopen(path, "re");
+    while (f && kib < 0 && fgets(line, sizeof line, f))
+        if (sscanf(line, "Pss: %lld kB", &kib) != 1)
+            kib = -1;
+    if (f)
+        fclose(f);
+    if (kib < 0) {
+        fprintf(stderr, "no PSS of process %d in %s\n", (int)pid, path);
+        abort();
+    }
+    return kib * 1024;
+}

@@ -26,4 +26,7 @@ double figure_median(double *values, size_t n);
 /* CPU time, user and system, of a whole process that runs or was not yet waited for, in nanoseconds. */
 int64_t figure_cpu_ns(pid_t pid);
 
+/* A process's share of the machine's memory (PSS), in bytes. */
+int64_t figure_pss_bytes(pid_t pid);
+
 #endif
