@@ -134,7 +134,7 @@ $(B)/.objects: FORCE
 FORCE:
 
 # ---- checks --------------------------------------------------------------------------------------------------------
-.PHONY: deps test test-run soak soak-run interop-tools check check-run lint check-layers bench bench-run fuzz fuzz-run demo install docs help
+.PHONY: deps test test-run soak soak-run interop-tools check check-run lint check-layers bench bench-run fuzz fuzz-run demo install docs figures help
 
 deps:
 	@.ci/deps build
@@ -224,6 +224,10 @@ demo:
 	@.ci/deps build
 	+@$(again) all
 	@$(B)/bin/fanoutctl demo $(if $(EVENTS),--events "$$EVENTS")
+
+## make figures          write the figures of the last make bench into the README
+figures:
+	@tests/bench/readme $(B)/bench.json README.md
 
 ## make docs             write conf/fanoutd.conf and the README's options from the option table
 docs: $(B)/tests/tools/docs
