@@ -217,6 +217,24 @@ fuzz:
 	@.ci/deps lint
 	+@$(again) VARIANT=fuzz CC=clang-14 fuzz-run
 
+# ---- containers ----------------------------------------------------------------------------------------------------
+## make docker           build the images fanoutd, fanout-local and fanoutd-sdk (TAG=latest) with docker or podman
+TAG ?= latest
+.PHONY: docker test-containers
+docker:
+	@.ci/containers $(BUILD)/containers
+	@docker/build $(BUILD)/containers $(VERSION) $(TAG)
+
+## make test-containers  the images, and a fleet of them that loses nothing; skipped where containers cannot be run
+test-containers:
+	@.ci/deps test
+	@.ci/containers $(BUILD)/containers
+	+@$(again) $(B)/tests/containers/test_containers
+	@. $(BUILD)/containers/env; tag=test-$$(pwd | cksum | cut -d' ' -f1); [ -z "$$engine" ] || docker/build $(BUILD)/containers $(VERSION) $$tag || exit 1; \
+	  export engine compose why base version=$(VERSION) tag project=fanout-test-$$$$; \
+	  trap '[ -z "$$engine" ] || tests/containers/clean' EXIT; trap 'exit 130' INT TERM HUP; \
+	  TEST_TIMEOUT_S=900 tests/lib/run $(B)/tests/containers/test_containers || [ -z "$$engine" ]
+
 # ---- use -----------------------------------------------------------------------------------------------------------
 ## make demo             install what is missing, build, run the whole system for a minute; EVENTS=file.ndjson for your own
 demo: export EVENTS := $(EVENTS)
