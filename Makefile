@@ -33,7 +33,7 @@ LD_tsan     := -fsanitize=thread
 OPT_cov     := -O0 --coverage
 LD_cov      := --coverage
 OPT_fuzz    := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-LD_fuzz     := -fsanitize=fuzzer,address,undefined
+LD_fuzz     := -fsanitize=fuzzer,address,undefined -Wl,-z,muldefs # a target's stand-ins go before the real ones
 ifeq ($(origin OPT_$(VARIANT)),undefined)
 $(error VARIANT=$(VARIANT) is none of release, debug, asan, tsan, cov, fuzz)
 endif
