@@ -9,6 +9,7 @@
 
 #include <fanout/handler.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 
 struct plugin {
@@ -34,6 +35,10 @@ int plugin_set_options(struct plugin *p, const struct plugin_option *options, si
 
 /* The effective value of an option, or NULL when the plugin has none of that name. */
 const char *plugin_option(const struct plugin *p, const char *name);
+
+/* Appends what the plugin says of itself, for people: name, version, help, and each option with its type, default and
+ * help. Once it is loaded, whatever became of its options. */
+void plugin_describe(const struct plugin *p, struct buf *out);
 
 /* Frees what belongs to the host; the shared object stays mapped. NULL is fine. */
 void plugin_destroy(struct plugin *p);

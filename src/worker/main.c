@@ -102,6 +102,12 @@ check(struct worker *w, const char *consumer)
     if (load_conf(&w->load, consumer, &e) == 0 && load_plugin(&w->load, &e) == 0)
         return IPC_EXIT_OK;
     fprintf(stderr, "%s\n", e.text);
+    if (w->load.plugin) { /* it is its options that are wrong */
+        struct buf text = BUF_INIT;
+        plugin_describe(w->load.plugin, &text);
+        fputs(buf_failed(&text) ? "" : text.data, stderr);
+        buf_clean_up(&text);
+    }
     return IPC_EXIT_CONFIG;
 }
 

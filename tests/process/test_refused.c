@@ -170,6 +170,54 @@ a_check_looks_at_the_files_that_are_named(void **state)
 }
 
 static void
+a_check_that_refuses_options_prints_what_there_is(void **state)
+{
+    (void)state;
+    const char *dir = tmp_new();
+    const char *conf = write_conf(dir, "jsonl", "fsync = \"yes\";");
+    assert_says((const char *[]){proc_path("bin/fanoutd"), "-c", conf, "--check", NULL},
+                (const char *[]){"option fsync of plugin jsonl: \"yes\" is no bool (true or false)\n",
+                                 "jsonl 1: Appends each message's body",
+                                 "  path (string, default \"-\")\n      The file",
+                                 "  fsync (bool, default \"false\")\n", NULL});
+    tmp_remove(dir);
+}
+
+static void
+fanoutctl_prints_what_a_plugin_says_of_itself(void **state)
+{
+    (void)state;
+    const char *fanoutctl = proc_path("bin/fanoutctl");
+    char variable[] = "FANOUT_TEST_TABLE=equal";
+    const char *env[] = {variable, NULL};
+    struct proc *p = proc_spawn((const char *[]){fanoutctl, "plugin", proc_path("tests/plugins/tables.so"), NULL}, env);
+    assert_int_equal(proc_wait_exit(p, 20000), 0);
+    assert_string_equal(proc_stdout(p), "tables 1\n"
+                                        "Handles one message in a call.\n"
+                                        "Options:\n"
+                                        "  word (string, default \"\")\n      A word.\n"
+                                        "  count (int, default \"3\")\n      A count.\n"
+                                        "  ratio (number, default \"0.5\")\n      A ratio.\n"
+                                        "  flag (bool, default \"false\")\n      A flag.\n"
+                                        "  must (string, required)\n      What must be given.\n");
+    proc_destroy(p);
+    static const struct {
+        const char *name, *says;
+        int code;
+    } CASES[] = {{"flaky", "  fail_percent (int, default \"0\")\n", 0},
+                 {"nobody", "nobody.so: cannot be read: No such file or directory", 1},
+                 {"--nothing", "", 2},
+                 {NULL, "name one plugin", 2}};
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        p = proc_spawn((const char *[]){fanoutctl, "plugin", CASES[i].name, NULL}, NULL);
+        assert_int_equal(proc_wait_exit(p, 20000), CASES[i].code);
+        if (!strstr(proc_stdout(p), CASES[i].says) && !strstr(proc_stderr(p), CASES[i].says))
+            fail_msg("\"%s\" is not in: %s%s", CASES[i].says, proc_stdout(p), proc_stderr(p));
+        proc_destroy(p);
+    }
+}
+
+static void
 wrong_usage_is_code_2(void **state)
 {
     (void)state;
@@ -192,6 +240,8 @@ main(void)
         cmocka_unit_test(an_option_the_plugin_does_not_have_ends_fanoutd_with_code_2),
         cmocka_unit_test(a_configuration_with_errors_names_them_all_and_ends_with_code_2),
         cmocka_unit_test(a_check_looks_at_the_files_that_are_named),
+        cmocka_unit_test(a_check_that_refuses_options_prints_what_there_is),
+        cmocka_unit_test(fanoutctl_prints_what_a_plugin_says_of_itself),
         cmocka_unit_test(wrong_usage_is_code_2),
     };
     return cmocka_run_group_tests_name("refused", tests, NULL, NULL);
