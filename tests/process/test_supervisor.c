@@ -623,8 +623,10 @@ health_is_bad_while_a_worker_waits_for_its_next_start(void **state)
     const char *text;
     use_test_clock(w);
     atomic_store(&w->clock->frozen_at_ms, clock_wall_ms()); /* so nothing that waits starts */
-    run(w, "", MODES("good", "once"));
-    expect(w, "worker crashed");
+    configure(w, "", MODES("good", "once"));
+    start(w);
+    expect(w, "worker crashed"); /* it may be before the other one is ready: then fanoutd is not ready until later */
+    expect_count(w, "worker ready", 2);
     assert_int_equal(health(w, &text), 1);
     assert_non_null(strstr(text, "\nc1/0 backoff\n"));
     advance(w, 60000);
