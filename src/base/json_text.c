@@ -173,6 +173,8 @@ json_compare_string(struct json string, struct slice decoded)
     struct slice raw = json_raw(string);
     const char *p = raw.p, *end = raw.p + raw.n;
     while (p < end) {
+        if (decoded.n == 0)
+            return 1;
         const char *escape = memchr(p, '\\', (size_t)(end - p)), *run = p;
         size_t n = (size_t)((escape ? escape : end) - p);
         char utf8[4];

@@ -572,6 +572,11 @@ strings_sort_by_their_characters(void **state)
     }
     assert_true(json_compare_string(parsed("\"\\ud834\""), SLICE("\xed\x9f\xbf")) > 0);
     assert_true(json_compare_string(parsed("\"\\ud834\""), SLICE("\xee\x80\x80")) < 0);
+    assert_true(json_compare_string(parsed("\"a\""), slice_of(NULL, 0)) > 0); /* nothing, which may be nowhere */
+    assert_true(json_compare_string(parsed("\"\""), slice_of(NULL, 0)) == 0);
+    assert_false(json_equals_string(parsed("\"a\""), slice_of(NULL, 0)));
+    assert_true(json_equals_string(parsed("\"\""), slice_of(NULL, 0)));
+    assert_true(json_starts_with(parsed("\"\\u0061\""), slice_of(NULL, 0)));
 }
 
 static void
