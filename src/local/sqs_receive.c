@@ -160,10 +160,19 @@ keep(struct arena *arena, struct slice s)
     return s.p ? slice_of(arena_strndup(arena, s.p, s.n), s.n) : s;
 }
 
+/* By hand: three of them for each message by printf would cost as much as building the rest of its answer. */
 static struct slice
 number(struct arena *arena, int64_t v)
 {
-    return slice_of_string(arena_format(arena, "%lld", (long long)v));
+    char digits[20], *end = digits + sizeof digits, *at = end;
+    uint64_t left = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
+    do
+        *--at = (char)('0' + left % 10);
+    while ((left /= 10) > 0);
+    if (v < 0)
+        *--at = '-';
+    char *text = arena_strndup(arena, at, (size_t)(end - at));
+    return slice_of(text, text ? (size_t)(end - at) : 0);
 }
 
 static void
