@@ -100,7 +100,28 @@ record(const struct flaky *f, const struct handler_message *m, int32_t verdict)
         written = write(f->record, line, n);
     while (written < 0 && errno == EINTR);
     free(line);
+    if (written > 0 && written < (ssize_t)n && write(f->record, "\n", 1) < 0) /* the next line is to be whole */
+        return -1;
     return written == (ssize_t)n ? 0 : -1;
+}
+
+/* Opens the file for it; a line that a killed process left half is closed first. */
+static int
+open_record(const char *path)
+{
+    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+    int readable = fd < 0 ? -1 : open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    off_t end = readable < 0 ? 0 : lseek(readable, 0, SEEK_END);
+    char last = '\n';
+    if (end > 0 && pread(readable, &last, 1, end - 1) == 1 && last != '\n' && write(fd, "\n", 1) != 1) {
+        close(fd);
+        fd = -1;
+    }
+    int reason = errno;
+    if (readable >= 0)
+        close(readable);
+    errno = reason;
+    return fd;
 }
 
 static int32_t
@@ -151,7 +172,7 @@ open_flaky(const struct handler_host *host, void **plugin)
                         .record_body = strcmp(host->option("record_body"), "true") == 0};
     int wrong = f->fail_percent < 0 || f->fail_first_receives < 0 || f->delay_ms < 0;
     if (!wrong && *path) {
-        f->record = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+        f->record = open_record(path);
         wrong = f->record < 0;
         if (wrong)
             handler_logf(host, NULL, HANDLER_LOG_ERROR, "cannot open %s: %s", path, strerror(errno));

@@ -211,6 +211,31 @@ record_body_puts_the_body_behind_the_verdict_on_one_line(void **state)
 }
 
 static void
+a_line_that_was_cut_off_does_not_take_the_next_one_along(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/test_flaky.XXXXXX", path[60], text[200] = "";
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/record", folder);
+    FILE *file = fopen(path, "we"); /* a worker was killed here */
+    assert_non_null(file);
+    fputs("a DONE 1 {}\nb DONE 1 {\"ha", file);
+    fclose(file);
+    for (int i = 0; i < 2; i++) {
+        struct fake_plugin f = FLAKY({"record", path}, {"record_body", "true"});
+        handle(&f, "c", "{}", 2);
+        fake_plugin_close(&f);
+    }
+    file = fopen(path, "re");
+    assert_non_null(file);
+    assert_true(fread(text, 1, sizeof text - 1, file) > 0);
+    fclose(file);
+    assert_string_equal(text, "a DONE 1 {}\nb DONE 1 {\"ha\nc DONE 2 {}\nc DONE 2 {}\n");
+    unlink(path);
+    rmdir(folder);
+}
+
+static void
 a_verdict_that_cannot_be_recorded_is_a_retry(void **state)
 {
     (void)state;
@@ -255,6 +280,7 @@ main(void)
         cmocka_unit_test(a_worker_that_stops_does_not_wait_for_a_delay),
         cmocka_unit_test(record_gets_a_line_for_each_verdict),
         cmocka_unit_test(record_body_puts_the_body_behind_the_verdict_on_one_line),
+        cmocka_unit_test(a_line_that_was_cut_off_does_not_take_the_next_one_along),
         cmocka_unit_test(a_verdict_that_cannot_be_recorded_is_a_retry),
         cmocka_unit_test(options_out_of_range_are_refused),
     };
