@@ -56,7 +56,9 @@ template_fault(const struct template_path *at, struct err *e, const char *format
 int
 template_decode(const struct template_path *at, struct json string, struct buf *out, struct err *e)
 {
-    return json_decode(string, out, NULL) == 0 ? 0 : template_fault(at, e, "holds an escape that is no character");
+    if (json_decode(string, out, NULL) == 0)
+        return 0;
+    return buf_failed(out) ? err_no_memory(e) : template_fault(at, e, "holds an escape that is no character");
 }
 
 /* A name as a C string in the arena; it must not be empty or hold a NUL. */

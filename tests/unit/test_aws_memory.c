@@ -7,7 +7,6 @@
 
 #include <cmocka.h>
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,124 +16,7 @@
 #include "aws/sigv4.h"
 #include "aws/sqs_decode.h"
 #include "aws/sqs_encode.h"
-
-/* Whose allocator is behind ours. A sanitizer's own strdup and strndup go past it, so they are made anew. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define HAS_SANITIZER 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define HAS_SANITIZER 1
-#endif
-#endif
-#ifdef HAS_SANITIZER
-#define REAL(f) __interceptor_##f
-#define UNSEEN  __attribute__((no_sanitize("address", "thread", "undefined"))) /* called before it is set up, too */
-#else
-#define REAL(f) __libc_##f
-#define UNSEEN
-#endif
-
-void *REAL(malloc)(size_t n);
-void *REAL(calloc)(size_t n, size_t size);
-void *REAL(realloc)(void *p, size_t n);
-void REAL(free)(void *p);
-
-static long allocations, fails_at; /* fails_at 0: never; the failing one and all behind it if lasting */
-static bool lasting;
-static long live;
-
-UNSEEN static bool
-refused(void)
-{
-    allocations++;
-    if (fails_at == 0 || allocations < fails_at || (!lasting && allocations > fails_at))
-        return false;
-    errno = ENOMEM;
-    return true;
-}
-
-UNSEEN void *
-malloc(size_t n)
-{
-    void *p = refused() ? NULL : REAL(malloc)(n);
-    live += p != NULL;
-    return p;
-}
-
-UNSEEN void *
-calloc(size_t n, size_t size)
-{
-    void *p = refused() ? NULL : REAL(calloc)(n, size);
-    live += p != NULL;
-    return p;
-}
-
-UNSEEN void *
-realloc(void *p, size_t n)
-{
-    void *grown = refused() ? NULL : REAL(realloc)(p, n);
-    live += !p && grown;
-    return grown;
-}
-
-UNSEEN void *
-reallocarray(void *p, size_t n, size_t size)
-{
-    return realloc(p, n * size); /* the tests' are small */
-}
-
-UNSEEN void
-free(void *p)
-{
-    live -= p != NULL;
-    REAL(free)(p);
-}
-
-#ifdef HAS_SANITIZER
-UNSEEN char *
-strndup(const char *text, size_t most)
-{
-    size_t n = strnlen(text, most);
-    char *copy = malloc(n + 1);
-    if (!copy)
-        return NULL;
-    memcpy(copy, text, n);
-    copy[n] = '\0';
-    return copy;
-}
-
-UNSEEN char *
-strdup(const char *text)
-{
-    return strndup(text, strlen(text));
-}
-#endif
-
-/* Runs f with every allocation failing in turn, alone and together with all that follow. f gets whether anything may
- * have failed, and returns 0 when it ended as if nothing had. */
-static void
-fail_each(int (*f)(void))
-{
-    assert_int_equal(f(), 0); /* what is kept for ever is made here */
-    for (int together = 0; together < 2; together++) {
-        long n = 0, before;
-        int rc;
-        do {
-            before = live;
-            allocations = 0;
-            lasting = together;
-            fails_at = ++n;
-            rc = f();
-            fails_at = 0;
-            if (live != before)
-                fail_msg("allocation %ld failed and %ld were not freed", n, live - before);
-            if (rc != 0 && rc != ERR_NO_MEMORY && rc != ERR_PROTOCOL)
-                fail_msg("allocation %ld failed with %d", n, rc);
-        } while (allocations >= n);
-        assert_int_equal(rc, 0);
-        assert_true(n > 1);
-    }
-}
+#include "lib/failing_malloc.h"
 
 static int
 decode_received(void)
@@ -291,18 +173,16 @@ submit_call(void)
     struct aws_client *client = NULL;
     unsigned ended = 0;
     struct err e;
-    long failing = fails_at, counted = live; /* libcurl's own allocations balance in ways that are not looked into */
-    fails_at = 0;
+    /* libcurl's own allocations balance in ways that are not looked into */
+    struct failing_malloc before = failing_malloc_suspend();
     int rc = http_engine_new(&http, &options.engine, &e);
     if (rc == 0)
         rc = aws_client_new(&options, &client, &e);
     if (rc != 0)
         return ERR_CORRUPT;
-    allocations = 0;
-    fails_at = failing;
+    failing_malloc_resume(&before);
     rc = aws_submit(client, &request, count_end, &ended, NULL, &e);
-    long made = allocations;
-    fails_at = 0;
+    long made = failing_malloc_stop();
     bool early = ended > 0;
     for (int turn = 0; turn < 3 && http_engine_run(options.engine, 0, &e) == 0; turn++)
         continue;
@@ -310,8 +190,7 @@ submit_call(void)
         rc = ERR_CORRUPT;
     aws_client_destroy(client);
     http_engine_destroy(options.engine);
-    allocations = made;
-    live = counted;
+    failing_malloc_disregard(&before, made);
     return rc;
 }
 
@@ -319,7 +198,7 @@ submit_call(void)
     static void f##_survives_want_of_memory(void **state)                                                              \
     {                                                                                                                  \
         (void)state;                                                                                                   \
-        fail_each(f);                                                                                                  \
+        failing_malloc_each(f);                                                                                        \
     }
 TEST_WITHOUT_MEMORY(decode_received)
 TEST_WITHOUT_MEMORY(decode_results)

@@ -1,0 +1,159 @@
+/* The n-th allocation fails, with n rising until nothing fails any more: parsers of outside text, and a worker's engine
+ * being set up, end each time with an error or as if nothing had been, and leak nothing. (AWS's messages:
+ * test_aws_memory.c. libconfig without memory ends the program, at its start.) */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <curl/curl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "config/conf.h"
+#include "event/envelope.h"
+#include "event/pattern.h"
+#include "ipc/ledger.h"
+#include "lib/failing_malloc.h"
+#include "local/template.h"
+#include "worker/engine_thread.h"
+
+static int
+compile_pattern(void)
+{
+    struct event_pattern *p;
+    struct err e;
+    int rc = event_pattern_compile(
+        SLICE("{\"source\":[\"a\",\"b\",{\"prefix\":\"c\"}],\"detail\":{\"x\":{\"y\":[1,null,true]},\"z\":[\"q\"]}}"),
+        &p, &e);
+    if (rc == 0)
+        event_pattern_destroy(p);
+    return rc;
+}
+
+static int
+write_envelope(void)
+{
+    struct event_fields f = {.id = SLICE("i"), .detail_type = SLICE("t"), .source = SLICE("s"), .detail = SLICE("{}")};
+    struct event_envelope v;
+    struct err e;
+    struct buf text = BUF_INIT;
+    event_envelope_write(&text, &f);
+    int rc = buf_failed(&text) ? ERR_NO_MEMORY : event_envelope_parse(buf_slice(&text), &v, &e);
+    buf_clean_up(&text);
+    return rc;
+}
+
+static int
+parse_template(void)
+{
+    const struct template_environment environment = {
+        .account = "000000000000", .region = "us-east-1", .queue_url_base = "http://h/000000000000/"};
+    struct template *t;
+    struct err e;
+    int rc = template_parse(
+        SLICE(
+            "{\"Resources\":{\"Q\":{\"Type\":\"AWS::SQS::Queue\",\"Properties\":{\"QueueName\":{\"Fn::Sub\":"
+            "\"q-${AWS::Region}\"}}},\"B\":{\"Type\":\"AWS::S3::Bucket\",\"Properties\":{\"BucketName\":{\"Fn::Join\":"
+            "[\"-\",[\"b\",{\"Ref\":\"AWS::AccountId\"}]]},\"Tag\":{\"Fn::GetAtt\":[\"Q\",\"Arn\"]}}}}}"),
+        &environment, &t, &e);
+    if (rc == 0)
+        template_destroy(t);
+    return rc;
+}
+
+static int
+hold_messages(void)
+{
+    const struct ledger_options options = {.records = 10, .threads = 2};
+    const struct ledger_message m = {.id = SLICE("id"), .receipt_handle = SLICE("handle"), .body = SLICE("body")};
+    struct ledger *ledger;
+    struct err e;
+    uint32_t number;
+    int fd;
+    int rc = ledger_create(&options, &fd, &ledger, &e);
+    if (rc != 0)
+        return rc;
+    ledger_reset(ledger);
+    rc = ledger_put(ledger, &m, &number, &e);
+    ledger_close(ledger);
+    close(fd);
+    return rc;
+}
+
+static struct conf *conf;
+static struct ledger *ledger;
+
+static int
+make_surroundings(void **state)
+{
+    (void)state;
+    const struct ledger_options options = {.records = 100, .threads = 2};
+    struct err e;
+    int fd;
+    assert_int_equal(curl_global_init(CURL_GLOBAL_DEFAULT), CURLE_OK); /* so that the engine's own does nothing */
+    setenv("AWS_ACCESS_KEY_ID", "a", 1);
+    setenv("AWS_SECRET_ACCESS_KEY", "b", 1);
+    assert_int_equal(conf_read_text("x",
+                                    SLICE("aws = { region = \"us-east-1\"; endpoint_url = \"http://127.0.0.1:1\"; };"
+                                          "consumers = ( { name = \"t\"; queue = \"q\"; plugin = \"jsonl\"; } );"),
+                                    &conf, NULL, &e),
+                     0);
+    assert_int_equal(ledger_create(&options, &fd, &ledger, &e), 0);
+    close(fd);
+    return 0;
+}
+
+static int
+end_surroundings(void **state)
+{
+    (void)state;
+    conf_destroy(conf);
+    ledger_close(ledger);
+    curl_global_cleanup();
+    return 0;
+}
+
+static int
+set_up_engine(void)
+{
+    const struct engine_thread_options options = {
+        .conf = conf, .consumer = &conf->consumers[0], .handler = "h 1", .ledger = ledger, .channel_fd = -1};
+    struct engine_thread *t = NULL;
+    struct err e;
+    /* What the libraries allocate for us to free is not counted: leaks are for the leak sanitizer. */
+    struct failing_malloc before = failing_malloc_suspend();
+    failing_malloc_resume(&before);
+    int rc = engine_thread_new(&options, &t, &e);
+    long made = failing_malloc_stop();
+    engine_thread_destroy(t);
+    failing_malloc_disregard(&before, made);
+    return rc;
+}
+
+#define TEST_WITHOUT_MEMORY(f)                                                                                         \
+    static void f##_survives_want_of_memory(void **state)                                                              \
+    {                                                                                                                  \
+        (void)state;                                                                                                   \
+        failing_malloc_each(f);                                                                                        \
+    }
+TEST_WITHOUT_MEMORY(compile_pattern)
+TEST_WITHOUT_MEMORY(write_envelope)
+TEST_WITHOUT_MEMORY(parse_template)
+TEST_WITHOUT_MEMORY(hold_messages)
+TEST_WITHOUT_MEMORY(set_up_engine)
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(compile_pattern_survives_want_of_memory),
+        cmocka_unit_test(write_envelope_survives_want_of_memory),
+        cmocka_unit_test(parse_template_survives_want_of_memory),
+        cmocka_unit_test(hold_messages_survives_want_of_memory),
+        cmocka_unit_test_setup_teardown(set_up_engine_survives_want_of_memory, make_surroundings, end_surroundings),
+    };
+    return cmocka_run_group_tests_name("memory", tests, NULL, NULL);
+}
