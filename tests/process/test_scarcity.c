@@ -22,6 +22,7 @@
 
 #include "base/clock.h"
 #include "lib/aws_call.h"
+#include "lib/canned_sqs.h"
 #include "lib/faulty_sqs.h"
 #include "lib/figures.h"
 #include "lib/lone_worker.h"
@@ -425,6 +426,54 @@ refused_connections_are_tried_again_with_patience(void **state)
     tmp_remove(dir);
 }
 
+/* ---- much at once ---- */
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define MOST_TURN_CPU_MS 400 /* instrumented code takes several times as long */
+#else
+#define MOST_TURN_CPU_MS 100
+#endif
+
+static bool
+all_were_deleted(void *context)
+{
+    return canned_sqs_left(context) == 0;
+}
+
+/* CPU time, because a machine under load lets any turn wait. */
+static void
+answers_of_megabytes_make_no_long_turn(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t messages;
+        size_t bytes;
+        unsigned threads;
+    } cases[] = {{400, 250000, 16}, {60, 1048000, 4}};
+    setenv("AWS_ACCESS_KEY_ID", "a", 1);
+    setenv("AWS_SECRET_ACCESS_KEY", "b", 1);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct canned_sqs *sqs = canned_sqs_start(cases[i].messages, cases[i].bytes);
+        struct lone_worker worker;
+        char conf[1000];
+        snprintf(conf, sizeof conf,
+                 "aws = { region = \"us-east-1\"; endpoint_url = \"%s\"; };\n"
+                 "consumers = ( { name = \"orders\"; queue = \"q\"; plugin = \"%s\"; threads = %u; prefetch = 2; } );",
+                 canned_sqs_url(sqs), proc_path("lib/fanoutd/plugins/flaky.so"), cases[i].threads);
+        lone_worker_start(&worker, conf, cases[i].threads, cases[i].threads * 30, NULL, NULL);
+        assert_true(proc_wait_until(all_were_deleted, sqs, SOON_MS));
+        canned_sqs_release(sqs);
+        kill(worker.pid, SIGTERM);
+        assert_int_equal(lone_worker_end(&worker, SOON_MS), 0);
+        print_message("%zu bytes: the longest turn took %lld ms, %lld ms of them running\n", cases[i].bytes,
+                      (long long)atomic_load(&worker.counters->longest_turn_ms),
+                      (long long)atomic_load(&worker.counters->longest_turn_cpu_ms));
+        assert_in_range(atomic_load(&worker.counters->longest_turn_cpu_ms), 1, MOST_TURN_CPU_MS);
+        lone_worker_clean_up(&worker);
+        canned_sqs_stop(sqs);
+    }
+}
+
 /* ---- a resolver that says nothing ---- */
 
 #define SILENT_ADDRESS "127.77.0.1"
@@ -510,6 +559,7 @@ main(void)
         TEST(a_supervisor_without_descriptors_waits_until_there_are_some),
         TEST(a_server_without_descriptors_serves_who_is_connected_and_the_others_when_some_have_gone),
         cmocka_unit_test(refused_connections_are_tried_again_with_patience),
+        cmocka_unit_test(answers_of_megabytes_make_no_long_turn),
         TEST(a_resolver_that_never_answers_holds_up_no_turn_of_the_engine),
     };
     return cmocka_run_group_tests_name("scarcity", tests, NULL, NULL);
