@@ -765,6 +765,30 @@ hup_keeps_what_runs_when_the_new_configuration_is_no_good(void **state)
 }
 
 static void
+hup_leaves_the_old_worker_at_work_while_the_new_ones_plugin_does_not_open(void **state)
+{
+    struct world *w = *state;
+    use_test_clock(w);
+    run(w, "", MODES("good"));
+    configure(w, "", MODES("hang"));
+    proc_signal(w->p, SIGHUP);
+    expect(w, "mode hang run 1");
+    advance(w, 61000);
+    expect(w, "worker is not ready in time and is killed");
+    advance(w, 1000);
+    expect(w, "mode hang run 2");
+    assert_int_equal(request(w, "GET", "/readyz", NULL), 200);
+    assert_int_equal(proc_count_lines(w->p, "drain within"), 0);
+    configure(w, "", MODES("good"));
+    proc_signal(w->p, SIGHUP);
+    expect(w, "successor takes over");
+    advance(w, 30000); /* and the one that hangs is killed at its drain's deadline */
+    expect_count(w, "how=killed", 2);
+    proc_signal(w->p, SIGTERM);
+    expect_end(w, 0);
+}
+
+static void
 hup_takes_up_another_log_file_and_format(void **state)
 {
     struct world *w = *state;
@@ -951,6 +975,7 @@ main(int argc, char **argv)
         TEST(usr1_reopens_the_log_here_and_in_the_workers),
         TEST(hup_replaces_a_worker_once_its_successor_has_reached_its_queue),
         TEST(hup_keeps_what_runs_when_the_new_configuration_is_no_good),
+        TEST(hup_leaves_the_old_worker_at_work_while_the_new_ones_plugin_does_not_open),
         TEST(hup_takes_up_another_log_file_and_format),
         TEST(hup_drains_what_is_no_longer_configured_and_names_what_takes_a_restart),
         TEST(check_says_valid_or_every_problem),
