@@ -11,8 +11,12 @@ static void
 read_string(struct json string)
 {
     struct buf decoded = BUF_INIT, written = BUF_INIT;
+    char small[64];
+    size_t n;
+    bool fits = json_decode_into(string, small, sizeof small, &n);
     if (json_decode(string, &decoded, NULL) == 0) {
         struct json again;
+        check(fits ? slice_equals(slice_of(small, n), buf_slice(&decoded)) : json_raw(string).n >= sizeof small);
         check(json_equals_string(string, buf_slice(&decoded)));
         check(json_compare_string(string, buf_slice(&decoded)) == 0);
         check(json_starts_with(string, slice_of(decoded.data, decoded.len / 2)));
@@ -54,6 +58,38 @@ rebuild(struct json_walk *w, struct buf *out)
         rebuild(w, out);
     }
     buf_add_char(out, type == JSON_OBJECT ? '}' : ']');
+}
+
+/* Of a key written twice the last one counts; and leaving a container is going over all that is in it. */
+static void
+look_up(struct json value)
+{
+    struct json last = {.text = slice_of(NULL, 0)}, found;
+    bool has = false;
+    for (struct json_iter it = json_iter(value); value.type == JSON_OBJECT && json_next(&it);)
+        if (json_equals_string(it.key, SLICE("a"))) {
+            last = it.value;
+            has = true;
+        }
+    check(json_get(value, "a", &found) == has);
+    check(!has || found.text.p == last.text.p);
+    if (value.type == JSON_OBJECT || value.type == JSON_ARRAY) {
+        struct json_walk w = json_walk(value);
+        json_walk_enter(&w);
+        json_walk_leave(&w);
+        check(w.at == value.text.p + value.text.n);
+    }
+}
+
+/* Any bytes can be written as a string. */
+static void
+write_bytes(struct slice text)
+{
+    struct buf out = BUF_INIT;
+    struct json string;
+    json_write_string(&out, text);
+    check(json_parse(buf_slice(&out), &string, NULL) == 0 && string.type == JSON_STRING);
+    buf_clean_up(&out);
 }
 
 /* ---- cJSON's opinion ---- */
@@ -137,6 +173,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct buf compact = BUF_INIT, rebuilt = BUF_INIT;
     struct json value, again;
     struct err e;
+    write_bytes(text);
     if (json_parse(text, &value, &e) == 0) {
         struct json_walk w = json_walk(value);
         check(value.text.p >= text.p && value.text.p + value.text.n <= text.p + text.n);
@@ -151,6 +188,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             check(it.index == n && it.value.text.p > value.text.p);
         check(n == json_count(value));
         check(json_parse_first(text, &again, &rest, NULL) == 0 && slice_equals(again.text, value.text));
+        look_up(value);
     } else {
         check((e.code == ERR_INVALID || e.code == ERR_LIMIT) && e.text[0]);
         while (json_parse_first(text, &value, &rest, NULL) == 0) {

@@ -39,6 +39,17 @@ make(void)
                                          .state = LEDGER_QUEUED,
                                          .thread = -1};
         check(ledger_put(ledger, &put[i], &record, NULL) == 0 && record == i);
+        if (i == 0) { /* its place was another's before */
+            ledger_release(ledger, record);
+            check(ledger_put(ledger, &put[i], &record, NULL) == 0 && record == i);
+        }
+        if (i == 2) {
+            put[i].receipt_handle = SLICE("AQEBa newer receipt==");
+            put[i].receive_count = 7;
+            put[i].lease_mono_ms = 99000;
+            check(ledger_set_receipt(ledger, i, put[i].receipt_handle, 7, 98000, NULL) == 0);
+            ledger_set_lease(ledger, i, put[i].lease_mono_ms);
+        }
         if (i == 1) {
             put[i].state = LEDGER_HANDLING;
             put[i].thread = 1;

@@ -50,6 +50,31 @@ add_fault(struct slice text)
     local_faults_destroy(f);
 }
 
+/* Ours reads back; with another character in it, or for another server's key, it is none. */
+static void
+write_handle(const uint8_t key[16], struct slice bytes)
+{
+    const uint8_t other_key[16] = {1};
+    struct lsqs_handle handle = {.queue = 0}, back;
+    char text[LSQS_HANDLE_TEXT];
+    if (bytes.n < 33)
+        return;
+    memcpy(&handle.queue, bytes.p, 8);
+    memcpy(&handle.message, bytes.p + 8, 8);
+    memcpy(handle.uuid, bytes.p + 16, sizeof handle.uuid);
+    handle.receive = (uint8_t)bytes.p[32];
+    lsqs_write_handle(key, &handle, text);
+    struct slice whole = slice_of_string(text);
+    check(lsqs_read_handle(key, whole, &back));
+    check(back.queue == handle.queue && back.message == handle.message && back.receive == handle.receive &&
+          memcmp(back.uuid, handle.uuid, sizeof back.uuid) == 0);
+    check(!lsqs_read_handle(other_key, whole, &back));
+    check(!lsqs_read_handle(key, slice_of(whole.p, whole.n - 1), &back));
+    size_t at = (uint8_t)bytes.p[0] % whole.n;
+    text[at] = text[at] == 'A' ? 'B' : 'A';
+    check(!lsqs_read_handle(key, whole, &back));
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -67,7 +92,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct lsqs_error e = {.kind = LSQS_OK};
     struct arena arena;
     if (which == n_shapes) {
-        lsqs_read_handle(key, text, &handle);
+        check(!lsqs_read_handle(key, text, &handle)); /* nobody guesses one */
+        write_handle(key, text);
         return 0;
     }
     if (which == n_shapes + 1) {
