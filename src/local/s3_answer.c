@@ -92,6 +92,8 @@ void
 local_s3_refuse_call(struct local_call *call, int status, const char *code, const char *message)
 {
     struct buf body = BUF_INIT;
+    if (strcmp(code, "InternalFailure") == 0) /* the other services' word for it */
+        code = "InternalError";
     if (!slice_equals_string(httpd_method(call->http), "HEAD"))
         write_error(&body, code, message, slice_of(NULL, 0), slice_of(NULL, 0), call->request_id);
     const struct httpd_answer answer = {.status = status, .content_type = "application/xml", .body = buf_slice(&body)};

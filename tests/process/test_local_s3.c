@@ -782,6 +782,8 @@ a_fault_is_told_in_s3_s_words(void **state)
     set_fault("{\"action\":\"s3:PutObject\",\"kind\":\"error\",\"status\":503,\"code\":\"SlowDown\"}");
     assert_error(REQUEST(.method = "PUT", .path = path("/k"), .body = SLICE("hello")), 503, "SlowDown");
     assert_error(REQUEST(.method = "GET", .path = path("/k")), 404, "NoSuchKey");
+    set_fault("{\"action\":\"s3:PutObject\",\"kind\":\"error\"}");
+    assert_error(REQUEST(.method = "PUT", .path = path("/k"), .body = SLICE("hello")), 500, "InternalError");
     set_fault("{\"action\":\"s3:PutObject\",\"kind\":\"drop_after\"}");
     s3_call(url, REQUEST(.method = "PUT", .path = path("/k"), .body = SLICE("hello")), &a);
     assert_int_equal(a.status, 0);
