@@ -572,10 +572,12 @@ a_consumer_without_a_ready_worker_is_not_ready(void **state)
 
 /* ---- --health ---- */
 
-/* What fanoutd --health says of the one that runs: its exit status, its output in *ret_text. */
+/* What fanoutd --health says of the one that runs: its exit status, its output in *ret_text until the
+ * next call. */
 static int
 health(struct world *w, const char **ret_text)
 {
+    static char text[2000];
     const char *url = strstr(proc_stderr(w->p), "admin=http://");
     assert_non_null(url);
     url += strlen("admin=http://");
@@ -585,7 +587,8 @@ health(struct world *w, const char **ret_text)
                                  (int)strcspn(url, " \n"), url);
     struct proc *p = proc_spawn((const char *[]){fanoutd, "--health", "-c", conf, NULL}, NULL);
     int code = proc_wait_exit(p, SOON_MS);
-    *ret_text = tmp_read(tmp_write(w->dir, "health", "%s%s", proc_stdout(p), proc_stderr(p)), NULL);
+    snprintf(text, sizeof text, "%s%s", proc_stdout(p), proc_stderr(p));
+    *ret_text = text;
     proc_destroy(p);
     return code;
 }
