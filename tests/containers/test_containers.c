@@ -20,7 +20,7 @@
 #include "lib/skip.h"
 #include "lib/tmp.h"
 
-#define COMMAND_MS 120000 /* of any one command; engines are slow on a machine under load */
+#define COMMAND_MS 300000 /* of any one command; engines are slow on a machine under load */
 #define SOON_MS    120000 /* for what must happen */
 #define EVENTS     20000
 #define MIB        (1024 * 1024)
@@ -164,6 +164,12 @@ no_cache_and_no_build_tool_is_left_in_an_image(void **state)
                      0);
 }
 
+static const char HELLO[] = "#include <stdio.h>\n#include <fanout/handler.h>\n"
+                            "static int32_t hello(void *plugin, void *thread, struct handler_call *call,\n"
+                            "                     const struct handler_message *m)\n"
+                            "{ (void)plugin, (void)thread, (void)call; puts(m->id); return HANDLER_DONE; }\n"
+                            "HANDLER_DEFINE(.name = \"hello\", .version = \"1\", .handle = hello);\n";
+
 static void
 a_handler_built_with_the_sdk_is_accepted_by_fanoutd(void **state)
 {
@@ -171,12 +177,7 @@ a_handler_built_with_the_sdk_is_accepted_by_fanoutd(void **state)
     SKIP_WITHOUT_ENGINE();
     const char *dir = tmp_new();
     assert_int_equal(chmod(dir, 0777), 0);
-    tmp_write(dir, "hello.c",
-              "#include <stdio.h>\n#include <fanout/handler.h>\n"
-              "static int32_t hello(void *plugin, void *thread, struct handler_call *call,\n"
-              "                     const struct handler_message *m)\n"
-              "{ (void)plugin, (void)thread, (void)call; puts(m->id); return HANDLER_DONE; }\n"
-              "HANDLER_DEFINE(.name = \"hello\", .version = \"1\", .handle = hello);\n");
+    tmp_write(dir, "hello.c", "%s", HELLO);
     chmod(tmp_write(dir, "hello.conf",
                     "consumers = ( { name = \"x\"; queue = \"q\"; plugin = \"/handlers/hello.so\"; } );\n"),
           0644);
@@ -189,12 +190,46 @@ a_handler_built_with_the_sdk_is_accepted_by_fanoutd(void **state)
     tmp_remove(dir);
 }
 
+/* The README's Dockerfile for a handler of one's own, as it stands there. */
+static void
+an_image_with_a_handler_of_ones_own_is_built_as_the_readme_says(void **state)
+{
+    (void)state;
+    SKIP_WITHOUT_ENGINE();
+    static const char START[] = "```Dockerfile\n";
+    const char *dir = tmp_new();
+    char *readme = tmp_read("README.md", NULL);
+    assert_non_null(readme);
+    char *from = strstr(readme, START), *end = from ? strstr(from, "\n```") : NULL;
+    assert_non_null(end);
+    *end = '\0';
+    tmp_write(dir, "Dockerfile", "%s\n", from + strlen(START));
+    free(readme);
+    tmp_write(dir, "hello.c", "%s", HELLO);
+    tmp_write(dir, "hello.conf",
+              "admin = { listen = \"0.0.0.0:9464\"; };\n"
+              "consumers = ( { name = \"hello\"; queue = \"q\"; plugin = \"hello\"; } );\n");
+    assert_int_equal(
+        shell("cd %s && chmod 644 * && sed -i \"s/^FROM \\(fanoutd[a-z-]*\\)/FROM \\1:$tag/\" Dockerfile && "
+              "$engine build -t fanoutd-hello:$tag . >&2",
+              dir),
+        0);
+    int code = shell("$engine run --rm --read-only fanoutd-hello:$tag -c /etc/fanoutd/fanoutd.conf --check");
+    assert_int_equal(shell("$engine rmi fanoutd-hello:$tag"), 0);
+    assert_int_equal(code, 0);
+    tmp_remove(dir);
+}
+
 /* ---- health ------------------------------------------------------------------------------------------------------ */
 
-#define SIGNAL_WORKER                                                                                                  \
-    "$engine exec $project-alone sh -c 'for p in /proc/[0-9]*; do read -r c <$p/comm && [ \"$c\" = fanout-worker ] "   \
-    "&& "                                                                                                              \
-    "kill -%s ${p#/proc/}; done; true'"
+/* kill -SIGNAL of the worker in a container. */
+static int
+signal_worker(const char *container, const char *signal)
+{
+    return shell("$engine exec %s sh -c 'for p in /proc/[0-9]*; do read -r c <$p/comm && [ \"$c\" = fanout-worker ] && "
+                 "kill -%s ${p#/proc/} && exit 0; done; exit 1'",
+                 container, signal);
+}
 
 static bool
 alone_is_healthy(void *context)
@@ -222,9 +257,9 @@ a_container_is_unhealthy_while_its_worker_stands_still(void **state)
               "-e AWS_ENDPOINT_URL=http://127.0.0.1:1 fanoutd:$tag"),
         0);
     assert_true(proc_wait_until(alone_is_healthy, NULL, SOON_MS));
-    assert_int_equal(shell(SIGNAL_WORKER, "STOP"), 0);
+    assert_int_equal(signal_worker("$project-alone", "STOP"), 0);
     assert_true(proc_wait_until(alone_is_unhealthy, NULL, SOON_MS));
-    assert_int_equal(shell(SIGNAL_WORKER, "CONT"), 0);
+    assert_int_equal(signal_worker("$project-alone", "CONT"), 0);
     assert_true(proc_wait_until(alone_is_healthy, NULL, SOON_MS));
     assert_int_equal(shell("$engine stop -t 30 $project-alone"), 0);
     assert_int_equal(number("$engine inspect -f '{{.State.ExitCode}}' $project-alone"), 0);
@@ -316,6 +351,8 @@ nothing_is_lost_when_one_of_three_is_killed_and_another_stopped(void **state)
     struct proc *publisher =
         proc_spawn((const char *[]){"/bin/sh", "-c", "exec " COMPOSE "run --rm -T --no-deps publisher", NULL}, NULL);
     assert_true(proc_wait_until(all_have_worked, &f, SOON_MS));
+    /* Stopped first, so that it dies with what its outstanding poll has brought in hand. */
+    assert_int_equal(signal_worker(f.id[0], "STOP"), 0);
     assert_int_equal(shell("$engine kill -s KILL %s", f.id[0]), 0);
     assert_true(proc_is_running(publisher));
     int64_t stopping_at_ms = clock_monotonic_ms();
@@ -352,6 +389,7 @@ main(void)
         TEST(an_image_says_who_runs_and_how_it_is_stopped_and_asked),
         TEST(no_cache_and_no_build_tool_is_left_in_an_image),
         TEST(a_handler_built_with_the_sdk_is_accepted_by_fanoutd),
+        TEST(an_image_with_a_handler_of_ones_own_is_built_as_the_readme_says),
         TEST(a_container_is_unhealthy_while_its_worker_stands_still),
         TEST(nothing_is_lost_when_one_of_three_is_killed_and_another_stopped),
     };
