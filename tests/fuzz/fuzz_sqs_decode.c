@@ -26,10 +26,11 @@ touch_message(const struct sqs_message *m)
 static bool
 is_in_tree(const cJSON *messages, const char *member, struct slice text)
 {
-    const cJSON *m, *value;
-    cJSON_ArrayForEach(m, messages)
-        cJSON_ArrayForEach(value, m) if (value->string && strcmp(value->string, member) == 0 && cJSON_IsString(value) &&
-                                         slice_equals_string(text, value->valuestring)) return true;
+    for (const cJSON *m = messages ? messages->child : NULL; m; m = m->next)
+        for (const cJSON *value = m->child; value; value = value->next)
+            if (value->string && strcmp(value->string, member) == 0 && cJSON_IsString(value) &&
+                slice_equals_string(text, value->valuestring))
+                return true;
     return text.n > 0 && memchr(text.p, 0, text.n);
 }
 
@@ -37,8 +38,10 @@ static void
 check_received(struct slice answer, int rc, const struct sqs_received *r)
 {
     cJSON *tree = cJSON_ParseWithLength(answer.p, answer.n);
-    const cJSON *messages = NULL, *member;
-    cJSON_ArrayForEach(member, tree) if (member->string && strcmp(member->string, "Messages") == 0) messages = member;
+    const cJSON *messages = NULL;
+    for (const cJSON *member = tree ? tree->child : NULL; member; member = member->next)
+        if (member->string && strcmp(member->string, "Messages") == 0)
+            messages = member; /* the last one counts */
     for (size_t i = 0; rc == 0 && i < r->n_messages; i++) {
         const struct sqs_message *m = &r->messages[i];
         char md5[DIGEST_MD5_HEX];
