@@ -38,6 +38,7 @@
 
 static const struct faulty_queue ROWS[] = {
     ROW("no-fault", FAULTY_NOT),
+    ROW("handlers-busy", FAULTY_NOT),
     ROW("http-500", FAULTY_ERROR),
     ROW("http-503", FAULTY_UNAVAILABLE),
     ROW("access-denied", FAULTY_DENIED),
@@ -104,6 +105,19 @@ end_world(void **state)
     return 0;
 }
 
+/* One message at a time, in hand for a good part of the time the others are at fault. */
+static const char *
+consumer_options(const char *name)
+{
+    return strcmp(name, "handlers-busy") == 0 ? "prefetch = 0; batch = { size = 1; };" : "";
+}
+
+static int
+handler_delay_ms(const char *name)
+{
+    return strcmp(name, "handlers-busy") == 0 ? 300 : 0;
+}
+
 /* A consumer for each row; what its handler did is in DIR/NAME. */
 static void
 start_fleet(struct world *w)
@@ -112,9 +126,10 @@ start_fleet(struct world *w)
     char endpoint[100];
     for (size_t i = 0; i < N_ROWS; i++)
         buf_add_format(&text,
-                       "%s{ name = \"%s\"; queue = \"%s\"; plugin = \"flaky\"; threads = 1;\n"
-                       "   options = { record = \"%s/%s\"; }; }",
-                       i > 0 ? ",\n  " : "consumers = ( ", ROWS[i].name, ROWS[i].name, w->dir, ROWS[i].name);
+                       "%s{ name = \"%s\"; queue = \"%s\"; plugin = \"flaky\"; threads = 1; %s\n"
+                       "   options = { record = \"%s/%s\"; delay_ms = %d; }; }",
+                       i > 0 ? ",\n  " : "consumers = ( ", ROWS[i].name, ROWS[i].name, consumer_options(ROWS[i].name),
+                       w->dir, ROWS[i].name, handler_delay_ms(ROWS[i].name));
     const char *conf = tmp_write(w->dir, "fanoutd.conf", "%s );\n", text.data);
     buf_clean_up(&text);
     snprintf(endpoint, sizeof endpoint, "AWS_ENDPOINT_URL=%s", faulty_sqs_url(w->sqs));
