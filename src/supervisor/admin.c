@@ -1,8 +1,11 @@
 #include "supervisor/admin.h"
 
+#include <fcntl.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
@@ -15,7 +18,10 @@ struct admin {
     struct loop *loop;
     const struct fleet *fleet;
     int64_t started_at_ms;
+    int64_t resume_ms; /* out of the loop until then, for want of a descriptor; 0: in it */
 };
+
+#define PAUSE_MS 200
 
 static void
 answer(struct httpd_request *r, int status, const char *type, struct slice body)
@@ -103,11 +109,34 @@ handle(void *context, struct httpd_request *r)
         answer_metrics(a, r);
 }
 
+static bool
+has_descriptors(const struct admin *a)
+{
+    int fd = fcntl(httpd_fd(a->httpd), F_DUPFD_CLOEXEC, 0);
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
+}
+
+/* A connection that cannot be accepted stays ready: without the pause the loop would spin. */
 static void
 run(struct loop_watch *w)
 {
     struct admin *a = (struct admin *)((char *)w - offsetof(struct admin, watch));
+    if (a->resume_ms > 0)
+        return;
     httpd_run(a->httpd);
+    if (has_descriptors(a))
+        return;
+    loop_remove(a->loop, httpd_fd(a->httpd));
+    a->resume_ms = clock_monotonic_ms() + PAUSE_MS;
+}
+
+static void
+resume(struct admin *a, int64_t now_ms)
+{
+    struct err e;
+    a->resume_ms = loop_add(a->loop, httpd_fd(a->httpd), &a->watch, &e) == 0 ? 0 : now_ms + PAUSE_MS;
 }
 
 int
@@ -156,12 +185,20 @@ admin_url(const struct admin *a)
 void
 admin_tick(struct admin *a)
 {
-    if (a && httpd_wait_ms(a->httpd) == 0)
+    if (!a)
+        return;
+    int64_t now_ms = clock_monotonic_ms();
+    if (a->resume_ms > 0 && now_ms >= a->resume_ms)
+        resume(a, now_ms);
+    if (httpd_wait_ms(a->httpd) == 0)
         httpd_run(a->httpd);
 }
 
 int64_t
 admin_wait_ms(const struct admin *a)
 {
-    return a ? httpd_wait_ms(a->httpd) : -1;
+    if (!a || a->resume_ms == 0)
+        return a ? httpd_wait_ms(a->httpd) : -1;
+    int64_t left_ms = a->resume_ms - clock_monotonic_ms();
+    return left_ms > 0 ? left_ms : 0;
 }

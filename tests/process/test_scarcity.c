@@ -33,7 +33,7 @@
 
 #define SOON_MS     60000
 #define BUSY_MS     500 /* so long the CPU time of a process in trouble is measured, */
-#define MOST_CPU_MS 250 /* of which a loop that spins takes nearly all */
+#define MOST_CPU_MS 80  /* of which a loop that spins takes nearly all */
 
 struct world {
     const char *dir;
