@@ -21,7 +21,7 @@
 #include "lib/tmp.h"
 
 #define ROUNDS_MAX    25
-#define LANES         16
+#define LANES         32
 #define BODY_BYTES    1024
 #define PROBES        200
 #define MOTO_MESSAGES 300
