@@ -1209,7 +1209,6 @@ many_answers_at_once_do_not_make_one_long_turn(void **state)
     }
     http_engine_stats(engine, &stats);
     assert_true(stats.longest_turn_ms >= 100);
-    assert_in_range(stats.longest_turn_cpu_ms, 0, 90); /* it was slept away */
     stub_server_stop(s);
 }
 
