@@ -182,7 +182,7 @@ a_handler_built_with_the_sdk_is_accepted_by_fanoutd(void **state)
                     "consumers = ( { name = \"x\"; queue = \"q\"; plugin = \"/handlers/hello.so\"; } );\n"),
           0644);
     chmod(tmp_path(dir, "hello.c"), 0644);
-    assert_int_equal(shell("$engine run --rm -v %s:/work fanoutd-sdk:$tag hello.so", dir), 0);
+    assert_int_equal(shell("$engine run --rm -v %s:/handler fanoutd-sdk:$tag hello.so", dir), 0);
     assert_int_equal(shell("$engine run --rm --read-only -e AWS_REGION=us-east-1 -v %s:/handlers:ro fanoutd:$tag "
                            "-c /handlers/hello.conf --check",
                            dir),
