@@ -4,14 +4,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 
 #define MAX_BODY_BYTES  ((size_t)128 << 20) /* an S3 object in one PUT */
 #define MAX_CONNECTIONS 4000
-#define HTTP_THREADS    4 /* at most */
+#define HTTP_THREADS    2
 #define ARENA_BYTES     16384
 
 /* ---- the way of a call ------------------------------------------------------------------------------------------- */
@@ -216,22 +215,13 @@ local_add_service(struct local *l, const struct local_service *service, struct e
     return 0;
 }
 
-/* Half as many as there are processors: on two, a second thread only wakes up more often for less work (a tenth of the
- * CPU time of a message), and the writer, the disk's thread and the clients want some as well. */
-static unsigned
-http_threads(void)
-{
-    long processors = sysconf(_SC_NPROCESSORS_ONLN);
-    return processors < 4 ? 1 : processors / 2 < HTTP_THREADS ? (unsigned)processors / 2 : HTTP_THREADS;
-}
-
 int
 local_start(struct local *l, struct err *e)
 {
     struct httpd_options http = {.listen = l->listen,
                                  .handler = handle,
                                  .context = l,
-                                 .threads = http_threads(),
+                                 .threads = HTTP_THREADS,
                                  .max_body_bytes = MAX_BODY_BYTES,
                                  .max_connections = MAX_CONNECTIONS};
     int code = store_start(l->store, e);
