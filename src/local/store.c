@@ -80,9 +80,7 @@ static int
 note_wal_pages(void *store, sqlite3 *db, const char *name, int pages)
 {
     (void)db, (void)name;
-    struct store *s = store;
-    s->wal_pages = pages;
-    s->log_was_written = true;
+    ((struct store *)store)->wal_pages = pages;
     return SQLITE_OK;
 }
 
@@ -133,10 +131,9 @@ identify(struct store *s, struct err *e)
     return store_exec(&s->tx, sql);
 }
 
-static const char SETTINGS[] =
-    "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
-    "PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -65536;"
-    "PRAGMA journal_size_limit = 67108864";
+static const char SETTINGS[] = "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+                               "PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -65536;"
+                               "PRAGMA journal_size_limit = 67108864";
 
 static int
 open_database(struct store *s, struct err *e)
@@ -185,15 +182,13 @@ store_open(const struct store_options *o, struct store **ret_store, struct err *
     if (!s)
         return err_no_memory(e);
     s->tx.store = s;
-    s->lock_fd = s->log_fd = -1;
-    s->committed_end = &s->committed;
+    s->lock_fd = -1;
     s->submitted_end = &s->submitted;
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&s->changed, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    pthread_cond_init(&s->committed_more, NULL);
     pthread_mutex_init(&s->lock, NULL);
 
     int code = o->directory ? open_folder(s, o->directory, e) : 0;
@@ -261,9 +256,6 @@ store_start(struct store *s, struct err *e)
             *e = s->tx.error;
         return s->tx.error.code;
     }
-    int code = store_sync_start(s, e);
-    if (code)
-        return code;
     int failed = pthread_create(&s->thread, NULL, store_writer_main, s);
     if (failed)
         return err_set_errno(e, failed, "cannot start the writer's thread");
@@ -281,7 +273,6 @@ store_stop(struct store *s)
     if (s->started)
         pthread_join(s->thread, NULL);
     s->started = false;
-    store_sync_stop(s);
 }
 
 void
@@ -295,7 +286,6 @@ store_destroy(struct store *s)
     if (s->lock_fd >= 0)
         close(s->lock_fd);
     pthread_cond_destroy(&s->changed);
-    pthread_cond_destroy(&s->committed_more);
     pthread_mutex_destroy(&s->lock);
     free(s->services);
     free(s->path);

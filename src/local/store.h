@@ -1,14 +1,12 @@
 /* store: the one SQLite file behind every service of fanout-local, and its one writer.
  *
- * An actor. Other threads submit jobs; the writer thread takes all that wait, runs them in one transaction and commits;
- * a second thread syncs the write-ahead log to the disk and only then finishes them. So every answer a client sees was
- * durable first (what SQLite calls synchronous=FULL), one fdatasync pays for many requests, and while the disk works at
- * one turn the next one runs. Everything a service keeps in memory beside its tables belongs to the writer thread: no
- * locks.
+ * An actor. Other threads submit jobs; the writer thread takes all that wait, runs them in one transaction, commits
+ * (WAL, synchronous=FULL: an fsync), and only then finishes them, so that every answer a client sees was durable first
+ * and one fsync pays for many requests. Everything a service keeps in memory beside its tables belongs to the writer
+ * thread too: no locks.
  *
- * A turn of the writer, and what follows it on the other thread:
- *     BEGIN → run each job → turn of each service (what has become due, long polls) → COMMIT
- *                                                                                     sync → finish the jobs
+ * A turn of the writer:
+ *     BEGIN → run each job → turn of each service (what has become due, long polls) → COMMIT → finish the jobs
  * When anything in it fails in SQLite (a full disk, an I/O error), all of it is rolled back, every service puts its
  * memory right, and each job runs again in a transaction of its own, so that only those that fail by themselves are
  * finished with an error.
@@ -91,9 +89,8 @@ struct store_job {
      * run left, in itself and in the service's memory (the tables and what load reads are put right by the store). */
     int (*run)(struct store_tx *tx, struct store_job *job);
 
-    /* error NULL: it is committed and durable. Otherwise nothing of it is. Ends the job, whose memory is the caller's
-     * again. On the thread that syncs, while the writer goes on (so nothing of a service's memory may be touched); with
-     * an error on the writer's, outside any transaction, or on the submitter's, when the store is stopping. */
+    /* error NULL: it is committed. Otherwise nothing of it is. Ends the job, whose memory is the caller's again. On the
+     * writer thread, outside any transaction; or on the submitter's, when the store is stopping. */
     void (*finish)(struct store_job *job, const struct err *error);
 
     struct store_job *next; /* the store's while the job is submitted, the service's while it is parked */

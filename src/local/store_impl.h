@@ -1,5 +1,5 @@
 /* store_impl: what the store's files share: store.c (the file and its schema), store_tx.c (statements), store_writer.c
- * (the thread and its turns), store_sync.c (the thread that makes turns durable). */
+ * (the thread and its turns). */
 #ifndef FANOUT_LOCAL_STORE_IMPL_H
 #define FANOUT_LOCAL_STORE_IMPL_H
 
@@ -38,7 +38,6 @@ struct store {
     pthread_t thread;
     bool started;
     int wal_pages;         /* after the last commit */
-    bool log_was_written;  /* by a commit that was not handed over yet */
     int64_t turns_from_ms; /* no turn of the services before this time: the last one failed */
 
     /* Guards what follows. */
@@ -47,15 +46,6 @@ struct store {
     struct store_job *submitted, **submitted_end;
     bool stopping;
     struct store_stats stats;
-    struct store_job *committed, **committed_end; /* to be finished once the log is synced */
-    pthread_cond_t committed_more;
-    bool log_is_behind; /* committed and not synced */
-    bool syncing;       /* when that is over, changed is signalled */
-    bool sync_ends;
-
-    pthread_t sync_thread;
-    bool sync_started;
-    int log_fd; /* of the write-ahead log; -1: there is none */
 };
 
 /* store_tx.c. The results of the functions below are those of store_step. */
@@ -64,20 +54,10 @@ int store_tx_begin(struct store_tx *tx);
 int store_tx_commit(struct store_tx *tx);
 void store_tx_rollback(struct store_tx *tx);
 void store_tx_clean_up(struct store_tx *tx);
-void store_tx_empty_done(struct store_tx *tx);
 
 /* store_writer.c. */
 void *store_writer_main(void *store);
 int64_t store_writer_now_ms(struct store *s); /* writer thread, or before there is one */
 int store_writer_load(struct store *s);
-
-/* store_sync.c. SQLite writes the log at a commit and does not wait for the disk (synchronous=NORMAL); this thread does
- * (one fdatasync for all that was committed meanwhile), and finishes the jobs. So the writer runs the next turn while
- * the disk works at the one before. */
-int store_sync_start(struct store *s, struct err *e); /* before the writer's thread */
-void store_sync_stop(struct store *s);                /* after it: what was handed over is finished first */
-
-/* Writer thread, after a commit: the transaction's jobs, to be finished when it is durable. */
-void store_sync_hand_over(struct store *s);
 
 #endif

