@@ -2,10 +2,10 @@
  *
  * Batched up to ten or a few milliseconds. A delete that fails is tried again until it is confirmed or the lease is
  * over, unless the queue says that the fault is ours; the id of a message whose delete was not confirmed in time is
- * noted (done.h), so that it is deleted, not handled, when it comes back. A confirmation counts as late when the attempt
- * that was confirmed was sent after the lease had ended: the message may have gone to somebody else meanwhile. While the
- * permission to delete is missing, messages are held under lease in the same way, and receives stop at the in-flight
- * cap. Engine thread only. */
+ * noted (done.h), so that it is deleted, not handled, when it comes back. A confirmation counts as late when the
+ * attempt that was confirmed was sent after the lease had ended: the message may have gone to somebody else meanwhile.
+ * While the permission to delete is missing, messages are held under lease in the same way, and receives stop at the
+ * in-flight cap. Engine thread only. */
 #ifndef FANOUT_WORKER_DELETES_H
 #define FANOUT_WORKER_DELETES_H
 
