@@ -274,7 +274,10 @@ delete_batch(struct faulty_queue *q, const cJSON *request, struct stub_answer *a
         return;
     }
     struct buf good = BUF_INIT, bad = BUF_INIT, text = BUF_INIT;
-    cJSON_ArrayForEach(entry, cJSON_GetObjectItemCaseSensitive(request, "Entries")) delete_entry(q, entry, &good, &bad);
+    cJSON_ArrayForEach(entry, cJSON_GetObjectItemCaseSensitive(request, "Entries"))
+    {
+        delete_entry(q, entry, &good, &bad);
+    }
     buf_add_format(&text, "{\"Successful\":[%s],\"Failed\":[%s]}", good.len ? good.data : "", bad.len ? bad.data : "");
     if (lost)
         a->then = STUB_CLOSE;
