@@ -37,6 +37,16 @@ figure_median(double *values, size_t n)
     return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
 }
 
+double
+figure_least(const double *values, size_t n)
+{
+    double least = values[0];
+    for (size_t i = 1; i < n; i++)
+        if (values[i] < least)
+            least = values[i];
+    return least;
+}
+
 int64_t
 figure_cpu_ns(pid_t pid)
 {

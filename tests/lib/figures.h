@@ -22,6 +22,7 @@ void figure_print(const struct figure *f);
 
 /* The one in the middle; sorts values. */
 double figure_median(double *values, size_t n);
+double figure_least(const double *values, size_t n);
 
 /* CPU time, user and system, of a whole process that runs or was not yet waited for, in nanoseconds. */
 int64_t figure_cpu_ns(pid_t pid);
