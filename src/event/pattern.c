@@ -285,3 +285,34 @@ event_pattern_match(const struct event_pattern *p, struct json event)
     }
     return false;
 }
+
+int
+event_parse(struct slice text, struct json *ret_event, struct err *e)
+{
+    struct json value;
+    int rc = json_parse(text, &value, e);
+    if (rc != 0)
+        return err_prefix(e, rc, "Event is not valid. Reason");
+    if (value.type != JSON_OBJECT)
+        return err_set(e, ERR_INVALID, "Event is not valid. Reason: It is not a JSON object");
+    *ret_event = value;
+    return 0;
+}
+
+int
+event_pattern_match_text(const struct event_pattern *p, struct slice event, bool *ret_matches, struct err *e)
+{
+    struct json value;
+    int rc = event_parse(event, &value, e);
+    if (rc == 0)
+        *ret_matches = event_pattern_match(p, value);
+    return rc;
+}
+
+int
+event_pattern_explain(const struct event_pattern *p, struct json event, struct buf *out, struct err *e)
+{
+    if (!event_pattern_match(p, event))
+        buf_add_string(out, "the event does not match\n");
+    return buf_failed(out) ? err_no_memory(e) : 0;
+}

@@ -31,6 +31,7 @@
 
 #include <stdbool.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/json.h"
 #include "base/slice.h"
@@ -52,5 +53,24 @@ void event_pattern_destroy(struct event_pattern *p);
  * for). What is no object matches nothing. The cost grows with the event's size alone, however it nests; the deepest
  * event takes some 200 KB of stack. Any number of threads may match with one pattern. */
 bool event_pattern_match(const struct event_pattern *p, struct json event);
+
+/* The same from the event's bytes. Errors are event_parse's; *ret_matches is untouched then. */
+int event_pattern_match_text(const struct event_pattern *p, struct slice event, bool *ret_matches, struct err *e);
+
+/* Why the event does not match: appends a line for each field of the pattern that failed, each ended by a newline, and
+ * nothing when the event matches. A line names the field by its dotted path, what the pattern wanted there and what the
+ * event has there:
+ *
+ *     detail.state: wanted "paid" or {"prefix":"pa"}; the event has "open"
+ *     detail.who.id: wanted 7; missing
+ *     detail.item.n: wanted 2; the event has 2, but not in the element of the array detail.item that has detail.item.id
+ *
+ * Of a pattern with $or every branch is told, each under a heading. Meant for people: it takes its time and allocates.
+ * ERR_NO_MEMORY: out is undefined. */
+int event_pattern_explain(const struct event_pattern *p, struct json event, struct buf *out, struct err *e);
+
+/* json_parse for an event: ERR_INVALID with the place for broken JSON and for what is no object, ERR_LIMIT when it is
+ * nested deeper than JSON_MAX_DEPTH. */
+int event_parse(struct slice text, struct json *ret_event, struct err *e);
 
 #endif
