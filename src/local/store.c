@@ -131,6 +131,7 @@ identify(struct store *s, struct err *e)
     return store_exec(&s->tx, sql);
 }
 
+/* With another synchronous a commit would not be written when it is answered: store_log.h says why. */
 static const char SETTINGS[] = "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
                                "PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -65536;"
                                "PRAGMA journal_size_limit = 67108864";
@@ -149,8 +150,10 @@ open_database(struct store *s, struct err *e)
         sqlite3_wal_hook(s->tx.db, note_wal_pages, s); /* in place of SQLite's automatic checkpoints */
     failed = failed || store_exec(&s->tx, SETTINGS) < 0 || store_tx_begin(&s->tx) < 0 || identify(s, e) < 0 ||
              store_tx_commit(&s->tx) < 0;
-    if (!failed || e->code)
-        return failed ? e->code : 0;
+    if (!failed)
+        return s->path ? store_log_attach(s->tx.db, &s->log, e) : 0;
+    if (e->code)
+        return e->code;
     *e = s->tx.error;
     if (e->code == ERR_CORRUPT)
         return err_set(e, ERR_CORRUPT,
@@ -256,6 +259,8 @@ store_start(struct store *s, struct err *e)
             *e = s->tx.error;
         return s->tx.error.code;
     }
+    if (s->log)
+        store_log_lengthen(s->log);
     int failed = pthread_create(&s->thread, NULL, store_writer_main, s);
     if (failed)
         return err_set_errno(e, failed, "cannot start the writer's thread");
@@ -283,6 +288,7 @@ store_destroy(struct store *s)
     store_stop(s);
     store_tx_clean_up(&s->tx);
     sqlite3_close(s->tx.db);
+    store_log_destroy(s->log);
     if (s->lock_fd >= 0)
         close(s->lock_fd);
     pthread_cond_destroy(&s->changed);

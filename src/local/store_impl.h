@@ -6,6 +6,7 @@
 #include <pthread.h>
 
 #include "local/store.h"
+#include "local/store_log.h"
 
 struct store_statement {
     const char *sql; /* its address is the key */
@@ -29,6 +30,7 @@ struct store {
     size_t n_services;
     char *path; /* of the database; NULL: in memory */
     int lock_fd;
+    struct store_log *log; /* NULL: in memory */
 
     /* store_now_ms: boot time plus an offset chosen at the start, mended when boot time itself goes back (it does under
      * a test clock). */

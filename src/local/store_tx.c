@@ -1,5 +1,6 @@
 #include "local/store_impl.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -188,7 +189,9 @@ store_tx_begin(struct store_tx *tx)
 int
 store_tx_commit(struct store_tx *tx)
 {
-    return store_run(tx, store_prepare(tx, "COMMIT"));
+    int code = store_run(tx, store_prepare(tx, "COMMIT"));
+    assert(code < 0 || !tx->store->log || store_log_is_written(tx->store->log));
+    return code;
 }
 
 void

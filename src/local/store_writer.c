@@ -9,9 +9,9 @@
 
 #define JOBS_PER_TURN   512
 #define RETRY_TURN_MS   1000
-#define CHECKPOINT_IDLE 1000  /* WAL pages from which an idle writer checkpoints, */
-#define IDLE_MS         100   /* one that has had nothing to do for so long; */
-#define CHECKPOINT_BUSY 16000 /* and a busy one */
+#define CHECKPOINT_IDLE 1000 /* WAL pages from which an idle writer checkpoints, */
+#define IDLE_MS         100  /* one that has had nothing to do for so long; */
+#define CHECKPOINT_BUSY 4000 /* and a busy one */
 #define LOG_INTERVAL_MS 10000
 
 /* ---- time -------------------------------------------------------------------------------------------------------- */
@@ -240,12 +240,20 @@ static bool
 next_turn(struct store *s, struct turn *t)
 {
     int64_t due_ms = earliest_due_ms(s), idle_from_ms = clock_boot_ms();
+    bool log_was_short = false;
     t->n = 0;
     pthread_mutex_lock(&s->lock);
     while (!s->submitted && !s->stopping) {
         int64_t now_ms = store_writer_now_ms(s);
         if (due_ms <= now_ms)
             break;
+        if (s->log && store_log_is_short(s->log) && !log_was_short) {
+            log_was_short = true; /* once, should it not get longer */
+            pthread_mutex_unlock(&s->lock);
+            store_log_lengthen(s->log);
+            pthread_mutex_lock(&s->lock);
+            continue;
+        }
         int64_t wait_ms = due_ms == INT64_MAX ? -1 : due_ms - now_ms;
         if (s->wal_pages >= CHECKPOINT_IDLE) {
             int64_t rest_ms = idle_from_ms + IDLE_MS - clock_boot_ms();

@@ -7,10 +7,12 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -276,8 +278,8 @@ release_writer(struct holder *h)
 static struct {
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    bool stuck;
-    int waiting, syncs;
+    bool stuck, full;
+    int waiting, syncs, writes;
 } disk = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
 __attribute__((visibility("default"))) int
@@ -292,6 +294,38 @@ fdatasync(int fd)
     disk.waiting--;
     pthread_mutex_unlock(&disk.lock);
     return (int)syscall(SYS_fdatasync, fd);
+}
+
+/* And its writes, which fail while the disk is full. */
+__attribute__((visibility("default"))) ssize_t
+pwrite64(int fd, const void *p, size_t n, off64_t at)
+{
+    pthread_mutex_lock(&disk.lock);
+    disk.writes++;
+    bool full = disk.full;
+    pthread_mutex_unlock(&disk.lock);
+    if (full) {
+        errno = ENOSPC;
+        return -1;
+    }
+    return syscall(SYS_pwrite64, fd, p, n, at);
+}
+
+static void
+fill_disk(bool full)
+{
+    pthread_mutex_lock(&disk.lock);
+    disk.full = full;
+    pthread_mutex_unlock(&disk.lock);
+}
+
+static int
+count_writes(void)
+{
+    pthread_mutex_lock(&disk.lock);
+    int n = disk.writes;
+    pthread_mutex_unlock(&disk.lock);
+    return n;
 }
 
 static void
@@ -654,6 +688,106 @@ what_writes_nothing_does_not_wait_for_the_disk(void **state)
     store_destroy(w.store);
 }
 
+static int64_t
+size_of(const char *folder, const char *name)
+{
+    struct stat st;
+    assert_int_equal(stat(tmp_path(folder, name), &st), 0);
+    return st.st_size;
+}
+
+static void
+a_commit_is_one_write_into_space_that_is_there(void **state)
+{
+    (void)state;
+    struct words w;
+    const char *folder = tmp_new();
+    char *big = calloc(1, 20001);
+    memset(big, 'b', 20000);
+    start(&w, folder);
+    int64_t size = size_of(folder, "fanout-local.sqlite3-wal");
+    struct word_job small = WORD_JOB(&w, .word = "small"), large = WORD_JOB(&w, .word = big);
+    int writes = count_writes();
+    store_submit(w.store, &small.job);
+    assert_int_equal(wait_for(&small), 0);
+    assert_int_equal(count_writes() - writes, 1);
+    store_submit(w.store, &large.job); /* some fifteen pages */
+    assert_int_equal(wait_for(&large), 0);
+    assert_int_equal(count_writes() - writes, 2);
+    assert_int_equal(size_of(folder, "fanout-local.sqlite3-wal"), size);
+    store_destroy(w.store);
+    free(big);
+}
+
+static void
+a_write_that_fails_fails_its_job_and_no_other(void **state)
+{
+    (void)state;
+    struct words w;
+    const char *folder = tmp_new();
+    struct err e;
+    start(&w, folder);
+    struct word_job before = WORD_JOB(&w, .word = "before"), lost = WORD_JOB(&w, .word = "lost"),
+                    after = WORD_JOB(&w, .word = "after");
+    store_submit(w.store, &before.job);
+    assert_int_equal(wait_for(&before), 0);
+    fill_disk(true);
+    store_submit(w.store, &lost.job);
+    assert_int_equal(wait_for(&lost), ERR_UNAVAILABLE);
+    fill_disk(false);
+    assert_int_equal(count(&w), 1);
+    store_submit(w.store, &after.job);
+    assert_int_equal(wait_for(&after), 0);
+    assert_int_equal(count(&w), 2);
+    store_destroy(w.store);
+    if (open_words(&w, folder, 2, &e) != 0)
+        fail_msg("%s", e.text);
+    assert_int_equal(w.count_loaded, 2);
+    store_destroy(w.store);
+}
+
+static void
+copy_file(const char *from, const char *to, const char *name)
+{
+    size_t n;
+    char *bytes = tmp_read(tmp_path(from, name), &n);
+    assert_non_null(bytes);
+    FILE *f = fopen(tmp_path(to, name), "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(bytes, 1, n, f), n);
+    assert_int_equal(fclose(f), 0);
+    free(bytes);
+}
+
+static void
+what_is_finished_is_in_the_files_and_nowhere_else(void **state)
+{
+    (void)state;
+    struct words w, again;
+    const char *folder = tmp_new();
+    struct err e;
+    char word[30], *big = calloc(1, 30001);
+    start(&w, folder);
+    for (int i = 0; i < 20; i++) {
+        const char *copy = tmp_new();
+        snprintf(word, sizeof word, "word %d", i);
+        memset(big, 'a' + i, 30000);
+        struct word_job j = WORD_JOB(&w, .word = word, .second = i % 3 == 0 ? big : NULL);
+        store_submit(w.store, &j.job);
+        assert_int_equal(wait_for(&j), 0);
+        copy_file(folder, copy, "fanout-local.sqlite3"); /* as a kill -9 would leave them */
+        copy_file(folder, copy, "fanout-local.sqlite3-wal");
+        int64_t words = count(&w);
+        if (open_words(&again, copy, 2, &e) != 0)
+            fail_msg("%s", e.text);
+        assert_int_equal(again.count_loaded, words);
+        store_destroy(again.store);
+        tmp_remove(copy);
+    }
+    store_destroy(w.store);
+    free(big);
+}
+
 int
 main(void)
 {
@@ -681,6 +815,9 @@ main(void)
         cmocka_unit_test(statements_are_kept_by_address_and_come_back_clean),
         cmocka_unit_test(nothing_is_finished_before_the_disk_has_it),
         cmocka_unit_test(what_writes_nothing_does_not_wait_for_the_disk),
+        cmocka_unit_test(a_commit_is_one_write_into_space_that_is_there),
+        cmocka_unit_test(a_write_that_fails_fails_its_job_and_no_other),
+        cmocka_unit_test(what_is_finished_is_in_the_files_and_nowhere_else),
     };
     return cmocka_run_group_tests_name("local/store", tests, NULL, NULL);
 }
