@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
 #include "base/json.h"
 
 static const char *const MIGRATIONS[] = {
@@ -13,6 +12,24 @@ static const char *const MIGRATIONS[] = {
     " PRIMARY KEY (bus, name)) WITHOUT ROWID;"
     "CREATE TABLE events_targets (bus TEXT NOT NULL, rule TEXT NOT NULL, id TEXT NOT NULL, arn TEXT NOT NULL,"
     " dead_letter_arn TEXT NOT NULL, capture_bucket TEXT NOT NULL, PRIMARY KEY (bus, rule, id)) WITHOUT ROWID;",
+
+    /* A rule has AWS's state and what else PutRule takes. A target is kept as ListTargetsByRule shows it. What the
+     * template made is noted beside, with what the template said then (events_provision.c); until now it was all. */
+    "CREATE TABLE events_rules_2 (bus TEXT NOT NULL, name TEXT NOT NULL, pattern TEXT NOT NULL, state TEXT NOT NULL,"
+    " description TEXT NOT NULL, role_arn TEXT NOT NULL, PRIMARY KEY (bus, name)) WITHOUT ROWID;"
+    "INSERT INTO events_rules_2 SELECT bus, name, pattern, iif(enabled, 'ENABLED', 'DISABLED'), '', ''"
+    " FROM events_rules;"
+    "DROP TABLE events_rules; ALTER TABLE events_rules_2 RENAME TO events_rules;"
+    "CREATE TABLE events_targets_2 (bus TEXT NOT NULL, rule TEXT NOT NULL, id TEXT NOT NULL, target TEXT NOT NULL,"
+    " capture_bucket TEXT NOT NULL, PRIMARY KEY (bus, rule, id)) WITHOUT ROWID;"
+    "INSERT INTO events_targets_2 SELECT bus, rule, id, iif(dead_letter_arn = '',"
+    " json_object('Id', id, 'Arn', arn),"
+    " json_object('Id', id, 'Arn', arn, 'DeadLetterConfig', json_object('Arn', dead_letter_arn))), capture_bucket"
+    " FROM events_targets;"
+    "DROP TABLE events_targets; ALTER TABLE events_targets_2 RENAME TO events_targets;"
+    "CREATE TABLE events_provisioned (bus TEXT NOT NULL, rule TEXT NOT NULL, definition TEXT NOT NULL,"
+    " changed INTEGER NOT NULL, seen INTEGER NOT NULL, PRIMARY KEY (bus, rule)) WITHOUT ROWID;"
+    "INSERT INTO events_provisioned SELECT bus, name, '', 0, 0 FROM events_rules;",
 };
 
 /* ---- what is kept in memory -------------------------------------------------------------------------------------- */
@@ -75,10 +92,28 @@ load_buses(struct local_events *s, struct store_tx *tx)
     return rc;
 }
 
+struct slice
+local_events_rule_arn(const struct local_events *s, struct arena *arena, struct slice bus, struct slice rule)
+{
+    bool named = !slice_equals_string(bus, "default");
+    return slice_of_string(arena_format(arena, "arn:aws:events:%s:%s:rule/%.*s%s%.*s", local_region(s->local),
+                                        local_account(s->local), named ? (int)bus.n : 0, bus.p, named ? "/" : "",
+                                        SLICE_ARG(rule)));
+}
+
+/* What the tables hold was checked before it got there. */
+static int
+corrupt(struct store_tx *tx, sqlite3_stmt *q, const struct events_rule *rule, int rc, const struct err *e)
+{
+    store_reset(q);
+    return store_fail(tx, rc == ERR_NO_MEMORY ? ERR_NO_MEMORY : ERR_CORRUPT, "rule %.*s: %s", SLICE_ARG(rule->name),
+                      e->text);
+}
+
 static int
 load_targets(struct local_events *s, struct store_tx *tx, struct events_rule *rule)
 {
-    sqlite3_stmt *q = store_prepare(tx, "SELECT count(*) OVER (), id, arn, dead_letter_arn, capture_bucket"
+    sqlite3_stmt *q = store_prepare(tx, "SELECT count(*) OVER (), target, capture_bucket"
                                         " FROM events_targets WHERE bus = ?1 AND rule = ?2 ORDER BY id");
     if (q) {
         store_bind_text(q, 1, rule->bus);
@@ -90,44 +125,38 @@ load_targets(struct local_events *s, struct store_tx *tx, struct events_rule *ru
             rule->targets = arena_zalloc(&s->arena, (size_t)sqlite3_column_int64(q, 0) * sizeof *rule->targets);
         if (!rule->targets)
             return no_memory(tx, q);
-        struct events_target *t = &rule->targets[rule->n_targets++];
-        if (!keep(s, q, 1, &t->id) || !keep(s, q, 2, &t->arn) || !keep(s, q, 3, &t->dead_letter_arn) ||
-            !keep(s, q, 4, &t->capture_bucket))
+        struct events_target *t = &rule->targets[rule->n_targets];
+        struct json target;
+        struct err e = {0};
+        if ((rc = json_parse(store_column(q, 1), &target, &e)) != 0 ||
+            (rc = local_events_compile_target(target, &s->arena, t, &e)) != 0)
+            return corrupt(tx, q, rule, rc, &e);
+        if (!keep(s, q, 2, &t->capture_bucket))
             return no_memory(tx, q);
+        rule->n_targets++;
     }
     return rc;
-}
-
-/* "arn:aws:events:REGION:ACCOUNT:rule/[BUS/]NAME", without the bus for the default one. */
-static struct slice
-arn_of(struct local_events *s, const struct events_rule *rule)
-{
-    bool named = !slice_equals_string(rule->bus, "default");
-    return slice_of_string(arena_format(&s->arena, "arn:aws:events:%s:%s:rule/%.*s%s%.*s", local_region(s->local),
-                                        local_account(s->local), named ? (int)rule->bus.n : 0, rule->bus.p,
-                                        named ? "/" : "", SLICE_ARG(rule->name)));
 }
 
 static int
 load_rules(struct local_events *s, struct store_tx *tx)
 {
     size_t n = 0;
-    int rc = count(tx, "SELECT count(*) FROM events_rules WHERE enabled", &n);
+    int rc = count(tx, "SELECT count(*) FROM events_rules WHERE state <> 'DISABLED'", &n);
     if (rc != 0)
         return rc;
     if (!(s->rules = arena_zalloc(&s->arena, n * sizeof *s->rules)))
         return no_memory(tx, NULL);
-    sqlite3_stmt *q = store_prepare(tx, "SELECT bus, name, pattern FROM events_rules WHERE enabled ORDER BY bus, name");
+    sqlite3_stmt *q = store_prepare(tx, "SELECT bus, name, pattern FROM events_rules WHERE state <> 'DISABLED'"
+                                        " ORDER BY bus, name");
     while ((rc = store_step(tx, q)) == 1) {
         struct events_rule *rule = &s->rules[s->n_rules];
         struct err e = {0};
-        if (!keep(s, q, 0, &rule->bus) || !keep(s, q, 1, &rule->name) || !(rule->arn = arn_of(s, rule)).p)
+        if (!keep(s, q, 0, &rule->bus) || !keep(s, q, 1, &rule->name) ||
+            !(rule->arn = local_events_rule_arn(s, &s->arena, rule->bus, rule->name)).p)
             return no_memory(tx, q);
-        if ((rc = event_pattern_compile(store_column(q, 2), &rule->pattern, &e)) != 0) {
-            store_reset(q);
-            return store_fail(tx, rc == ERR_NO_MEMORY ? ERR_NO_MEMORY : ERR_CORRUPT, "rule %.*s: %s",
-                              SLICE_ARG(rule->name), e.text);
-        }
+        if ((rc = event_pattern_compile(store_column(q, 2), &rule->pattern, &e)) != 0)
+            return corrupt(tx, q, rule, rc, &e);
         s->n_rules++;
     }
     for (size_t i = 0; rc == 0 && i < s->n_rules; i++)
@@ -135,13 +164,18 @@ load_rules(struct local_events *s, struct store_tx *tx)
     return rc;
 }
 
-static int
-load(void *context, struct store_tx *tx)
+int
+local_events_load(struct local_events *s, struct store_tx *tx)
 {
-    struct local_events *s = context;
     forget(s);
     int rc = load_buses(s, tx);
     return rc != 0 ? rc : load_rules(s, tx);
+}
+
+static int
+load(void *context, struct store_tx *tx)
+{
+    return local_events_load(context, tx);
 }
 
 bool
@@ -166,93 +200,7 @@ local_events_bus_name(struct slice bus)
     return slice_of(at, (size_t)(bus.p + bus.n - at));
 }
 
-/* ---- changes ----------------------------------------------------------------------------------------------------- */
-
-int
-local_events_clear_rules(struct local_events *s, struct store_tx *tx)
-{
-    int rc = store_exec(tx, "DELETE FROM events_targets; DELETE FROM events_rules");
-    return rc != 0 ? rc : load(s, tx);
-}
-
-int
-local_events_put_bus(struct local_events *s, struct store_tx *tx, struct slice bus)
-{
-    sqlite3_stmt *q = store_prepare(tx, "INSERT OR IGNORE INTO events_buses VALUES (?1)");
-    if (q)
-        store_bind_text(q, 1, bus);
-    int rc = store_run(tx, q);
-    return rc != 0 ? rc : load(s, tx);
-}
-
-int
-local_events_put_rule(struct local_events *s, struct store_tx *tx, struct slice bus, struct slice rule,
-                      struct slice pattern, bool enabled, struct err *e)
-{
-    struct event_pattern *compiled = NULL;
-    bus = local_events_bus_name(bus);
-    if (!local_events_has_bus(s, bus))
-        return err_set(e, ERR_NOT_FOUND, "there is no event bus \"%.*s\"", SLICE_ARG(bus));
-    int rc = event_pattern_compile(pattern, &compiled, e);
-    if (rc != 0)
-        return rc;
-    event_pattern_destroy(compiled);
-    sqlite3_stmt *q = store_prepare(tx, "INSERT OR REPLACE INTO events_rules VALUES (?1, ?2, ?3, ?4)");
-    if (q) {
-        store_bind_text(q, 1, bus);
-        store_bind_text(q, 2, rule);
-        store_bind_text(q, 3, pattern);
-        store_bind_int(q, 4, enabled);
-    }
-    rc = store_run(tx, q);
-    return rc != 0 ? rc : load(s, tx);
-}
-
-int
-local_events_put_targets(struct local_events *s, struct store_tx *tx, struct slice bus, struct slice rule,
-                         const struct local_events_target *targets, size_t n)
-{
-    bus = local_events_bus_name(bus);
-    sqlite3_stmt *q = store_prepare(tx, "DELETE FROM events_targets WHERE bus = ?1 AND rule = ?2");
-    if (q) {
-        store_bind_text(q, 1, bus);
-        store_bind_text(q, 2, rule);
-    }
-    int rc = store_run(tx, q);
-    for (size_t i = 0; rc == 0 && i < n; i++) {
-        q = store_prepare(tx, "INSERT INTO events_targets VALUES (?1, ?2, ?3, ?4, ?5, ?6)");
-        if (q) {
-            store_bind_text(q, 1, bus);
-            store_bind_text(q, 2, rule);
-            store_bind_text(q, 3, targets[i].id);
-            store_bind_text(q, 4, targets[i].arn);
-            store_bind_text(q, 5, targets[i].dead_letter_arn);
-            store_bind_text(q, 6, targets[i].capture_bucket);
-        }
-        rc = store_run(tx, q);
-    }
-    return rc != 0 ? rc : load(s, tx);
-}
-
 /* ---- requests ---------------------------------------------------------------------------------------------------- */
-
-void
-local_events_refuse(struct local_call *call, int status, const char *code, const char *message)
-{
-    struct buf body = BUF_INIT;
-    buf_add_string(&body, "{\"__type\":");
-    json_write_string(&body, slice_of_string(code));
-    buf_add_string(&body, ",\"message\":");
-    json_write_string(&body, slice_of_string(message));
-    buf_add_char(&body, '}');
-    const struct httpd_answer answer = {
-        .status = status,
-        .content_type = "application/x-amz-json-1.1",
-        .body = buf_slice(&body),
-    };
-    local_answer(call, &answer);
-    buf_clean_up(&body);
-}
 
 static bool
 claims(void *context, const struct httpd_request *r)
@@ -265,7 +213,7 @@ claims(void *context, const struct httpd_request *r)
 static int
 reset(void *context, struct store_tx *tx)
 {
-    int rc = store_exec(tx, "DELETE FROM events_targets; DELETE FROM events_rules;"
+    int rc = store_exec(tx, "DELETE FROM events_targets; DELETE FROM events_rules; DELETE FROM events_provisioned;"
                             "DELETE FROM events_buses WHERE name <> 'default'");
     return rc != 0 ? rc : load(context, tx);
 }
@@ -282,13 +230,16 @@ operation(void *context, const struct httpd_request *r)
 static bool
 has_operation(struct slice name)
 {
-    return slice_equals_string(name, "PutEvents");
+    return slice_equals_string(name, "PutEvents") || local_events_find_operation(name);
 }
 
 static void
 serve(void *context, struct local_call *call)
 {
-    if (has_operation(call->operation))
+    const struct events_operation *other = local_events_find_operation(call->operation);
+    if (other)
+        local_events_serve(context, call, other);
+    else if (has_operation(call->operation))
         local_events_put(context, call);
     else
         local_events_refuse(call, 400, "UnknownOperationException",

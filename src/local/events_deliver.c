@@ -41,18 +41,18 @@ capture(struct local_events *s, struct store_tx *tx, const struct events_target 
 /* To the rule's dead-letter queue, as EventBridge does when a retry can bring nothing (FACTS.md, 2). */
 static int
 bury(struct local_events *s, struct store_tx *tx, const struct events_rule *rule, const struct events_target *target,
-     const struct events_event *event, const struct err *why)
+     const struct events_event *event, const char *code, const struct err *why)
 {
     const struct local_sqs_attribute attributes[] = {
         {SLICE("RULE_ARN"), rule->arn},
         {SLICE("TARGET_ARN"), target->arn},
-        {SLICE("ERROR_CODE"), why->code == ERR_NOT_FOUND ? SLICE("NO_RESOURCE") : SLICE("SDK_CLIENT_ERROR")},
+        {SLICE("ERROR_CODE"), slice_of_string(code)},
         {SLICE("ERROR_MESSAGE"), slice_of_string(why->text)},
         {SLICE("RETRY_ATTEMPTS"), SLICE("0")},
     };
     int rc = ERR_NOT_FOUND;
     if (target->dead_letter_arn.n > 0)
-        rc = local_sqs_deliver(s->sqs, tx, target->dead_letter_arn, event->event.text, attributes,
+        rc = local_sqs_deliver(s->sqs, tx, target->dead_letter_arn, event->event.text, slice_of(NULL, 0), attributes,
                                sizeof attributes / sizeof *attributes, NULL);
     if (rc == 0)
         log_write_limited(LOG_WARN, LOG_INTERVAL_MS,
@@ -67,19 +67,42 @@ bury(struct local_events *s, struct store_tx *tx, const struct events_rule *rule
     return is_refusal(rc) ? 0 : rc;
 }
 
+/* To the queue, what the target wants of the event. *ret_made: that was made. */
+static int
+send(struct local_events *s, struct store_tx *tx, const struct events_rule *rule, const struct events_target *target,
+     const struct events_event *event, bool *ret_made, struct err *e)
+{
+    const struct events_input_subject subject = {
+        .rule_arn = rule->arn, .rule_name = rule->name, .event = event->event, .ingested_at_ms = event->ingested_at_ms};
+    struct buf made = BUF_INIT;
+    struct slice text;
+    int rc = local_events_input_apply(&target->input, &subject, &made, &text, e);
+    *ret_made = rc == 0;
+    if (rc == ERR_NO_MEMORY)
+        rc = store_fail(tx, ERR_NO_MEMORY, "out of memory");
+    if (rc == 0)
+        rc = local_sqs_deliver(s->sqs, tx, target->arn, text, target->group_id, NULL, 0, e);
+    buf_clean_up(&made);
+    return rc;
+}
+
 static int
 deliver_to(struct local_events *s, struct store_tx *tx, const struct events_rule *rule,
            const struct events_target *target, const struct events_event *event)
 {
     struct err e = {0};
+    bool made = true;
     int rc;
     if (target->capture_bucket.n > 0)
         rc = capture(s, tx, target, event, &e);
     else if (slice_starts_with(target->arn, SLICE("arn:aws:sqs:")))
-        rc = local_sqs_deliver(s->sqs, tx, target->arn, event->event.text, NULL, 0, &e);
+        rc = send(s, tx, rule, target, event, &made, &e);
     else
         rc = err_set(&e, ERR_NOT_FOUND, "There is no such target here.");
-    return is_refusal(rc) ? bury(s, tx, rule, target, event, &e) : rc;
+    if (!is_refusal(rc))
+        return rc;
+    const char *code = rc == ERR_NOT_FOUND ? "NO_RESOURCE" : made ? "SDK_CLIENT_ERROR" : "INVALID_JSON";
+    return bury(s, tx, rule, target, event, code, &e);
 }
 
 int

@@ -37,6 +37,7 @@ struct put_call {
     struct local_call *call;
     struct entry entries[ENTRIES_MAX];
     size_t n;
+    int64_t received_at_ms;
 };
 
 /* ---- reading the request ----------------------------------------------------------------------------------------- */
@@ -196,12 +197,12 @@ check(struct entry *entry)
 }
 
 static void
-wrap(struct put_call *c, struct entry *entry, int64_t now_ms)
+wrap(struct put_call *c, struct entry *entry)
 {
     struct buf envelope = BUF_INIT;
     uuid_generate(entry->id);
     if (!entry->has_time)
-        entry->time_ms = now_ms;
+        entry->time_ms = c->received_at_ms;
     const struct event_fields fields = {
         .id = slice_of_string(entry->id),
         .detail_type = entry->detail_type,
@@ -247,6 +248,7 @@ run(struct store_tx *tx, struct store_job *job)
             .id = slice_of_string(entry->id),
             .event = entry->event,
             .time_ms = entry->time_ms,
+            .ingested_at_ms = c->received_at_ms,
         };
         if (entry->code || !is_heard(c->events, &event))
             continue;
@@ -309,11 +311,11 @@ local_events_put(struct local_events *s, struct local_call *call)
     c->call = call;
     if (!read_request(c))
         return;
-    int64_t now_ms = clock_wall_ms();
+    c->received_at_ms = clock_wall_ms();
     for (size_t i = 0; i < c->n; i++) {
         check(&c->entries[i]);
         if (!c->entries[i].code)
-            wrap(c, &c->entries[i], now_ms);
+            wrap(c, &c->entries[i]);
     }
     store_submit(local_store(s->local), &c->job);
 }

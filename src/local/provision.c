@@ -60,18 +60,25 @@ struct work {
     const struct local_plan *plan;
 };
 
-/* What a service said of a step's names and values, with the place in the template. */
+/* What a service said of a step's names and values, with the place in the template; property is what stands between the
+ * two. */
 static int
 refused(struct store_tx *tx, const struct local_plan_step *step, const char *property, int code,
         const struct err *error)
 {
     return store_fail(tx, code == ERR_NOT_FOUND || code == ERR_LIMIT ? ERR_INVALID : (enum err_code)code,
-                      "Resources.%s.Properties%s: %s", step->id, property, error->text);
+                      "Resources.%s.Properties%s%s", step->id, property, error->text);
 }
 
 static int
 take(struct store_tx *tx, const struct local_provision *p, const struct local_plan_step *step)
 {
+    const struct local_events_rule rule = {.bus = step->bus,
+                                           .name = step->name,
+                                           .pattern = step->pattern,
+                                           .enabled = step->enabled,
+                                           .targets = step->targets,
+                                           .n_targets = step->n_targets};
     struct err e = {0};
     int rc;
     switch (step->kind) {
@@ -79,15 +86,13 @@ take(struct store_tx *tx, const struct local_provision *p, const struct local_pl
         return local_events_put_bus(p->events, tx, step->name);
     case LOCAL_PLAN_BUCKET:
         rc = local_s3_ensure_bucket(p->s3, tx, step->name, &e);
-        return rc == 0 ? 0 : refused(tx, step, ".BucketName", rc, &e);
+        return rc == 0 ? 0 : refused(tx, step, ".BucketName: ", rc, &e);
     case LOCAL_PLAN_QUEUE:
         rc = local_sqs_ensure_queue(p->sqs, tx, step->name, step->attributes, step->n_attributes, &e);
-        return rc == 0 ? 0 : refused(tx, step, "", rc, &e);
+        return rc == 0 ? 0 : refused(tx, step, ": ", rc, &e);
     case LOCAL_PLAN_RULE:
-        rc = local_events_put_rule(p->events, tx, step->bus, step->name, step->pattern, step->enabled, &e);
-        if (rc != 0)
-            return refused(tx, step, rc == ERR_NOT_FOUND ? ".EventBusName" : ".EventPattern", rc, &e);
-        return local_events_put_targets(p->events, tx, step->bus, step->name, step->targets, step->n_targets);
+        rc = local_events_provide_rule(p->events, tx, &rule, &e);
+        return rc == 0 ? 0 : refused(tx, step, ".", rc, &e);
     }
     return store_fail(tx, ERR_CORRUPT, "a step of no kind");
 }
@@ -96,10 +101,10 @@ static int
 run(struct store_tx *tx, void *context)
 {
     const struct work *w = context;
-    int rc = local_events_clear_rules(w->services->events, tx);
+    int rc = local_events_begin_rules(w->services->events, tx);
     for (size_t i = 0; rc == 0 && i < w->plan->n_steps; i++)
         rc = take(tx, w->services, &w->plan->steps[i]);
-    return rc;
+    return rc != 0 ? rc : local_events_end_rules(w->services->events, tx);
 }
 
 static void

@@ -1,9 +1,9 @@
 /* provision: makes what a CloudFormation template describes: buses, buckets, queues, rules.
  *
  * Everything happens in one transaction. Queues and buckets that are there already get the template's settings and keep
- * what they hold, and those that are no longer in the template stay; the rules are the template's and no others. So
- * provisioning an old data folder again loses nothing. What the template asks for and this server does not have is
- * named in the log (local/plan). */
+ * what they hold, and those that are no longer in the template stay; its rules are kept as CloudFormation keeps a
+ * stack's (events.h). So provisioning an old data folder again loses nothing. What the template asks for and this
+ * server does not have is named in the log (local/plan). */
 #ifndef FANOUT_LOCAL_PROVISION_H
 #define FANOUT_LOCAL_PROVISION_H
 

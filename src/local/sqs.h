@@ -38,10 +38,11 @@ int local_sqs_ensure_queue(struct local_sqs *s, struct store_tx *tx, struct slic
 
 /* Puts a message into the queue that an ARN names ("arn:aws:sqs:us-east-1:000000000000:NAME"), as SendMessage would;
  * long polls that wait for it are answered after this turn's commit. Attributes become String message attributes (what
- * a dead letter carries). ERR_NOT_FOUND: no such queue. ERR_LIMIT: the message is too long for it. ERR_INVALID: AWS
- * would refuse it (its characters). */
+ * a dead letter carries). group_id: its MessageGroupId; empty: none. ERR_NOT_FOUND: no such queue. ERR_LIMIT: the
+ * message is too long for it. ERR_INVALID: AWS would refuse it (its characters). */
 int local_sqs_deliver(struct local_sqs *s, struct store_tx *tx, struct slice queue_arn, struct slice body,
-                      const struct local_sqs_attribute *attributes, size_t n_attributes, struct err *e);
+                      struct slice group_id, const struct local_sqs_attribute *attributes, size_t n_attributes,
+                      struct err *e);
 
 /* Is there such a queue? */
 bool local_sqs_has_queue(struct local_sqs *s, struct slice queue_arn); /* writer thread only */

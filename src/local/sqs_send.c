@@ -189,12 +189,15 @@ lsqs_run_send_batch(struct store_tx *tx, struct lsqs_call *c)
 
 int
 local_sqs_deliver(struct local_sqs *s, struct store_tx *tx, struct slice queue_arn, struct slice body,
-                  const struct local_sqs_attribute *attributes, size_t n_attributes, struct err *e)
+                  struct slice group_id, const struct local_sqs_attribute *attributes, size_t n_attributes,
+                  struct err *e)
 {
     char id[UUID_TEXT_BYTES];
     struct lsqs_attribute items[10];
     struct lsqs_error refused = {.kind = LSQS_OK};
     struct lsqs_send m = {.body = body, .attributes = {.items = items, .n = n_attributes}};
+    if (group_id.n > 0)
+        m.group_id = group_id;
     struct lsqs_queue *q = lsqs_find_queue_by_arn(s, queue_arn);
     struct arena arena;
     if (!q)
