@@ -136,7 +136,11 @@ read_targets(struct store_tx *tx, struct events_request *r, struct json list, st
 {
     struct events_target *targets = arena_alloc(&r->call->arena, json_count(list) * sizeof *targets);
     struct err e = {0};
-    int rc = targets ? 0 : ERR_NO_MEMORY;
+    int rc = 0;
+    if (!targets) {
+        store_fail(tx, ERR_NO_MEMORY, "out of memory");
+        return ERR_NO_MEMORY;
+    }
     for (struct json_iter it = json_iter(list); rc == 0 && json_next(&it);) {
         rc = local_events_compile_target(it.value, &r->call->arena, &targets[it.index], &e);
         if (rc == 0)
