@@ -1,5 +1,6 @@
 #include "aws/endpoint.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,11 +24,21 @@ static const struct service SERVICES[] = {
 
 /* By the beginning of the region's name; all others are aws. (botocore's partitions.json) */
 static const struct partition {
-    const char *prefix, *suffix;
+    const char *prefix, *suffix, *dualstack_suffix;
 } PARTITIONS[] = {
-    {"cn-", "amazonaws.com.cn"}, {"us-isob-", "sc2s.sgov.gov"},  {"us-isof-", "csp.hci.ic.gov"},
-    {"us-iso-", "c2s.ic.gov"},   {"eu-isoe-", "cloud.adc-e.uk"}, {"eusc-", "amazonaws.eu"},
-    {"", "amazonaws.com"},
+    {"cn-", "amazonaws.com.cn", "api.amazonwebservices.com.cn"},
+    {"us-gov-", "amazonaws.com", "api.aws"},
+    {"us-isob-", "sc2s.sgov.gov", "api.aws.scloud"},
+    {"us-isof-", "csp.hci.ic.gov", "api.aws.hci.ic.gov"},
+    {"us-iso-", "c2s.ic.gov", "api.aws.ic.gov"},
+    {"eu-isoe-", "cloud.adc-e.uk", "api.cloud-aws.adc-e.uk"},
+    {"eusc-", "amazonaws.eu", "api.amazonwebservices.eu"},
+    {"", "amazonaws.com", "api.aws"},
+};
+
+/* Kinds of AWS's own hosts that are asked for by a switch. */
+struct variant {
+    bool fips, dualstack;
 };
 
 static const char *
@@ -72,6 +83,29 @@ configured_url(const struct service *service, const struct profile_files *files,
     return url ? url : profile_get(files, profile, "endpoint_url");
 }
 
+static int
+read_switch(const struct profile_files *files, const char *profile, const char *variable, const char *key, bool *ret_on,
+            struct err *e)
+{
+    const char *value = set_variable(variable);
+    const char *name = value ? variable : key;
+    value = value ? value : profile_get(files, profile, key);
+    *ret_on = value && strcasecmp(value, "true") == 0;
+    if (value && !*ret_on && strcasecmp(value, "false") != 0)
+        return err_set(e, ERR_INVALID, "%s is \"%s\"; it can be true or false", name, value);
+    return 0;
+}
+
+static int
+read_variant(const struct profile_files *files, const char *profile, struct variant *ret_variant, struct err *e)
+{
+    int r = read_switch(files, profile, "AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint", &ret_variant->fips, e);
+    if (r < 0)
+        return r;
+    return read_switch(files, profile, "AWS_USE_DUALSTACK_ENDPOINT", "use_dualstack_endpoint", &ret_variant->dualstack,
+                       e);
+}
+
 /* scheme://host[:port][/path], in characters that need no escaping; no user, no query, no fragment. */
 static int
 check_url(const char *url, struct err *e)
@@ -104,31 +138,59 @@ check_url(const char *url, struct err *e)
     return 0;
 }
 
-static int
-fill(enum aws_service which, const char *region, const char *custom_url, struct endpoint *ret_endpoint, struct err *e)
+/* The rules of botocore's endpoint-rule-set-1.json. S3 has its own: its dualstack hosts are in the partition's usual
+ * domain. In GovCloud the plain hosts of the others are FIPS hosts. */
+static void
+write_own_url(enum aws_service which, const char *region, const struct variant *v, struct endpoint *p)
 {
-    const struct service *service = &SERVICES[which];
+    const struct partition *partition = PARTITIONS;
+    while (strncmp(region, partition->prefix, strlen(partition->prefix)) != 0)
+        partition++;
+    bool gov = strcmp(partition->prefix, "us-gov-") == 0, s3 = which == AWS_S3;
+    bool named = v->fips && (s3 || !gov || v->dualstack);
+    snprintf(p->url, sizeof p->url, "https://%s%s%s.%s.%s", SERVICES[which].host, named ? "-fips" : "",
+             s3 && v->dualstack ? ".dualstack" : "", region,
+             v->dualstack && !s3 ? partition->dualstack_suffix : partition->suffix);
+}
+
+static int
+copy_url(const char *url, const struct variant *v, struct endpoint *p, struct err *e)
+{
+    int r = check_url(url, e);
+    if (r < 0)
+        return r;
+    if (v->fips || v->dualstack)
+        return err_set(
+            e, ERR_INVALID,
+            "%s asks for an endpoint of AWS's own, and \"%s\" is configured instead: one of the two has to go",
+            v->fips ? "AWS_USE_FIPS_ENDPOINT (use_fips_endpoint)"
+                    : "AWS_USE_DUALSTACK_ENDPOINT (use_dualstack_endpoint)",
+            url);
+    size_t n = strlen(url);
+    while (n > 0 && url[n - 1] == '/')
+        n--;
+    if (n >= sizeof p->url)
+        return err_set(e, ERR_INVALID, "the endpoint URL is longer than %zu bytes", sizeof p->url - 1);
+    snprintf(p->url, sizeof p->url, "%.*s", (int)n, url);
+    return 0;
+}
+
+static int
+fill(enum aws_service which, const char *region, const struct variant *variant, const char *custom_url,
+     struct endpoint *ret_endpoint, struct err *e)
+{
     struct endpoint p = {.custom = custom_url != NULL};
     int r = check_region(region, e);
     if (r < 0)
         return r;
     snprintf(p.region, sizeof p.region, "%s", region);
-    snprintf(p.signing_name, sizeof p.signing_name, "%s", service->signing_name);
-    if (custom_url) {
-        if ((r = check_url(custom_url, e)) < 0)
-            return r;
-        size_t n = strlen(custom_url);
-        while (n > 0 && custom_url[n - 1] == '/')
-            n--;
-        if (n >= sizeof p.url)
-            return err_set(e, ERR_INVALID, "the endpoint URL is longer than %zu bytes", sizeof p.url - 1);
-        snprintf(p.url, sizeof p.url, "%.*s", (int)n, custom_url);
-    } else {
-        const struct partition *partition = PARTITIONS;
-        while (strncmp(region, partition->prefix, strlen(partition->prefix)) != 0)
-            partition++;
-        snprintf(p.url, sizeof p.url, "https://%s.%s.%s", service->host, region, partition->suffix);
-    }
+    snprintf(p.signing_name, sizeof p.signing_name, "%s", SERVICES[which].signing_name);
+    if (custom_url && (r = copy_url(custom_url, variant, &p, e)) < 0)
+        return r;
+    if (!custom_url && which == AWS_S3 && variant->fips && strncmp(region, "cn-", 3) == 0)
+        return err_set(e, ERR_INVALID, "S3 has no FIPS endpoint in %s, and AWS_USE_FIPS_ENDPOINT asks for one", region);
+    if (!custom_url)
+        write_own_url(which, region, variant, &p);
     *ret_endpoint = p;
     return 0;
 }
@@ -169,12 +231,15 @@ endpoint_resolve(enum aws_service service, const char *region, const char *profi
                  struct endpoint *ret_endpoint, struct err *e)
 {
     struct profile_files *files = NULL;
+    struct variant variant = {false, false};
     const char *name = profile_name(profile);
     int r = read_files(&files, e);
+    if (r == 0)
+        r = read_variant(files, name, &variant, e);
     if (r == 0) {
         const char *url =
             endpoint_url && *endpoint_url ? endpoint_url : configured_url(&SERVICES[service], files, name);
-        r = fill(service, region_of(region, files, name), url, ret_endpoint, e);
+        r = fill(service, region_of(region, files, name), &variant, url, ret_endpoint, e);
     }
     profile_files_destroy(files);
     return r;

@@ -24,6 +24,8 @@ static const char *const VARIABLES[] = {"AWS_REGION",
                                         "AWS_ENDPOINT_URL_EVENTBRIDGE",
                                         "AWS_ENDPOINT_URL_STS",
                                         "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
+                                        "AWS_USE_FIPS_ENDPOINT",
+                                        "AWS_USE_DUALSTACK_ENDPOINT",
                                         "AWS_CA_BUNDLE"};
 
 static int
@@ -175,6 +177,83 @@ a_profile_may_ignore_configured_urls(void **state)
 }
 
 static void
+ask_for(const char *fips, const char *dualstack)
+{
+    setenv("AWS_USE_FIPS_ENDPOINT", fips, 1);
+    setenv("AWS_USE_DUALSTACK_ENDPOINT", dualstack, 1);
+}
+
+static void
+fips_and_dualstack_hosts_are_those_of_the_endpoint_rules(void **state)
+{
+    (void)state;
+    static const struct {
+        enum aws_service service;
+        const char *fips, *dualstack, *region, *url;
+    } cases[] = {
+        {AWS_SQS, "true", "", "us-east-1", "https://sqs-fips.us-east-1.amazonaws.com"},
+        {AWS_SQS, "", "TRUE", "us-east-1", "https://sqs.us-east-1.api.aws"},
+        {AWS_SQS, "True", "true", "us-east-1", "https://sqs-fips.us-east-1.api.aws"},
+        {AWS_SQS, "false", "False", "us-east-1", "https://sqs.us-east-1.amazonaws.com"},
+        {AWS_SQS, "true", "", "us-gov-west-1", "https://sqs.us-gov-west-1.amazonaws.com"},
+        {AWS_SQS, "true", "true", "us-gov-west-1", "https://sqs-fips.us-gov-west-1.api.aws"},
+        {AWS_SQS, "", "true", "cn-north-1", "https://sqs.cn-north-1.api.amazonwebservices.com.cn"},
+        {AWS_EVENTBRIDGE, "true", "", "us-west-2", "https://events-fips.us-west-2.amazonaws.com"},
+        {AWS_EVENTBRIDGE, "true", "", "us-gov-east-1", "https://events.us-gov-east-1.amazonaws.com"},
+        {AWS_EVENTBRIDGE, "", "true", "us-gov-east-1", "https://events.us-gov-east-1.api.aws"},
+        {AWS_STS, "true", "", "us-west-2", "https://sts-fips.us-west-2.amazonaws.com"},
+        {AWS_STS, "", "true", "eusc-de-east-1", "https://sts.eusc-de-east-1.api.amazonwebservices.eu"},
+        {AWS_S3, "true", "", "us-west-2", "https://s3-fips.us-west-2.amazonaws.com"},
+        {AWS_S3, "true", "", "us-gov-west-1", "https://s3-fips.us-gov-west-1.amazonaws.com"},
+        {AWS_S3, "", "true", "us-west-2", "https://s3.dualstack.us-west-2.amazonaws.com"},
+        {AWS_S3, "true", "true", "us-west-2", "https://s3-fips.dualstack.us-west-2.amazonaws.com"},
+        {AWS_S3, "", "true", "cn-north-1", "https://s3.dualstack.cn-north-1.amazonaws.com.cn"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        ask_for(cases[i].fips, cases[i].dualstack);
+        assert_string_equal(url_of(cases[i].service, cases[i].region, NULL, NULL), cases[i].url);
+    }
+}
+
+static void
+a_profile_may_ask_for_fips_and_dualstack_and_the_environment_goes_before_it(void **state)
+{
+    (void)state;
+    config("[default]\nregion = us-east-1\nuse_fips_endpoint = true\n"
+           "[profile six]\nregion = us-east-1\nuse_dualstack_endpoint = true\n");
+    assert_string_equal(url_of(AWS_SQS, NULL, NULL, NULL), "https://sqs-fips.us-east-1.amazonaws.com");
+    assert_string_equal(url_of(AWS_SQS, NULL, "six", NULL), "https://sqs.us-east-1.api.aws");
+    ask_for("false", "");
+    assert_string_equal(url_of(AWS_SQS, NULL, NULL, NULL), "https://sqs.us-east-1.amazonaws.com");
+}
+
+static void
+assert_refused(enum aws_service service, const char *region, const char *url, const char *named)
+{
+    struct endpoint p;
+    struct err e;
+    assert_int_equal(endpoint_resolve(service, region, NULL, url, &p, &e), ERR_INVALID);
+    assert_non_null(strstr(e.text, named));
+}
+
+static void
+a_fips_or_dualstack_endpoint_that_cannot_be_had_is_refused_not_forgotten(void **state)
+{
+    (void)state;
+    ask_for("true", "");
+    assert_refused(AWS_SQS, "us-east-1", "http://127.0.0.1:4566", "AWS_USE_FIPS_ENDPOINT");
+    assert_refused(AWS_SQS, "us-east-1", "http://127.0.0.1:4566", "http://127.0.0.1:4566");
+    assert_refused(AWS_S3, "cn-north-1", NULL, "AWS_USE_FIPS_ENDPOINT");
+    ask_for("", "true");
+    assert_refused(AWS_SQS, "us-east-1", "http://127.0.0.1:4566", "AWS_USE_DUALSTACK_ENDPOINT");
+    ask_for("1", "");
+    assert_refused(AWS_SQS, "us-east-1", NULL, "AWS_USE_FIPS_ENDPOINT is \"1\"");
+    ask_for("", "");
+    config("[default]\nuse_dualstack_endpoint = yes\n");
+    assert_refused(AWS_SQS, "us-east-1", NULL, "use_dualstack_endpoint is \"yes\"");
+}
+
+static void
 urls_are_checked(void **state)
 {
     (void)state;
@@ -310,6 +389,9 @@ main(void)
         alone(partitions_have_their_own_domains),
         alone(a_url_comes_from_the_nearest_place_that_names_one),
         alone(a_profile_may_ignore_configured_urls),
+        alone(fips_and_dualstack_hosts_are_those_of_the_endpoint_rules),
+        alone(a_profile_may_ask_for_fips_and_dualstack_and_the_environment_goes_before_it),
+        alone(a_fips_or_dualstack_endpoint_that_cannot_be_had_is_refused_not_forgotten),
         alone(urls_are_checked),
         alone(whom_to_trust_comes_from_argument_environment_or_profile_in_that_order),
         alone(a_broken_config_file_is_an_error_that_names_the_line),
