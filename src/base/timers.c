@@ -82,13 +82,9 @@ timers_clean_up(struct timers *ts)
     *ts = (struct timers){0};
 }
 
-/* Room for one timer more, in both arrays: what a run has yet to fire must find room in the heap when it is set again,
- * and the whole heap may be due at once. */
 static int
 grow(struct timers *ts)
 {
-    if (ts->count + ts->due_count < ts->capacity)
-        return 0;
     size_t capacity = ts->capacity ? ts->capacity * 2 : 16;
     if (capacity > PTRDIFF_MAX / sizeof(struct timer *))
         return ERR_NO_MEMORY;
@@ -104,6 +100,44 @@ grow(struct timers *ts)
     return 0;
 }
 
+/* A place for one timer more, in both arrays: what a run has yet to fire must find room in the heap when it is set
+ * again, and the whole heap may be due at once. */
+static int
+claim_place(struct timers *ts)
+{
+    if (ts->claimed == ts->capacity && grow(ts) < 0)
+        return ERR_NO_MEMORY;
+    ts->claimed++;
+    return 0;
+}
+
+static void
+leave_place(struct timers *ts, const struct timer *t)
+{
+    if (!t->reserved)
+        ts->claimed--;
+}
+
+int
+timers_reserve(struct timers *ts, struct timer *t)
+{
+    if (!t->reserved && !timer_is_set(t) && claim_place(ts) < 0)
+        return ERR_NO_MEMORY;
+    t->reserved = true;
+    return 0;
+}
+
+static void
+take_out(struct timers *ts, struct timer *t)
+{
+    if (is_in_run(ts, t)) {
+        ts->due[SIZE_MAX - t->place] = NULL;
+        t->place = 0;
+    } else {
+        remove_from_heap(ts, t);
+    }
+}
+
 int
 timers_set(struct timers *ts, struct timer *t, int64_t due_ms)
 {
@@ -113,8 +147,8 @@ timers_set(struct timers *ts, struct timer *t, int64_t due_ms)
         return 0;
     }
     if (timer_is_set(t))
-        timers_cancel(ts, t);
-    else if (grow(ts) < 0)
+        take_out(ts, t);
+    else if (!t->reserved && claim_place(ts) < 0)
         return ERR_NO_MEMORY;
     t->due_ms = due_ms;
     ts->count++;
@@ -127,12 +161,8 @@ timers_cancel(struct timers *ts, struct timer *t)
 {
     if (!timer_is_set(t))
         return;
-    if (is_in_run(ts, t)) {
-        ts->due[SIZE_MAX - t->place] = NULL;
-        t->place = 0;
-    } else {
-        remove_from_heap(ts, t);
-    }
+    take_out(ts, t);
+    leave_place(ts, t);
 }
 
 int64_t
@@ -159,8 +189,8 @@ timers_run(struct timers *ts, int64_t now_ms)
         struct timer *t = ts->due[i];
         if (!t)
             continue;
-        ts->due[i] = NULL;
-        t->place = 0;
+        take_out(ts, t);
+        leave_place(ts, t);
         t->fire(t, now_ms); /* may free t */
         fired++;
     }

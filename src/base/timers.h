@@ -13,6 +13,7 @@
 struct timer {
     int64_t due_ms; /* clock_monotonic_ms */
     size_t place;   /* where the heap holds it; 0: not set */
+    bool reserved;  /* timers_reserve */
     void (*fire)(struct timer *t, int64_t now_ms);
 };
 
@@ -20,11 +21,16 @@ struct timers {
     struct timer **heap;
     struct timer **due; /* during timers_run: what it has yet to fire; NULL: cancelled */
     size_t count, due_count;
-    size_t capacity; /* of heap and of due; enough for all set timers in either */
+    size_t claimed;  /* places: of the timers that are set, and of the reserved ones, set or not */
+    size_t capacity; /* of heap and of due; >= claimed, so that either holds all set timers */
 };
 
 void timers_init(struct timers *ts);
 void timers_clean_up(struct timers *ts); /* the timers themselves are untouched */
+
+/* Keeps a place for t as long as ts lives, so that timers_set never fails for it: for those that nothing would make up
+ * for. Returns 0 or ERR_NO_MEMORY. */
+int timers_reserve(struct timers *ts, struct timer *t);
 
 /* Sets t (already set or not) to fire at due_ms. Returns 0 or ERR_NO_MEMORY; setting again never fails. */
 int timers_set(struct timers *ts, struct timer *t, int64_t due_ms);

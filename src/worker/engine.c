@@ -290,6 +290,27 @@ cap_of(const struct engine_options *o)
     return cap < records ? cap : records;
 }
 
+/* Nothing would make up for one of these that cannot be set: the queue would not be looked for again, deletes and
+ * extensions would wait, a drain would not end. */
+static int
+reserve_timers(struct engine *g)
+{
+    struct timer *const timers[] = {&g->discover.again,
+                                    &g->poll.again,
+                                    &g->batcher.window,
+                                    &g->lease.next,
+                                    &g->lease.box.flush,
+                                    &g->settle.deletes.box.flush,
+                                    &g->settle.releases.box.flush,
+                                    &g->settle.deadletters.box.flush,
+                                    &g->poll_deadline,
+                                    &g->deadline};
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < sizeof timers / sizeof *timers; i++)
+        rc = timers_reserve(g->world.timers, timers[i]);
+    return rc;
+}
+
 int
 engine_new(const struct engine_options *options, struct engine **ret_engine, struct err *e)
 {
@@ -330,6 +351,10 @@ engine_new(const struct engine_options *options, struct engine **ret_engine, str
                                               .failed = queue_failed,
                                               .context = g};
     discover_init(&g->discover, &g->world, &discover);
+    if (reserve_timers(g) != 0) {
+        engine_destroy(g);
+        return err_no_memory(e);
+    }
     *ret_engine = g;
     return 0;
 fail:

@@ -105,6 +105,14 @@ strdup(const char *text)
     return strndup(text, strlen(text));
 }
 
+void
+failing_malloc_begin(void)
+{
+    allocations = 0;
+    lasting = true;
+    fails_at = 1;
+}
+
 struct failing_malloc
 failing_malloc_suspend(void)
 {

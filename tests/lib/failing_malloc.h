@@ -8,6 +8,9 @@
  * not be taken in); it has to have freed all it made. */
 void failing_malloc_each(int (*f)(void));
 
+/* From here on every allocation fails, until failing_malloc_stop. */
+void failing_malloc_begin(void);
+
 /* For an f that makes something first with memory enough (suspend, resume), and ends it so (stop, disregard): what is
  * allocated outside of resume and stop counts for nothing. */
 struct failing_malloc {

@@ -17,7 +17,9 @@
 #include "event/pattern.h"
 #include "ipc/ledger.h"
 #include "lib/failing_malloc.h"
+#include "lib/sim.h"
 #include "local/template.h"
+#include "worker/engine.h"
 #include "worker/engine_thread.h"
 
 static int
@@ -133,6 +135,70 @@ set_up_engine(void)
     return rc;
 }
 
+static unsigned lookups;
+
+static int
+find_nothing(struct queue *q, const char *name, sqs_queue_fn *done, void *context, struct err *e)
+{
+    (void)q, (void)name, (void)done, (void)context;
+    lookups++;
+    return err_no_memory(e);
+}
+
+static int
+hear_of_health(void *context, enum ipc_health state, const char *why)
+{
+    (void)context, (void)state, (void)why;
+    return 0;
+}
+
+static void
+never(struct timer *t, int64_t now_ms)
+{
+    (void)t, (void)now_ms;
+}
+
+/* Neither the first question nor the timer for the second finds memory. */
+static void
+a_queue_is_looked_for_again_though_there_was_no_memory_for_a_timer(void **state)
+{
+    (void)state;
+    static struct timer fillers[100];
+    struct engine *g;
+    struct sim s;
+    struct err e;
+    sim_init(&s, 1, 100, 2);
+    const struct queue_ops *sound = s.queue.ops;
+    struct queue_ops without_memory = *sound;
+    without_memory.find = find_nothing;
+    s.queue.ops = &without_memory;
+    const struct engine_options options = {.world = s.world,
+                                           .consumer = "orders",
+                                           .queue = "orders",
+                                           .handler = "h 1",
+                                           .threads = 1,
+                                           .batch_size = 10,
+                                           .wait_time_s = 20,
+                                           .retry = {.base_ms = 1000, .cap_ms = 60000, .floor_ms = 1},
+                                           .health = hear_of_health};
+    assert_int_equal(engine_new(&options, &g, &e), 0);
+    for (size_t i = 0; s.timers.claimed < s.timers.capacity; i++) {
+        assert_true(i < sizeof fillers / sizeof *fillers);
+        fillers[i].fire = never;
+        assert_int_equal(timers_set(&s.timers, &fillers[i], INT64_MAX), 0);
+    }
+    failing_malloc_begin();
+    engine_start(g);
+    failing_malloc_stop();
+    assert_int_equal(lookups, 1);
+    s.queue.ops = sound;
+    sim_run(&s, 20000);
+    assert_true(s.calls[SIM_FIND] > 0);
+    assert_non_null(s.queue.url);
+    engine_destroy(g);
+    sim_clean_up(&s);
+}
+
 #define TEST_WITHOUT_MEMORY(f)                                                                                         \
     static void f##_survives_want_of_memory(void **state)                                                              \
     {                                                                                                                  \
@@ -153,6 +219,7 @@ main(void)
         cmocka_unit_test(write_envelope_survives_want_of_memory),
         cmocka_unit_test(parse_template_survives_want_of_memory),
         cmocka_unit_test(hold_messages_survives_want_of_memory),
+        cmocka_unit_test(a_queue_is_looked_for_again_though_there_was_no_memory_for_a_timer),
         cmocka_unit_test_setup_teardown(set_up_engine_survives_want_of_memory, make_surroundings, end_surroundings),
     };
     return cmocka_run_group_tests_name("memory", tests, NULL, NULL);

@@ -260,6 +260,39 @@ any_series_of_operations_agrees_with_a_simple_model(void **state)
     }
 }
 
+static void
+a_reserved_timer_has_its_place_whatever_the_others_take(void **state)
+{
+    (void)state;
+    enum { MANY = 300 };
+    struct timers ts;
+    static struct probe probes[MANY];
+    timers_init(&ts);
+    struct probe kept = probe(&ts), again = probe(&ts);
+    assert_int_equal(timers_reserve(&ts, &kept.timer), 0);
+    assert_int_equal(timers_reserve(&ts, &kept.timer), 0); /* it has one already */
+    assert_int_equal(timers_set(&ts, &again.timer, 5), 0);
+    assert_int_equal(timers_reserve(&ts, &again.timer), 0); /* the one it is in */
+    for (int i = 0; i < MANY; i++) {
+        probes[i] = probe(&ts);
+        assert_int_equal(timers_set(&ts, &probes[i].timer, 10), 0);
+        assert_int_equal(ts.claimed, i + 3);
+        assert_true(ts.capacity >= ts.claimed);
+    }
+    again.again_at_ms = 10; /* set again while the run has all the others to fire */
+    again.sets = &kept;
+    again.sets_at_ms = 10;
+    assert_int_equal(timers_run(&ts, 10), MANY + 1);
+    assert_int_equal(ts.claimed, 2);
+    again.again_at_ms = 0;
+    again.sets = NULL;
+    assert_int_equal(timers_run(&ts, 10), 2);
+    timers_cancel(&ts, &kept.timer);
+    assert_int_equal(kept.fired, 1);
+    assert_int_equal(ts.claimed, 2);
+    timers_clean_up(&ts);
+}
+
 int
 main(void)
 {
@@ -272,6 +305,7 @@ main(void)
         cmocka_unit_test(a_callback_may_free_its_owner),
         cmocka_unit_test(a_callback_may_set_more_timers_than_there_was_room_for),
         cmocka_unit_test(any_series_of_operations_agrees_with_a_simple_model),
+        cmocka_unit_test(a_reserved_timer_has_its_place_whatever_the_others_take),
     };
     return cmocka_run_group_tests_name("timers", tests, NULL, NULL);
 }
