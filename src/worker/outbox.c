@@ -1,6 +1,7 @@
 #include "worker/outbox.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/log.h"
@@ -131,6 +132,30 @@ put_back(struct outbox *b, struct outbox_entry *x)
     link_first(b, x);
 }
 
+/* The service found fault with what the call holds, not with us or with the queue. */
+static bool
+is_refusal(const struct aws_error *e)
+{
+    return e && e->err.code == ERR_INVALID && !e->err.retryable && e->status >= 400;
+}
+
+static void
+read_outcome(const struct outbox_call *c, size_t i, const struct sqs_batch_result *r, int64_t now_ms,
+             struct sqs_result *refused, struct outbox_outcome *ret_outcome)
+{
+    *ret_outcome = (struct outbox_outcome){.error = r->error,
+                                           .result = r->error ? NULL : &r->results[i],
+                                           .sent_ms = r->error ? c->sent_ms : now_ms - r->elapsed_ms,
+                                           .stale = c->versions[i] != c->messages[i]->handle_version};
+    if (!is_refusal(r->error))
+        return;
+    *refused = (struct sqs_result){.sender_fault = c->n == 1};
+    snprintf(refused->code, sizeof refused->code, "%.*s", (int)sizeof refused->code - 1, r->error->code);
+    snprintf(refused->message, sizeof refused->message, "%.*s", (int)sizeof refused->message - 1, r->error->message);
+    ret_outcome->error = NULL;
+    ret_outcome->result = refused;
+}
+
 static void
 finish_entry(struct outbox_call *c, size_t i, const struct sqs_batch_result *r, int64_t now_ms)
 {
@@ -139,19 +164,19 @@ finish_entry(struct outbox_call *c, size_t i, const struct sqs_batch_result *r, 
     struct outbox_entry *x = entry_of(b, m);
     if (x->call != c)
         return; /* removed meanwhile */
-    struct outbox_outcome outcome = {.error = r->error,
-                                     .result = r->error ? NULL : &r->results[i],
-                                     .sent_ms = r->error ? c->sent_ms : now_ms - r->elapsed_ms,
-                                     .stale = c->versions[i] != m->handle_version};
+    struct sqs_result refused;
+    struct outbox_outcome outcome;
+    read_outcome(c, i, r, now_ms, &refused, &outcome);
     x->call = NULL;
     x->box = NULL;
     b->sent--;
     if (!b->ops->finished(b, m, &outcome, now_ms))
         return;
     assert(!x->box);
-    if (r->error)
+    x->lone = x->lone || is_refusal(r->error);
+    if (outcome.error)
         put_back(b, x);
-    else if (outcome.stale)
+    else if (outcome.stale || r->error)
         make_ready(b, x, now_ms);
     else
         wait_again(b, x, now_ms);
@@ -214,7 +239,7 @@ fill_call(struct outbox *b, struct outbox_call *c, int64_t now_ms)
         struct outbox_entry *x = b->first;
         struct message *m = x->message;
         size_t weight = b->ops->weight ? b->ops->weight(m) : 0;
-        if (c->n > 0 && b->ops->weight && bytes + weight > b->ops->max_bytes)
+        if (c->n > 0 && (x->lone || (b->ops->weight && bytes + weight > b->ops->max_bytes)))
             break;
         unlink_ready(b, x);
         x->box = NULL;
@@ -227,6 +252,8 @@ fill_call(struct outbox *b, struct outbox_call *c, int64_t now_ms)
         message_hold(m);
         c->messages[c->n] = m;
         c->versions[c->n++] = m->handle_version;
+        if (x->lone)
+            break;
     }
 }
 
@@ -326,6 +353,7 @@ outbox_add(struct outbox *b, struct message *m, int64_t now_ms)
     struct outbox_entry *x = entry_of(b, m);
     assert(!x->box);
     x->failures = 0;
+    x->lone = false;
     make_ready(b, x, now_ms);
     pump(b, now_ms);
 }

@@ -3,8 +3,9 @@
  * The part that deletes, visibility changes and dead letters have in common. An entry that fails alone is tried again
  * after a backoff of its own. When a whole call fails, its entries go back to the front and the box pauses for a
  * backoff; then one call is tried at a time until one succeeds, so that an outage costs a handful of calls a minute
- * however many messages are in hand. How long to go on is the owner's decision: it is asked after every failure, and it
- * removes messages whose lease is over.
+ * however many messages are in hand. A call that is refused as invalid may owe that to one entry: they all go out
+ * again, behind the others and each in a call of its own, and the one that is refused there has failed alone. How long
+ * to go on is the owner's decision: it is asked after every failure, and it removes messages whose lease is over.
  *
  * Each kind of call is a struct outbox_ops; each message has a struct outbox_entry for each box it can be in. Engine
  * thread only. */
@@ -31,12 +32,14 @@ struct outbox_entry {
     struct outbox_call *call; /* not NULL: it is part of a call in flight */
     struct timer again;       /* set: it waits for its backoff */
     uint32_t failures;
+    bool lone; /* no company: a call it was part of was refused as invalid */
 };
 
 /* How a call went for one message. */
 struct outbox_outcome {
     const struct aws_error *error;   /* the whole call failed; result is NULL */
-    const struct sqs_result *result; /* NULL: see error */
+    const struct sqs_result *result; /* NULL: see error. Of a call refused as invalid: failed, and the sender's fault
+                                        if m was alone in it */
     int64_t sent_ms;                 /* monotonic time when the attempt that was answered was sent; of an error, when
                                         the call was started */
     bool stale;                      /* a newer receive replaced the receipt handle that was used */

@@ -153,9 +153,13 @@ error_of(const struct pending *p)
     struct aws_error e = {.maybe_executed = p->fault.executed};
     snprintf(e.code, sizeof e.code, "%s", p->fault.code ? p->fault.code : "InternalError");
     bool denied = strcmp(e.code, "AccessDenied") == 0, unverified = strcmp(e.code, "tls") == 0;
-    e.status = denied ? 400 : 0;
-    err_set(&e.err, denied || unverified ? ERR_DENIED : ERR_UNAVAILABLE, "simulated failure of call %d: %s", p->call,
-            e.code);
+    bool invalid = strcmp(e.code, "InvalidParameterValue") == 0;
+    e.status = denied || invalid ? 400 : 0;
+    err_set(&e.err,
+            invalid                ? ERR_INVALID
+            : denied || unverified ? ERR_DENIED
+                                   : ERR_UNAVAILABLE,
+            "simulated failure of call %d: %s", p->call, e.code);
     return e;
 }
 
@@ -359,6 +363,16 @@ note_confirmed_deletes(struct pending *p)
     }
 }
 
+static bool
+is_poisoned(const struct pending *p)
+{
+    const char *id = p->call == p->sim->poisoned_call ? p->sim->poison : NULL;
+    for (size_t i = 0; id && i < p->n; i++)
+        if (strncmp(p->entry[i].handle, id, strlen(id)) == 0 && p->entry[i].handle[strlen(id)] == '/')
+            return true;
+    return false;
+}
+
 static void
 batch_fires(struct timer *t, int64_t now_ms)
 {
@@ -366,6 +380,8 @@ batch_fires(struct timer *t, int64_t now_ms)
     (void)now_ms;
     if (!p->executed) {
         p->executed = true;
+        if (is_poisoned(p))
+            p->fault = (struct sim_fault){.call = true, .code = "InvalidParameterValue"};
         if (!p->fault.call || p->fault.executed)
             execute_all(p);
         wait(p, p->way_ms);

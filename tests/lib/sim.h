@@ -38,7 +38,8 @@ struct sim_fault {
     bool executed;     /* ... after it was executed: its answer is lost */
     bool entry;        /* an entry fails; of a receive: a message arrives garbled */
     bool sender_fault; /* ... as the sender's */
-    const char *code;  /* NULL: "InternalError"; "AccessDenied" and "tls" (no answer at all) are worth no retry */
+    const char *code; /* NULL: "InternalError"; "AccessDenied", "InvalidParameterValue" and "tls" (no answer at all) are
+                         worth no retry */
 };
 
 struct sim {
@@ -58,6 +59,11 @@ struct sim {
 
     /* per thousand */
     unsigned fail_calls, lose_answers, fail_entries, duplicates;
+
+    /* Batched calls of this kind are refused as a whole, as invalid, when they hold the message of this id; NULL: none.
+     */
+    enum sim_call poisoned_call;
+    const char *poison;
 
     /* Asked for each call (entry < 0), each entry of a batch call and each message received; NULL: no faults but the
      * rates'. */

@@ -120,6 +120,26 @@ a_lease_that_cannot_be_extended_is_lost_and_its_message_comes_back(void **state)
     bench_clean_up(&b);
 }
 
+static void
+an_extension_that_its_whole_call_is_refused_for_costs_no_other_message_its_lease(void **state)
+{
+    (void)state;
+    struct bench b;
+    int64_t ms = 5 * MINUTE;
+    bench_init(&b, 1, NULL);
+    b.takes = takes_so_long;
+    b.context = &ms;
+    b.sim.poisoned_call = SIM_VISIBILITY;
+    b.sim.poison = "m-3";
+    bench_put(&b, 40);
+    bench_run(&b, 4 * MINUTE);
+    for (size_t i = 0; i < 40; i++)
+        if (i != 3)
+            assert_int_equal(b.sim.messages[i].receives, 1);
+    assert_true(b.sim.messages[3].receives > 1);
+    bench_clean_up(&b);
+}
+
 static int64_t
 second_takes_a_minute(struct bench *b, const struct message *m)
 {
@@ -343,6 +363,7 @@ main(void)
         cmocka_unit_test(extensions_go_out_at_half_the_visibility_timeout_ten_a_call),
         cmocka_unit_test(queued_messages_are_extended_too),
         cmocka_unit_test(a_batch_that_waits_for_its_window_is_extended_too),
+        cmocka_unit_test(an_extension_that_its_whole_call_is_refused_for_costs_no_other_message_its_lease),
         cmocka_unit_test(a_lease_that_cannot_be_extended_is_lost_and_its_message_comes_back),
         cmocka_unit_test(done_after_the_lease_was_over_is_deleted_late_and_counted_apart),
         cmocka_unit_test(a_lost_message_that_comes_back_to_the_same_worker_is_its_own_again),

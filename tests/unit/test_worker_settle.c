@@ -16,7 +16,7 @@
 /* A failure for the calls of one kind. */
 struct failure {
     enum sim_call call;
-    bool whole, lost_answer, entry, sender_fault;
+    bool whole, lost_answer, entry, sender_fault, invalid;
     unsigned times; /* how often */
 };
 
@@ -31,6 +31,8 @@ inject(void *context, enum sim_call call, int entry, struct sim_fault *fault)
     fault->executed = f->lost_answer;
     fault->entry = f->entry;
     fault->sender_fault = f->sender_fault;
+    if (f->invalid)
+        fault->code = "InvalidParameterValue";
     if (f->sender_fault)
         fault->code = "ReceiptHandleIsInvalid";
 }
@@ -161,6 +163,52 @@ a_refused_delete_is_given_up_and_its_message_deleted_when_it_comes_back(void **s
     bench_clean_up(&b);
 }
 
+static void
+a_delete_that_its_whole_call_is_refused_for_holds_up_no_other(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_init(&b, 1, NULL);
+    b.sim.poisoned_call = SIM_DELETE;
+    b.sim.poison = "m-3";
+    bench_put(&b, 40);
+    bench_run(&b, 10000);
+    for (size_t i = 0; i < 40; i++)
+        assert_int_equal(b.sim.messages[i].deleted, i != 3);
+    assert_int_equal(bench_in_hand(&b), 0);
+    assert_int_equal(BENCH_COUNT(&b, delete_failed), 1);
+    assert_in_range(b.sim.calls[SIM_DELETE], 10, 30);
+    unsigned calls = b.sim.calls[SIM_DELETE];
+    bench_run(&b, 10 * MINUTE); /* it comes back every 30 s, and is not handled again */
+    assert_in_range(b.sim.calls[SIM_DELETE] - calls, 10, 25);
+    b.sim.poison = NULL;
+    assert_true(bench_run_until(&b, bench_all_deleted, MINUTE));
+    for (size_t i = 0; i < 40; i++)
+        assert_int_equal(b.sim.messages[i].handled, 1);
+    bench_clean_up(&b);
+}
+
+/* Not one entry's fault. */
+static void
+deletes_that_are_all_refused_as_invalid_cost_a_few_calls_a_minute(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct failure f = {.call = SIM_DELETE, .whole = true, .invalid = true, .times = UINT32_MAX};
+    bench_init(&b, 1, NULL);
+    inject_into(&b, &f);
+    bench_put(&b, 1000);
+    bench_run(&b, MINUTE);
+    unsigned calls = b.sim.calls[SIM_DELETE];
+    bench_run(&b, 30 * MINUTE);
+    assert_in_range(b.sim.calls[SIM_DELETE] - calls, 30, 300);
+    f.times = 0;
+    assert_true(bench_run_until(&b, bench_all_deleted, 10 * MINUTE));
+    for (size_t i = 0; i < 1000; i++)
+        assert_int_equal(b.sim.messages[i].handled, 1);
+    bench_clean_up(&b);
+}
+
 /* ---- retries ---- */
 
 static void
@@ -273,6 +321,28 @@ a_retry_whose_delay_cannot_be_set_comes_back_with_its_lease(void **state)
     bench_clean_up(&b);
 }
 
+static void
+a_delay_that_its_whole_call_is_refused_for_holds_up_no_other(void **state)
+{
+    (void)state;
+    int64_t delay_ms = 600000;
+    struct bench b;
+    bench_init(&b, 1, NULL);
+    b.decide = retry_once;
+    b.context = &delay_ms;
+    b.sim.poisoned_call = SIM_VISIBILITY;
+    b.sim.poison = "m-3";
+    bench_put(&b, 40);
+    bench_run(&b, 10000);
+    for (size_t i = 0; i < 40; i++) {
+        int64_t left_ms = b.sim.messages[i].visible_at_ms - sim_now_ms();
+        assert_in_range(left_ms, i == 3 ? 0 : 580000, i == 3 ? 30000 : 600000);
+    }
+    assert_int_equal(bench_in_hand(&b), 0);
+    assert_true(bench_run_until(&b, bench_all_deleted, 15 * MINUTE));
+    bench_clean_up(&b);
+}
+
 /* ---- dead letters ---- */
 
 static void
@@ -337,6 +407,26 @@ a_dead_letter_that_is_refused_stays_in_its_queue(void **state)
     bench_run(&b, 10 * MINUTE);
     assert_false(b.sim.messages[0].deleted);
     assert_in_range(b.sim.messages[0].handled, 5, 60);
+    bench_clean_up(&b);
+}
+
+static void
+a_dead_letter_that_its_whole_call_is_refused_for_holds_up_no_other(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_init(&b, 1, NULL);
+    b.decide = reject;
+    b.sim.poisoned_call = SIM_SEND_DEAD;
+    b.sim.poison = "m-3";
+    bench_put(&b, 40);
+    bench_run(&b, 10000);
+    for (size_t i = 0; i < 40; i++) {
+        assert_int_equal(b.sim.messages[i].dead_letters, i != 3);
+        assert_int_equal(b.sim.messages[i].deleted, i != 3);
+        if (i != 3)
+            assert_int_equal(b.sim.messages[i].handled, 1);
+    }
     bench_clean_up(&b);
 }
 
@@ -488,13 +578,17 @@ main(void)
         cmocka_unit_test(a_failed_delete_is_tried_again_and_the_message_not_handled_again),
         cmocka_unit_test(an_outage_of_deletes_costs_a_few_calls_a_minute),
         cmocka_unit_test(a_refused_delete_is_given_up_and_its_message_deleted_when_it_comes_back),
+        cmocka_unit_test(a_delete_that_its_whole_call_is_refused_for_holds_up_no_other),
+        cmocka_unit_test(deletes_that_are_all_refused_as_invalid_cost_a_few_calls_a_minute),
         cmocka_unit_test(a_retry_comes_back_after_the_handlers_delay),
         cmocka_unit_test(without_a_delay_retries_back_off_exponentially_up_to_the_cap),
         cmocka_unit_test(a_heartbeat_under_way_does_not_overwrite_the_delay),
         cmocka_unit_test(a_retry_whose_delay_cannot_be_set_comes_back_with_its_lease),
+        cmocka_unit_test(a_delay_that_its_whole_call_is_refused_for_holds_up_no_other),
         cmocka_unit_test(a_rejected_message_is_a_dead_letter_with_its_reason_before_it_is_deleted),
         cmocka_unit_test(without_a_dead_letter_queue_a_rejected_message_is_retried),
         cmocka_unit_test(a_dead_letter_that_is_refused_stays_in_its_queue),
+        cmocka_unit_test(a_dead_letter_that_its_whole_call_is_refused_for_holds_up_no_other),
         cmocka_unit_test(a_move_starts_only_with_half_a_minute_of_lease),
         cmocka_unit_test(a_move_whose_lease_cannot_be_extended_leaves_the_message_to_its_queue),
         cmocka_unit_test(a_delete_by_an_older_handle_is_sent_again_with_the_newer_one),
