@@ -153,6 +153,7 @@ http_call_new(struct http_engine *g)
     curl_easy_setopt(h, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     curl_easy_setopt(h, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(h, CURLOPT_CONNECTTIMEOUT_MS, (long)g->connect_timeout_ms);
+    curl_easy_setopt(h, CURLOPT_DNS_CACHE_TIMEOUT, (long)g->dns_keep_s);
     curl_easy_setopt(h, CURLOPT_MAXLIFETIME_CONN, (long)g->max_connection_age_s);
     CURLcode made = curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, "http,https");
     if (made == CURLE_OK)
@@ -306,7 +307,7 @@ prepare(struct http_call *c, const struct http_request *q, struct err *e)
     c->moved = 0;
     c->header_bytes = 0;
     c->header_complete = false;
-    c->paused = false;
+    c->paused = c->resent = false;
     c->gave_up = 0;
     c->text[0] = '\0';
     buf_reset(&c->body);
@@ -344,6 +345,7 @@ http_call_start(struct http_call *c)
 {
     struct http_engine *g = c->engine;
     http_engine_make_room(g);
+    http_known_apply(c);
     if (curl_multi_add_handle(g->multi, c->easy) != CURLM_OK) {
         http_call_finish(c, CURLE_OUT_OF_MEMORY);
         return;
@@ -406,11 +408,38 @@ call_back(struct http_call *c, struct http_response *r)
     recycle(c);
 }
 
+/* The peer ended a kept connection when the request came. libcurl sends it again by itself, but counts how often over
+ * all the calls of a handle, and each sixth time it gives up (and counts anew). */
+static bool
+was_lost_on_kept_connection(const struct http_call *c, CURLcode result)
+{
+    long connections = 0;
+    curl_easy_getinfo(c->easy, CURLINFO_NUM_CONNECTS, &connections);
+    return (result == CURLE_RECV_ERROR || result == CURLE_SEND_ERROR || result == CURLE_GOT_NOTHING) &&
+           connections == 0 && c->header_bytes == 0 && c->body.len == 0 && c->state == CALL_ACTIVE && !c->resent;
+}
+
+static bool
+send_again(struct http_call *c)
+{
+    struct http_engine *g = c->engine;
+    count(c);
+    c->resent = true;
+    c->request_body_sent = 0;
+    c->moved = 0;
+    c->text[0] = '\0';
+    curl_multi_remove_handle(g->multi, c->easy);
+    return curl_multi_add_handle(g->multi, c->easy) == CURLM_OK;
+}
+
 void
 http_call_finish(struct http_call *c, CURLcode result)
 {
     struct http_response r = {0};
+    if (was_lost_on_kept_connection(c, result) && send_again(c))
+        return;
     http_outcome_of(c, result, &r);
+    http_known_note(c, result);
     call_back(c, &r);
 }
 
@@ -424,14 +453,16 @@ look_after(struct timer *t, int64_t now_ms)
         c->moved = traffic.sent + traffic.received;
         c->moved_at_ms = now_ms;
     }
-    if (now_ms >= c->deadline_ms)
+    if (now_ms >= c->deadline_ms) {
+        http_known_note_timeout(c);
         http_outcome_timeout(c, "no complete answer within", c->timeout_ms, &r);
-    else if (c->stall_timeout_ms > 0 && now_ms - c->moved_at_ms >= c->stall_timeout_ms)
+    } else if (c->stall_timeout_ms > 0 && now_ms - c->moved_at_ms >= c->stall_timeout_ms) {
         http_outcome_timeout(c, "no byte came or went for", c->stall_timeout_ms, &r);
-    else if (set_timer(c, now_ms) < 0)
+    } else if (set_timer(c, now_ms) < 0) {
         http_outcome_of(c, CURLE_OUT_OF_MEMORY, &r);
-    else
+    } else {
         return;
+    }
     call_back(c, &r);
 }
 

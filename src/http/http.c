@@ -12,9 +12,22 @@
 #define DEFAULT_CONNECT_MS       3000
 #define DEFAULT_CONNECTION_AGE_S 300
 #define DEFAULT_CA_KEEP_S        300
+#define DEFAULT_DNS_KEEP_S       5
 /* After so long a turn takes in no more bytes and begins no more callbacks. One of them can take as much again and
  * more: an answer of ten messages of 1 MiB is read, verified and copied in some 35 ms. */
 #define TURN_NS INT64_C(20000000)
+
+static bool
+has_proxy(void)
+{
+    static const char *const names[] = {"http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const char *value = getenv(names[i]);
+        if (value && *value)
+            return true;
+    }
+    return false;
+}
 
 int
 http_engine_new(const struct http_engine_options *options, struct http_engine **ret_engine, struct err *e)
@@ -34,6 +47,8 @@ http_engine_new(const struct http_engine_options *options, struct http_engine **
     g->max_connections = options->max_connections ? options->max_connections : DEFAULT_CONNECTIONS;
     g->connect_timeout_ms = options->connect_timeout_ms ? options->connect_timeout_ms : DEFAULT_CONNECT_MS;
     g->max_connection_age_s = options->max_connection_age_s ? options->max_connection_age_s : DEFAULT_CONNECTION_AGE_S;
+    g->dns_keep_s = options->dns_keep_s == 0 ? DEFAULT_DNS_KEEP_S : options->dns_keep_s > 0 ? options->dns_keep_s : 0;
+    g->proxied = has_proxy();
     g->user_agent = strdup(options->user_agent ? options->user_agent : "fanoutd/" FANOUT_VERSION);
     g->ca_keep_s = options->ca_keep_s ? options->ca_keep_s : DEFAULT_CA_KEEP_S;
     g->ca_file = strdup(options->ca_file ? options->ca_file : "");

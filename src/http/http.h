@@ -11,6 +11,10 @@
  * opened again resumes its TLS session. The trusted certificates are read again when they are older than ca_keep_s and
  * a connection is opened; parsing the system's takes milliseconds, and each connection of its own would wait for it.
  *
+ * A resolver that fails or does not answer costs the call that asked it, and no more: for a minute then, and minute by
+ * minute until it answers again, a host is sought where it was reached last. (Not behind a proxy of the environment,
+ * which may be what was reached.)
+ *
  * Time-outs of a call are timers of the loop and so follow base/clock (a test clock included); only the time allowed
  * for connecting is libcurl's own and real. When an answer and a time-out are due in one turn, the answer wins.
  *
@@ -39,6 +43,8 @@ struct http_engine_options {
     size_t max_connections;       /* idle ones kept; 0: 64 */
     int64_t connect_timeout_ms;   /* 0: 3,000 */
     int64_t max_connection_age_s; /* a connection older than this is not reused; 0: 300 */
+    int64_t dns_keep_s;           /* connections opened within this share an answer of the resolver; 0: 5, as AWS
+                                     advises; negative: none do */
 };
 
 int http_engine_new(const struct http_engine_options *options, struct http_engine **ret_engine, struct err *e);

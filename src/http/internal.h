@@ -1,5 +1,5 @@
-/* internal: what http.c (the loop), call.c (one request) and outcome.c (what became of it) share. Nobody else includes
- * it.
+/* internal: what http.c (the loop), call.c (one request), outcome.c (what became of it) and known.c (addresses for when
+ * the resolver fails) share. Nobody else includes it.
  *
  * A call is PENDING from http_submit until the next turn hands it to curl, ACTIVE until curl has finished it, and
  * DELIVERING while its callback runs; then it waits in the pool for the next request, its easy handle and its
@@ -18,6 +18,17 @@ enum call_state { CALL_POOLED, CALL_PENDING, CALL_ACTIVE, CALL_CANCELLED, CALL_D
 
 TAILQ_HEAD(call_list, http_call);
 
+/* Where a host was reached last. */
+#define HTTP_KNOWN 8
+struct http_known {
+    char key[280]; /* "host:port"; "": a free place */
+    char address[64];
+    int64_t until_ms; /* so long the address is used without asking a resolver */
+    bool planted;     /* libcurl was told of it */
+    char text[400];   /* what it was told last, */
+    struct curl_slist line;
+};
+
 struct http_engine {
     CURLM *multi;
     struct timers timers;
@@ -28,7 +39,10 @@ struct http_engine {
     int64_t ca_keep_s;
     size_t max_connections;  /* idle ones to keep */
     size_t connection_limit; /* what libcurl was told: idle and in use */
-    int64_t connect_timeout_ms, max_connection_age_s;
+    int64_t connect_timeout_ms, max_connection_age_s, dns_keep_s;
+    bool proxied; /* by the environment: an address that was reached may be the proxy's */
+    struct http_known known[HTTP_KNOWN];
+    bool resolver_failed;         /* ever: there may be something to tell libcurl of them */
     int watched;                  /* a descriptor that ends a wait when it becomes readable; -1: none */
     bool running;                 /* inside http_engine_run */
     bool inside_curl;             /* inside curl_multi_perform: the multi handle must not be changed */
@@ -69,6 +83,7 @@ struct http_call {
     size_t max_response_bytes;
     size_t header_bytes;
     bool paused;
+    bool resent;          /* by us, after a kept connection had ended */
     bool header_complete; /* the blank line was seen */
     int gave_up;          /* why a callback of ours stopped curl: an err code, or 0 */
     char text[CURL_ERROR_SIZE];
@@ -84,6 +99,12 @@ struct http_call *http_call_new(struct http_engine *g);
 void http_call_free(struct http_call *c);                    /* in no list, not in curl */
 void http_call_start(struct http_call *c);                   /* PENDING → ACTIVE, or finished with an error */
 void http_call_finish(struct http_call *c, CURLcode result); /* calls done, recycles */
+
+/* known.c: before a call goes to curl; when it comes back from there, with what libcurl says; when our own time-out
+ * ends it. */
+void http_known_apply(struct http_call *c);
+void http_known_note(struct http_call *c, CURLcode result);
+void http_known_note_timeout(struct http_call *c);
 
 /* outcome.c */
 struct http_traffic {

@@ -573,6 +573,36 @@ a_kept_connection_that_was_closed_meanwhile_does_no_harm(void **state)
     stub_server_stop(s);
 }
 
+/* Each second request is not answered. */
+static void
+answer_or_reset(void *context, const struct stub_request *rq, struct stub_answer *a)
+{
+    if (rq->index % 2 == 0)
+        answer_hello(context, rq, a);
+    else
+        a->then = *(const bool *)context ? STUB_RESET : STUB_CLOSE;
+}
+
+static void
+a_kept_connection_that_ends_time_and_again_does_no_harm(void **state)
+{
+    (void)state;
+    for (int reset = 0; reset < 2; reset++) {
+        bool how = reset;
+        struct stub_server *s = stub_server_start(answer_or_reset, &how);
+        for (size_t i = 0; i < 30; i++) { /* after the first one each finds its connection ended, and opens another */
+            struct outcome o = {0};
+            call(&(struct http_request){.method = "POST", .url = stub_server_url(s), .body = SLICE("x")}, &o);
+            if (o.status != 200)
+                fail_msg("call %zu: %s", i, o.error.text);
+            free(o.body);
+        }
+        assert_int_equal(stub_server_requests(s), 59);
+        assert_memory_equal(strstr(stub_server_request(s, 58), "\r\n\r\n"), "\r\n\r\nx", 6);
+        stub_server_stop(s);
+    }
+}
+
 static void
 no_answer_in_time_is_a_timeout_and_the_request_was_sent(void **state)
 {
@@ -1236,6 +1266,7 @@ main(void)
         with_engine(connections_are_kept_and_used_again),
         with_engine(many_long_polls_do_not_push_kept_connections_out),
         with_engine(a_kept_connection_that_was_closed_meanwhile_does_no_harm),
+        with_engine(a_kept_connection_that_ends_time_and_again_does_no_harm),
         with_engine(no_answer_in_time_is_a_timeout_and_the_request_was_sent),
         with_engine(an_answer_that_stands_still_is_given_up),
         with_engine(an_unreachable_port_is_unavailable_and_nothing_was_sent),
