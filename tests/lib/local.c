@@ -45,6 +45,13 @@ local_server_start(struct local_server *s, bool with_clock)
 }
 
 void
+local_server_start_in(struct local_server *s, const char *folder)
+{
+    *s = (struct local_server){.folder = folder};
+    start(s);
+}
+
+void
 local_server_restart(struct local_server *s)
 {
     start(s);

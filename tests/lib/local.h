@@ -17,6 +17,9 @@ struct local_server {
  * process then runs on, too. Aborts the test when it does not get ready. */
 void local_server_start(struct local_server *s, bool with_clock);
 
+/* The same with data in a folder that is there, and on the machine's clock. */
+void local_server_start_in(struct local_server *s, const char *folder);
+
 /* Starts one again on the same data, after local_server_kill or an end of its own. The port is another. */
 void local_server_restart(struct local_server *s);
 

@@ -79,6 +79,12 @@ namespace_mount_memory(const char *dir, unsigned megabytes)
 }
 
 void
+namespace_unmount(const char *dir)
+{
+    assert_int_equal(umount2(dir, MNT_DETACH), 0);
+}
+
+void
 namespace_bind(const char *path, const char *target)
 {
     if (mount(path, target, NULL, MS_BIND, NULL) != 0)

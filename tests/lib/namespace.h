@@ -15,6 +15,7 @@ const char *namespace_enter(bool with_network);
 /* After namespace_enter; what fails fails the test. An empty file system of this size at dir; path's content instead of
  * target's. */
 void namespace_mount_memory(const char *dir, unsigned megabytes);
+void namespace_unmount(const char *dir);
 void namespace_bind(const char *path, const char *target);
 
 #endif
