@@ -37,8 +37,10 @@ static const char *const MIGRATIONS[] = {
 static void
 forget(struct local_events *s)
 {
-    for (size_t i = 0; i < s->n_rules; i++)
-        event_pattern_destroy(s->rules[i].pattern);
+    for (size_t i = 0; i < s->n_buses; i++) {
+        event_scratch_destroy(s->buses[i].scratch);
+        event_rules_destroy(s->buses[i].patterns);
+    }
     s->rules = NULL;
     s->buses = NULL;
     s->n_rules = s->n_buses = 0;
@@ -85,9 +87,9 @@ load_buses(struct local_events *s, struct store_tx *tx)
         return rc;
     if (!(s->buses = arena_zalloc(&s->arena, n * sizeof *s->buses)))
         return no_memory(tx, NULL);
-    sqlite3_stmt *q = store_prepare(tx, "SELECT name FROM events_buses");
+    sqlite3_stmt *q = store_prepare(tx, "SELECT name FROM events_buses ORDER BY name");
     while ((rc = store_step(tx, q)) == 1)
-        if (!keep(s, q, 0, &s->buses[s->n_buses++]))
+        if (!keep(s, q, 0, &s->buses[s->n_buses++].name))
             return no_memory(tx, q);
     return rc;
 }
@@ -105,7 +107,8 @@ local_events_rule_arn(const struct local_events *s, struct arena *arena, struct 
 static int
 corrupt(struct store_tx *tx, sqlite3_stmt *q, const struct events_rule *rule, int rc, const struct err *e)
 {
-    store_reset(q);
+    if (q)
+        store_reset(q);
     return store_fail(tx, rc == ERR_NO_MEMORY ? ERR_NO_MEMORY : ERR_CORRUPT, "rule %.*s: %s", SLICE_ARG(rule->name),
                       e->text);
 }
@@ -151,12 +154,9 @@ load_rules(struct local_events *s, struct store_tx *tx)
                                         " ORDER BY bus, name");
     while ((rc = store_step(tx, q)) == 1) {
         struct events_rule *rule = &s->rules[s->n_rules];
-        struct err e = {0};
-        if (!keep(s, q, 0, &rule->bus) || !keep(s, q, 1, &rule->name) ||
+        if (!keep(s, q, 0, &rule->bus) || !keep(s, q, 1, &rule->name) || !keep(s, q, 2, &rule->pattern) ||
             !(rule->arn = local_events_rule_arn(s, &s->arena, rule->bus, rule->name)).p)
             return no_memory(tx, q);
-        if ((rc = event_pattern_compile(store_column(q, 2), &rule->pattern, &e)) != 0)
-            return corrupt(tx, q, rule, rc, &e);
         s->n_rules++;
     }
     for (size_t i = 0; rc == 0 && i < s->n_rules; i++)
@@ -164,12 +164,40 @@ load_rules(struct local_events *s, struct store_tx *tx)
     return rc;
 }
 
+/* Compiles the rules of a bus, which stand together, together. */
+static int
+compile_bus(struct local_events *s, struct store_tx *tx, struct events_bus *bus, size_t first)
+{
+    struct err e = {0};
+    size_t bad = 0;
+    bus->rules = &s->rules[first];
+    while (first + bus->n_rules < s->n_rules && slice_equals(s->rules[first + bus->n_rules].bus, bus->name))
+        bus->n_rules++;
+    struct slice *patterns = arena_alloc(&s->arena, bus->n_rules * sizeof *patterns);
+    bus->matched = arena_alloc(&s->arena, bus->n_rules * sizeof *bus->matched);
+    if (!patterns || !bus->matched)
+        return no_memory(tx, NULL);
+    for (size_t i = 0; i < bus->n_rules; i++)
+        patterns[i] = bus->rules[i].pattern;
+    int rc = event_rules_compile(patterns, bus->n_rules, &bus->patterns, &bad, &e);
+    if (rc != 0 && rc != ERR_NO_MEMORY)
+        return corrupt(tx, NULL, &bus->rules[bad], rc, &e);
+    if (rc == 0)
+        rc = event_scratch_new(bus->patterns, &bus->scratch, &e);
+    return rc == 0 ? 0 : no_memory(tx, NULL);
+}
+
 int
 local_events_load(struct local_events *s, struct store_tx *tx)
 {
+    size_t first = 0;
     forget(s);
     int rc = load_buses(s, tx);
-    return rc != 0 ? rc : load_rules(s, tx);
+    if (rc == 0)
+        rc = load_rules(s, tx);
+    for (size_t i = 0; rc == 0 && i < s->n_buses; first += s->buses[i++].n_rules)
+        rc = compile_bus(s, tx, &s->buses[i], first);
+    return rc;
 }
 
 static int
@@ -178,13 +206,13 @@ load(void *context, struct store_tx *tx)
     return local_events_load(context, tx);
 }
 
-bool
-local_events_has_bus(const struct local_events *s, struct slice bus)
+const struct events_bus *
+local_events_bus(const struct local_events *s, struct slice name)
 {
     for (size_t i = 0; i < s->n_buses; i++)
-        if (slice_equals(bus, s->buses[i]))
-            return true;
-    return false;
+        if (slice_equals(name, s->buses[i].name))
+            return &s->buses[i];
+    return NULL;
 }
 
 struct slice

@@ -162,7 +162,7 @@ local_events_find_bus(struct store_tx *tx, struct events_request *r, struct slic
     if (rc != 0)
         return rc;
     bus = local_events_bus_name(bus);
-    if (!local_events_has_bus(r->events, bus)) {
+    if (!local_events_bus(r->events, bus)) {
         local_events_reject(r, "ResourceNotFoundException", "Event bus %.*s does not exist.", SLICE_ARG(bus));
         return 1;
     }

@@ -108,11 +108,11 @@ deliver_to(struct local_events *s, struct store_tx *tx, const struct events_rule
 int
 local_events_deliver(struct local_events *s, struct store_tx *tx, const struct events_event *event)
 {
+    const struct events_bus *bus = event->bus;
+    size_t n = event_rules_match(bus->patterns, bus->scratch, event->event, bus->matched);
     int rc = 0;
-    for (size_t i = 0; rc == 0 && i < s->n_rules; i++) {
-        const struct events_rule *rule = &s->rules[i];
-        if (!slice_equals(event->bus, rule->bus) || !event_pattern_match(rule->pattern, event->event))
-            continue;
+    for (size_t i = 0; rc == 0 && i < n; i++) {
+        const struct events_rule *rule = &bus->rules[bus->matched[i]];
         for (size_t k = 0; rc == 0 && k < rule->n_targets; k++)
             rc = deliver_to(s, tx, rule, &rule->targets[k], event);
     }

@@ -7,6 +7,7 @@
 #include "base/arena.h"
 #include "base/json.h"
 #include "event/pattern.h"
+#include "event/ruleset.h"
 #include "local/events.h"
 #include "local/events_input.h"
 #include "local/events_requests.h"
@@ -18,10 +19,18 @@ struct events_target {
 };
 
 struct events_rule {
-    struct slice bus, name, arn;
-    struct event_pattern *pattern;
+    struct slice bus, name, arn, pattern;
     struct events_target *targets;
     size_t n_targets;
+};
+
+struct events_bus {
+    struct slice name;
+    const struct events_rule *rules; /* the enabled ones */
+    size_t n_rules;
+    struct event_rules *patterns; /* of these rules, in their order */
+    struct event_scratch *scratch;
+    uint32_t *matched; /* room for the index of each */
 };
 
 struct local_events {
@@ -30,9 +39,9 @@ struct local_events {
     struct local_s3 *s3;
     /* What the tables hold, compiled: the store's writer thread alone. */
     struct arena arena;
-    struct slice *buses;
+    struct events_bus *buses;
     size_t n_buses;
-    struct events_rule *rules; /* the enabled ones */
+    struct events_rule *rules; /* of all buses, one bus after the other */
     size_t n_rules;
 };
 
@@ -44,7 +53,8 @@ int local_events_load(struct local_events *s, struct store_tx *tx);
 /* A bus as callers name it (a name, an ARN, or nothing: the default one) by its name. */
 struct slice local_events_bus_name(struct slice bus);
 
-bool local_events_has_bus(const struct local_events *s, struct slice bus);
+/* NULL: there is no such bus. */
+const struct events_bus *local_events_bus(const struct local_events *s, struct slice name);
 
 /* "arn:aws:events:REGION:ACCOUNT:rule/[BUS/]NAME", without the bus for the default one. NULL in p: no memory. */
 struct slice local_events_rule_arn(const struct local_events *s, struct arena *arena, struct slice bus,
@@ -52,9 +62,10 @@ struct slice local_events_rule_arn(const struct local_events *s, struct arena *a
 
 /* ---- events ------------------------------------------------------------------------------------------------------ */
 
-/* An event on its way: the bus by name, and the envelope, whose text is what its targets get. */
+/* An event on its way: its envelope's text is what its targets get. */
 struct events_event {
-    struct slice bus, id;
+    const struct events_bus *bus;
+    struct slice id;
     struct json event;
     int64_t time_ms, ingested_at_ms;
 };

@@ -117,7 +117,7 @@ static int
 check_rule(const struct local_events *s, const struct local_events_rule *rule, struct slice bus, struct err *e)
 {
     struct event_pattern *pattern = NULL;
-    if (!local_events_has_bus(s, bus))
+    if (!local_events_bus(s, bus))
         return err_set(e, ERR_NOT_FOUND, "EventBusName: there is no event bus \"%.*s\"", SLICE_ARG(bus));
     int rc = event_pattern_compile(rule->pattern, &pattern, e);
     event_pattern_destroy(pattern);

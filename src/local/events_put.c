@@ -226,14 +226,15 @@ wrap(struct put_call *c, struct entry *entry)
 /* ---- the job ----------------------------------------------------------------------------------------------------- */
 
 /* An unknown bus swallows the event, with an id (FACTS.md, 2). */
-static bool
-is_heard(const struct local_events *s, const struct events_event *event)
+static const struct events_bus *
+find_bus(const struct local_events *s, const struct entry *entry)
 {
-    if (local_events_has_bus(s, event->bus))
-        return true;
-    log_write_limited(LOG_WARN, 10000, "an event for an event bus that does not exist: dropped, as AWS does",
-                      LOG_SLICE("bus", event->bus), LOG_SLICE("event", event->id));
-    return false;
+    struct slice name = local_events_bus_name(entry->bus);
+    const struct events_bus *bus = local_events_bus(s, name);
+    if (!bus)
+        log_write_limited(LOG_WARN, 10000, "an event for an event bus that does not exist: dropped, as AWS does",
+                          LOG_SLICE("bus", name), LOG_STR("event", entry->id));
+    return bus;
 }
 
 static int
@@ -243,15 +244,16 @@ run(struct store_tx *tx, struct store_job *job)
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < c->n; i++) {
         const struct entry *entry = &c->entries[i];
+        const struct events_bus *bus = entry->code ? NULL : find_bus(c->events, entry);
+        if (!bus)
+            continue;
         const struct events_event event = {
-            .bus = local_events_bus_name(entry->bus),
+            .bus = bus,
             .id = slice_of_string(entry->id),
             .event = entry->event,
             .time_ms = entry->time_ms,
             .ingested_at_ms = c->received_at_ms,
         };
-        if (entry->code || !is_heard(c->events, &event))
-            continue;
         rc = local_events_deliver(c->events, tx, &event);
         if (rc == 0 && c->call->duplicate)
             rc = local_events_deliver(c->events, tx, &event);

@@ -150,10 +150,12 @@ read_targets(struct store_tx *tx, struct events_request *r, struct json list, st
         *ret_targets = targets;
         return 0;
     }
-    if (rc != ERR_INVALID)
-        return store_fail(tx, ERR_NO_MEMORY, "out of memory");
-    local_events_reject(r, "ValidationException", "%s", e.text);
-    return 1;
+    if (rc == ERR_INVALID) {
+        local_events_reject(r, "ValidationException", "%s", e.text);
+        return 1;
+    }
+    store_fail(tx, ERR_NO_MEMORY, "out of memory");
+    return ERR_NO_MEMORY;
 }
 
 static bool
