@@ -9,5 +9,6 @@ enum { CTL_OK = 0, CTL_FAILED = 1, CTL_USAGE = 2 };
 int ctl_send(int argc, char **argv);
 int ctl_demo(int argc, char **argv);
 int ctl_plugin(int argc, char **argv);
+int ctl_pattern(int argc, char **argv);
 
 #endif

@@ -157,14 +157,6 @@ is_blank(struct slice s)
     return true;
 }
 
-static void
-name_bad(struct lines *l, const char *reason)
-{
-    l->bad++;
-    if (!l->quiet)
-        fprintf(stderr, "%s:%zu: %s\n", l->name, l->number, reason);
-}
-
 /* What the scanner says of a text of one line, without the number of that line: the file's is in front of it. */
 static const char *
 without_line_1(const char *text)
@@ -173,37 +165,27 @@ without_line_1(const char *text)
     return strncmp(text, LINE_1, strlen(LINE_1)) == 0 ? text + strlen(LINE_1) : text;
 }
 
-/* NULL: the line is empty or a bad one. */
-static struct entry *
-parse_line(struct lines *l, struct slice line, bool too_long)
+void
+lines_name_bad(struct lines *l, const char *reason)
 {
-    struct entry *entry;
-    struct err e = {0};
-    if (line.n > 0 && line.p[line.n - 1] == '\r')
-        line.n--;
-    if (l->number == 1)
-        line = without(line, SLICE("\xef\xbb\xbf"));
-    if (too_long)
-        name_bad(l, "the line is longer than 8 MiB, which is more than any entry needs");
-    else if (is_blank(line))
-        return NULL;
-    else if (entry_parse(line, l->number, l->default_bus, &entry, &e) == 0)
-        return entry;
-    else
-        name_bad(l, without_line_1(e.text));
-    return NULL;
+    l->bad++;
+    if (!l->quiet)
+        fprintf(stderr, "%s:%zu: %s\n", l->name, l->number, without_line_1(reason));
 }
 
 static enum lines_outcome
-next(struct lines *l, bool wait, struct entry **ret_entry)
+next_text(struct lines *l, bool wait, struct slice *ret_text)
 {
     for (;;) {
         struct slice line;
         bool too_long;
         while (!l->error && take_line(l, &line, &too_long)) {
-            struct entry *entry = parse_line(l, line, too_long);
-            if (entry) {
-                *ret_entry = entry;
+            if (l->number == 1)
+                line = without(line, SLICE("\xef\xbb\xbf"));
+            if (too_long) {
+                lines_name_bad(l, "the line is longer than 8 MiB, which is more than any event needs");
+            } else if (!is_blank(line)) {
+                *ret_text = line;
                 return LINES_ENTRY;
             }
         }
@@ -212,6 +194,32 @@ next(struct lines *l, bool wait, struct entry **ret_entry)
         if (!(is_readable(l, wait) && read_piece(l)) && !wait)
             return LINES_WAIT;
     }
+}
+
+enum lines_outcome
+lines_try_text(struct lines *l, struct slice *ret_text)
+{
+    return next_text(l, false, ret_text);
+}
+
+void
+lines_wait(const struct lines *l)
+{
+    is_readable(l, true);
+}
+
+static enum lines_outcome
+next(struct lines *l, bool wait, struct entry **ret_entry)
+{
+    enum lines_outcome got;
+    struct slice line;
+    struct err e = {0};
+    while ((got = next_text(l, wait, &line)) == LINES_ENTRY) {
+        if (entry_parse(line, l->number, l->default_bus, ret_entry, &e) == 0)
+            return LINES_ENTRY;
+        lines_name_bad(l, e.text);
+    }
+    return got;
 }
 
 enum lines_outcome

@@ -1,4 +1,5 @@
-/* lines: PutEvents entries from a file of one JSON object a line, bad lines named on stderr and passed over. */
+/* lines: a file of one JSON object a line (PutEvents entries, or events as they are), bad lines named on stderr and
+ * passed over. */
 #ifndef FANOUT_CTL_LINES_H
 #define FANOUT_CTL_LINES_H
 
@@ -8,6 +9,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/slice.h"
 #include "ctl/entry.h"
 
 /* Longer lines are bad ones, and never in memory: with every character escaped twice, the largest entry that
@@ -45,6 +47,16 @@ enum lines_outcome {
     LINES_END, /* which is early when reading failed (lines_check) */
     LINES_WAIT /* the writer of a pipe or a terminal has not said more: l->fd becomes readable when it does */
 };
+
+/* The next line that is not empty, as it stands, without its end; LINES_ENTRY, and never waits. The text is valid until
+ * the next line is asked for. */
+enum lines_outcome lines_try_text(struct lines *l, struct slice *ret_text);
+
+/* Waits until the writer has said more. */
+void lines_wait(const struct lines *l);
+
+/* The last line is a bad one: names it, with the reason. */
+void lines_name_bad(struct lines *l, const char *reason);
 
 /* The next good entry, without waiting for a writer. Empty lines do not count, nor does a byte order mark in front of
  * the first. */

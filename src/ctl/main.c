@@ -13,6 +13,7 @@ static const struct command {
     const char *help;
 } COMMANDS[] = {
     {"send", ctl_send, "publish PutEvents entries from a file or standard input"},
+    {"pattern", ctl_pattern, "which events an event pattern matches, and why others not"},
     {"plugin", ctl_plugin, "what a handler plugin is and which options it has"},
     {"demo", ctl_demo, "run the whole system in a temporary folder, publish events, and judge what came out"},
 };
