@@ -189,12 +189,12 @@ try_field(const struct naive_rule *rule, size_t at, const struct flat *event, co
 {
     if (at == rule->n)
         return true;
-    if (!naive_spend(effort))
-        return false;
     const struct naive_field *field = &rule->fields[at];
     bool there = false;
     for (size_t i = 0; i < event->n; i++) {
         const struct leaf *leaf = &event->leaves[i];
+        if (!naive_spend(effort))
+            return false;
         if (!slice_equals(leaf->path, field->path) || !agrees(chosen, leaf))
             continue;
         there = true;

@@ -2,8 +2,10 @@
 
 /* clang-format off */
 
+/* Some that sort otherwise joined by dots than apart, and by UTF-16 units than by bytes. */
 const char *const pattern_gen_names[] = {
-    "a", "a", "b", "b", "c", "c", "d", "d", "a.b", "b.c", "\xc3\xa9", "\xc3\xa9", "prefix", NULL
+    "a", "a", "a", "b", "b", "b", "c", "c", "c", "d", "d", "a.b", "b.c", "\xc3\xa9", "prefix", "a-", "\xee\x80\x80",
+    "\xf0\x9f\x98\x80", NULL
 };
 
 /* With e acute, sharp s, the Kelvin sign, a character of two UTF-16 units, and addresses in several spellings. */
