@@ -22,6 +22,29 @@ sqs_decode_clean_up(struct sqs_decoded *d)
     arena_clean_up(&d->arena);
 }
 
+static int
+meaningless(const char *name, struct err *e)
+{
+    return err_set(e, ERR_PROTOCOL, "%s holds half of a surrogate pair", name);
+}
+
+int
+sqs_decode_text(struct sqs_decoded *d, struct json string, const char *name, struct slice *ret, struct err *e)
+{
+    struct slice raw = json_raw(string);
+    size_t n = raw.n;
+    if (!json_is_plain(string)) {
+        char *text = arena_alloc(&d->arena, raw.n);
+        if (!text)
+            return err_no_memory(e);
+        if (!json_decode_into(string, text, raw.n, &n))
+            return meaningless(name, e);
+        raw.p = text;
+    }
+    *ret = slice_of(raw.p, n);
+    return 0;
+}
+
 /* ---- ReceiveMessage -------------------------------------------------------------------------------------------------
  *
  * Read in one pass, not into a cJSON tree: of all a worker does for a message, building and freeing that tree was the
@@ -81,12 +104,6 @@ is_called(struct json key, const char *name, size_t n)
 {
     struct slice raw = json_raw(key);
     return raw.n == n ? memcmp(raw.p, name, n) == 0 : raw.n > n && json_equals_string(key, slice_of(name, n));
-}
-
-static int
-meaningless(const char *name, struct err *e)
-{
-    return err_set(e, ERR_PROTOCOL, "%s holds half of a surrogate pair", name);
 }
 
 /* The value in front, which must be a string or null. */
@@ -183,23 +200,6 @@ read_attribute(struct source *s, struct sqs_attribute *a, struct err *e)
     return decode_binary(s->d, &a->value, e);
 }
 
-/* A key's text: where it was written, or in the arena when it holds escapes. */
-static int
-text_of_key(struct source *s, struct json key, struct slice *ret, struct err *e)
-{
-    size_t n;
-    *ret = json_raw(key);
-    if (json_is_plain(key))
-        return 0;
-    char *text = arena_alloc(&s->d->arena, ret->n);
-    if (!text)
-        return err_no_memory(e);
-    if (!json_decode_into(key, text, ret->n, &n))
-        return meaningless("a message attribute's name", e);
-    *ret = slice_of(text, n);
-    return 0;
-}
-
 static int
 read_attributes(struct source *s, struct sqs_message *m, struct err *e)
 {
@@ -219,7 +219,7 @@ read_attributes(struct source *s, struct sqs_message *m, struct err *e)
                 memcpy(more, attributes, n * sizeof *more);
             attributes = more;
         }
-        rc = text_of_key(s, key, &attributes[n].name, e);
+        rc = sqs_decode_text(s->d, key, "a message attribute's name", &attributes[n].name, e);
         if (rc == 0)
             rc = read_attribute(s, &attributes[n], e);
         if (rc != 0)

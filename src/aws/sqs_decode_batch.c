@@ -1,16 +1,30 @@
-/* sqs_decode_batch: what became of each entry of a batch. */
+/* sqs_decode_batch: what became of each entry of a batch. One such answer comes for every ten messages: it is looked
+ * through where it lies, as building and freeing a cJSON tree of it cost ten times more. */
 #include "aws/sqs_decode.h"
 
 #include "aws/answer.h"
 
+/* What a string member means; empty when there is none, or null. */
+static int
+text_of_member(struct sqs_decoded *d, struct json object, const char *name, struct slice *ret, struct err *e)
+{
+    struct json value;
+    *ret = slice_of("", 0);
+    if (!json_get(object, name, &value) || value.type == JSON_NULL)
+        return 0;
+    if (value.type != JSON_STRING)
+        return err_set(e, ERR_PROTOCOL, "%s is no string", name);
+    return sqs_decode_text(d, value, name, ret, e);
+}
+
 /* The entry an item is about; NULL for an id that is none of ours. */
 static struct sqs_result *
-entry_of(const cJSON *item, struct sqs_result *results, size_t n)
+entry_of(struct json item, struct sqs_result *results, size_t n)
 {
-    struct slice id;
+    struct json id;
     int64_t i;
-    if (!cJSON_IsObject(item) || answer_string(item, "Id", &id, NULL) != 0 || !answer_parse_number(id, &i) ||
-        (id.n > 1 && id.p[0] == '0') || (uint64_t)i >= n)
+    if (!json_get(item, "Id", &id) || id.type != JSON_STRING || !answer_parse_number(json_raw(id), &i) ||
+        (json_raw(id).n > 1 && json_raw(id).p[0] == '0') || (uint64_t)i >= n)
         return NULL;
     return &results[i];
 }
@@ -25,12 +39,13 @@ fail(struct sqs_result *r, struct slice code, struct slice message, bool sender_
 }
 
 static int
-check_sent(const cJSON *item, const struct sqs_decode_sent *sent, struct sqs_result *r, struct err *e)
+check_sent(struct sqs_decoded *d, struct json item, const struct sqs_decode_sent *sent, struct sqs_result *r,
+           struct err *e)
 {
     struct slice body, attributes;
-    int rc = answer_string(item, "MD5OfMessageBody", &body, e);
+    int rc = text_of_member(d, item, "MD5OfMessageBody", &body, e);
     if (rc == 0)
-        rc = answer_string(item, "MD5OfMessageAttributes", &attributes, e);
+        rc = text_of_member(d, item, "MD5OfMessageAttributes", &attributes, e);
     if (rc == 0 && ((sent->body[0] && body.n > 0 && !slice_equals_string(body, sent->body)) ||
                     (sent->attributes[0] && attributes.n > 0 && !slice_equals_string(attributes, sent->attributes))))
         fail(r, SLICE("checksum"), SLICE("the MD5 of what arrived is not that of what was sent"), false);
@@ -39,71 +54,87 @@ check_sent(const cJSON *item, const struct sqs_decode_sent *sent, struct sqs_res
 
 /* What SQS says of an entry that went well. */
 static int
-decode_success(const cJSON *item, const struct sqs_decode_sent *sent, struct sqs_result *r, struct err *e)
+decode_success(struct sqs_decoded *d, struct json item, const struct sqs_decode_sent *sent, struct sqs_result *r,
+               struct err *e)
 {
     struct slice message_id;
+    int rc = text_of_member(d, item, "MessageId", &message_id, e);
+    if (rc != 0)
+        return rc;
     r->ok = true;
-    r->code[0] = r->message[0] = '\0';
-    int rc = answer_string(item, "MessageId", &message_id, e);
-    if (rc == 0) {
-        answer_copy(r->message_id, sizeof r->message_id, message_id);
-        rc = sent ? check_sent(item, sent, r, e) : 0;
-    }
+    answer_copy(r->message_id, sizeof r->message_id, message_id);
+    return sent ? check_sent(d, item, sent, r, e) : 0;
+}
+
+static int
+decode_failure(struct sqs_decoded *d, struct json item, struct sqs_result *r, struct err *e)
+{
+    struct slice code, message;
+    struct json fault;
+    int rc = text_of_member(d, item, "Code", &code, e);
+    if (rc == 0)
+        rc = text_of_member(d, item, "Message", &message, e);
+    if (rc == 0)
+        fail(r, code.n > 0 ? code : SLICE("unknown"), message,
+             json_get(item, "SenderFault", &fault) && fault.type == JSON_BOOL && json_bool(fault));
     return rc;
 }
 
 static int
-decode_failure(const cJSON *item, struct sqs_result *r, struct err *e)
+parse_object(struct slice answer, struct json *ret_object, struct err *e)
 {
-    struct slice code, message;
-    int rc = answer_string(item, "Code", &code, e);
-    if (rc == 0)
-        rc = answer_string(item, "Message", &message, e);
-    if (rc == 0)
-        fail(r, code.n > 0 ? code : SLICE("unknown"), message,
-             cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(item, "SenderFault")));
-    return rc;
+    struct json object;
+    if (json_parse(answer, &object, NULL) != 0 || object.type != JSON_OBJECT)
+        return err_set(e, ERR_PROTOCOL, "the answer is no JSON object");
+    *ret_object = object;
+    return 0;
 }
 
-static struct sqs_result *
-new_results(struct sqs_decoded *d, size_t n)
+/* A member that is a list; null when there is none. */
+static int
+list_of_member(struct json object, const char *name, struct json *ret_list, struct err *e)
 {
-    struct sqs_result *results = arena_zalloc(&d->arena, n * sizeof *results);
-    for (size_t i = 0; results && i < n; i++)
-        fail(&results[i], SLICE("missing"), SLICE("the answer does not mention this entry"), false);
-    return results;
+    struct json list = {.type = JSON_NULL};
+    if (json_get(object, name, &list) && list.type != JSON_ARRAY && list.type != JSON_NULL)
+        return err_set(e, ERR_PROTOCOL, "%s is no array", name);
+    *ret_list = list;
+    return 0;
+}
+
+/* Of an entry that nothing was said about yet, all is zero. */
+static bool
+is_mentioned(const struct sqs_result *r)
+{
+    return r->ok || r->code[0];
 }
 
 int
 sqs_decode_batch(struct sqs_decoded *d, struct slice answer, size_t n, const struct sqs_decode_sent *sent,
                  struct sqs_batch_result *ret, struct err *e)
 {
-    const cJSON *successful, *failed, *item;
+    struct json object, successful, failed;
     struct sqs_result *r;
-    int rc = answer_parse(answer, &d->tree, e);
+    int rc = parse_object(answer, &object, e);
     if (rc == 0)
-        rc = answer_array(d->tree, "Successful", &successful, e);
+        rc = list_of_member(object, "Successful", &successful, e);
     if (rc == 0)
-        rc = answer_array(d->tree, "Failed", &failed, e);
+        rc = list_of_member(object, "Failed", &failed, e);
     if (rc != 0)
         return rc;
-    struct sqs_result *results = new_results(d, n);
+    struct sqs_result *results = arena_zalloc(&d->arena, n * sizeof *results);
     if (!results)
         return err_no_memory(e);
-    cJSON_ArrayForEach(item, successful)
-    {
-        if ((r = entry_of(item, results, n)) && strcmp(r->code, "missing") == 0)
-            rc = decode_success(item, sent ? &sent[r - results] : NULL, r, e);
-        if (rc != 0)
-            return rc;
-    }
-    cJSON_ArrayForEach(item, failed)
-    {
-        if ((r = entry_of(item, results, n)) && (r->ok || strcmp(r->code, "missing") == 0))
-            rc = decode_failure(item, r, e);
-        if (rc != 0)
-            return rc;
-    }
+    for (struct json_iter it = json_iter(successful); rc == 0 && json_next(&it);)
+        if ((r = entry_of(it.value, results, n)) && !is_mentioned(r))
+            rc = decode_success(d, it.value, sent ? &sent[r - results] : NULL, r, e);
+    for (struct json_iter it = json_iter(failed); rc == 0 && json_next(&it);)
+        if ((r = entry_of(it.value, results, n)) && (r->ok || !is_mentioned(r)))
+            rc = decode_failure(d, it.value, r, e);
+    if (rc != 0)
+        return rc;
+    for (size_t i = 0; i < n; i++)
+        if (!is_mentioned(&results[i]))
+            fail(&results[i], SLICE("missing"), SLICE("the answer does not mention this entry"), false);
     *ret = (struct sqs_batch_result){.results = results, .n = n};
     return 0;
 }
@@ -112,12 +143,13 @@ int
 sqs_decode_send(struct sqs_decoded *d, struct slice answer, const struct sqs_decode_sent *sent,
                 struct sqs_batch_result *ret, struct err *e)
 {
+    struct json object;
     struct sqs_result *result = arena_zalloc(&d->arena, sizeof *result);
     if (!result)
         return err_no_memory(e);
-    int rc = answer_parse(answer, &d->tree, e);
+    int rc = parse_object(answer, &object, e);
     if (rc == 0)
-        rc = decode_success(d->tree, sent, result, e);
+        rc = decode_success(d, object, sent, result, e);
     if (rc == 0 && !result->message_id[0])
         rc = err_set(e, ERR_PROTOCOL, "there is no MessageId");
     if (rc == 0)
