@@ -174,6 +174,7 @@ http_call_free(struct http_call *c)
     buf_wipe(&c->header_text);
     buf_clean_up(&c->body);
     free(c->headers);
+    curl_url_cleanup(c->parsed_url);
     free(c->url);
     free(c);
 }
@@ -262,6 +263,7 @@ set_method(struct http_call *c, const struct http_request *q, struct err *e)
     return posts ? set_body(c, q->body, e) : 0;
 }
 
+/* Curl gets the URL taken apart, or it would do that, and write it again, for every request. */
 static int
 set_url(struct http_call *c, const char *url, struct err *e)
 {
@@ -269,11 +271,15 @@ set_url(struct http_call *c, const char *url, struct err *e)
         return 0;
     free(c->url);
     c->url = strdup(url);
-    if (!c->url || curl_easy_setopt(c->easy, CURLOPT_URL, url) != CURLE_OK) {
+    if (!c->url || (!c->parsed_url && !(c->parsed_url = curl_url())) ||
+        curl_easy_setopt(c->easy, CURLOPT_URL, url) != CURLE_OK) {
         free(c->url);
         c->url = NULL;
         return err_no_memory(e);
     }
+    CURLUcode parsed = curl_url_set(c->parsed_url, CURLUPART_URL, url, CURLU_NON_SUPPORT_SCHEME | CURLU_PATH_AS_IS);
+    curl_easy_setopt(c->easy, CURLOPT_CURLU,
+                     parsed == CURLUE_OK ? c->parsed_url : NULL); /* NULL: it says what is wrong */
     return 0;
 }
 

@@ -66,6 +66,7 @@ struct http_call {
 
     /* What the easy handle is set to, so that it is set again only when it changes. */
     char *url;
+    CURLU *parsed_url;
     char method[8];
     bool has_body;
 
