@@ -19,11 +19,11 @@ is_hex(char c)
 static inline const char *
 skip_plain(const char *p, const char *end)
 {
-    while (end - p >= 8) {
-        uint64_t marks = json_mark_special(json_load(p));
-        if (marks)
-            return p + (__builtin_ctzll(marks) >> 3);
-        p += 8;
+    while (end - p >= JSON_STEP) {
+        size_t plain = json_plain_bytes(p);
+        p += plain;
+        if (plain < JSON_STEP)
+            return p;
     }
     for (; p < end; p++) {
         unsigned char c = (unsigned char)*p;

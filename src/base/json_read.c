@@ -63,7 +63,7 @@ json_read_take(struct json_reader *r)
 /* ---- strings ---- */
 
 /* Checks and copies up to the closing quote. Returns what is behind it, or NULL when refused; *ret_n is the length
- * written, or SIZE_MAX when there is half of a surrogate pair. Writes up to seven bytes more than it takes, never past
+ * written, or SIZE_MAX when there is half of a surrogate pair. Writes up to a step more than it takes, never past
  * out plus what is left of the text. */
 static const char *
 copy_text(const char *p, const char *end, char *out, size_t *ret_n, struct json_fault *f)
@@ -71,13 +71,12 @@ copy_text(const char *p, const char *end, char *out, size_t *ret_n, struct json_
     size_t n = 0;
     bool meaningless = false;
     for (;;) {
-        while (end - p >= 8) {
-            uint64_t w = json_load(p), marks = json_mark_special(w);
-            memcpy(out + n, p, 8);
-            size_t plain = marks ? (size_t)__builtin_ctzll(marks) >> 3 : 8;
+        while (end - p >= JSON_STEP) {
+            size_t plain = json_plain_bytes(p);
+            memcpy(out + n, p, JSON_STEP);
             p += plain;
             n += plain;
-            if (marks)
+            if (plain < JSON_STEP)
                 break;
         }
         if (p == end)
@@ -85,7 +84,7 @@ copy_text(const char *p, const char *end, char *out, size_t *ret_n, struct json_
         unsigned char c = (unsigned char)*p;
         if (c == '"')
             break;
-        if (c >= 0x20 && c < 0x80 && c != '\\') { /* of the last seven bytes of the text */
+        if (c >= 0x20 && c < 0x80 && c != '\\') { /* of the last step of the text */
             out[n++] = *p++;
             continue;
         }
@@ -121,12 +120,10 @@ json_read_text(struct json_reader *r, char *out, struct slice *ret_text)
         return false;
     assert(*r->at == '"');
     const char *start = r->at + 1, *p = start;
-    uint64_t marks = 0;
-    while (r->end - p >= 8 && (marks = json_mark_special(json_load(p))) == 0)
-        p += 8;
-    if (marks)
-        p += __builtin_ctzll(marks) >> 3;
-    size_t plain = (size_t)(p - start), n = 0;
+    size_t step = JSON_STEP, plain, n = 0;
+    while (step == JSON_STEP && r->end - p >= JSON_STEP)
+        p += step = json_plain_bytes(p);
+    plain = (size_t)(p - start);
     if (p < r->end && *p == '"') {
         *ret_text = slice_of(start, plain);
         r->at = p + 1;

@@ -158,7 +158,10 @@ compare(struct json string, struct slice text, bool prefix)
 bool
 json_equals_string(struct json string, struct slice decoded)
 {
-    return compare(string, decoded, false);
+    struct slice raw = json_raw(string);
+    if (raw.n != decoded.n) /* an escape is longer than what it means */
+        return compare(string, decoded, false);
+    return slice_equals(raw, decoded) && json_is_plain(string);
 }
 
 bool
@@ -300,18 +303,8 @@ write_character(const char *p, const char *end, char **at)
     return n > 0 ? n : 1;
 }
 
-/* How many of the eight bytes at p, from the first on, are written as they are. */
-static size_t
-plain_bytes(const char *p)
-{
-    uint64_t w = json_load(p);
-    uint64_t special = json_mark_equal(w, '"') | json_mark_equal(w, '\\') | ((w - JSON_EACH(0x20)) & ~w) | w;
-    special &= JSON_EACH(0x80);
-    return special ? (size_t)__builtin_ctzll(special) / 8 : 8;
-}
-
 /* Every message body passes here, so it is gathered in pieces (appending each character to a buf costs five times
- * more), eight bytes at a time. */
+ * more), a step at a time. */
 void
 json_write_string(struct buf *out, struct slice text)
 {
@@ -321,16 +314,16 @@ json_write_string(struct buf *out, struct slice text)
     const char *p = text.p, *end = p + text.n;
     *at++ = '"';
     while (p < end) {
-        if (at > piece + sizeof piece - 14) { /* seven plain, the six of an escape, the quote */
+        if (at > piece + sizeof piece - JSON_STEP - 7) { /* a step, the six of an escape, the quote */
             buf_add(out, piece, (size_t)(at - piece));
             at = piece;
         }
-        if (end - p >= 8) {
-            size_t n = plain_bytes(p);
-            memcpy(at, p, 8); /* what is behind the n is overwritten */
+        if (end - p >= JSON_STEP) {
+            size_t n = json_plain_bytes(p);
+            memcpy(at, p, JSON_STEP); /* what is behind the n is overwritten */
             at += n;
             p += n;
-            if (n == 8)
+            if (n == JSON_STEP)
                 continue;
         }
         unsigned char c = (unsigned char)*p;
