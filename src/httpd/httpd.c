@@ -12,107 +12,9 @@
 #include "base/clock.h"
 
 #define NS_PER_S          INT64_C(1000000000)
-#define KEEP_INTERVAL_NS  NS_PER_S
 #define FLUSH_NS          NS_PER_S
 #define CONNECTION_BYTES  ((size_t)32 << 10) /* request line and headers must fit; bodies are read in pieces of it */
 #define FIRST_PIECE_BYTES ((size_t)16 << 10)
-
-/* ---- connections that wait for their client ---------------------------------------------------------------------- */
-
-struct httpd_connection {
-    int fd;
-    _Atomic int64_t waits_since_ns; /* 0: it waits for our answer */
-    struct httpd_connection *next, **link;
-};
-
-static struct httpd_connection *
-connection_of(struct MHD_Connection *connection)
-{
-    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-    return info ? info->socket_context : NULL;
-}
-
-static void
-add_connection(struct httpd *h, int fd, void **socket_context)
-{
-    struct httpd_connection *c = calloc(1, sizeof *c);
-    if (!c)
-        return;
-    c->fd = fd;
-    atomic_store(&c->waits_since_ns, clock_monotonic_ns());
-    pthread_mutex_lock(&h->lock);
-    c->next = h->connections;
-    c->link = &h->connections;
-    if (c->next)
-        c->next->link = &c->next;
-    h->connections = c;
-    pthread_mutex_unlock(&h->lock);
-    *socket_context = c;
-}
-
-static void
-remove_connection(struct httpd *h, struct httpd_connection *c)
-{
-    pthread_mutex_lock(&h->lock);
-    *c->link = c->next;
-    if (c->next)
-        c->next->link = c->link;
-    pthread_mutex_unlock(&h->lock);
-    free(c);
-}
-
-static void
-on_connection(void *h, struct MHD_Connection *connection, void **socket_context,
-              enum MHD_ConnectionNotificationCode what)
-{
-    if (what == MHD_CONNECTION_NOTIFY_STARTED) {
-        const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-        if (info)
-            add_connection(h, info->connect_fd, socket_context);
-    } else if (*socket_context) {
-        remove_connection(h, *socket_context);
-        *socket_context = NULL;
-    }
-}
-
-void
-httpd_connection_waits(struct httpd *h, struct MHD_Connection *connection, bool waits)
-{
-    (void)h;
-    struct httpd_connection *c = connection_of(connection);
-    if (c)
-        atomic_store_explicit(&c->waits_since_ns, waits ? clock_monotonic_ns() : 0, memory_order_relaxed);
-}
-
-/* libmicrohttpd's own time-out starts over with every byte, so a client that drips is caught here. Shutting the socket
- * down makes libmicrohttpd see its end; the descriptor cannot be closed meanwhile, because remove_connection comes
- * first and needs the lock. */
-static void
-close_overdue(struct httpd *h)
-{
-    int64_t now = clock_monotonic_ns();
-    for (struct httpd_connection *c = h->connections; c; c = c->next) {
-        int64_t since = atomic_load_explicit(&c->waits_since_ns, memory_order_relaxed);
-        if (since != 0 && now - since > h->idle_timeout_ns)
-            shutdown(c->fd, SHUT_RDWR);
-    }
-}
-
-static void *
-keep(void *context)
-{
-    struct httpd *h = context;
-    pthread_mutex_lock(&h->lock);
-    while (!atomic_load(&h->stopping)) {
-        struct timespec until;
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_sec += KEEP_INTERVAL_NS / NS_PER_S;
-        pthread_cond_timedwait(&h->changed, &h->lock, &until);
-        close_overdue(h);
-    }
-    pthread_mutex_unlock(&h->lock);
-    return NULL;
-}
 
 /* ---- listening --------------------------------------------------------------------------------------------------- */
 
@@ -198,48 +100,52 @@ listen_on(struct httpd *h, const char *text, int *ret_fd, struct err *e)
 
 /* ---- life -------------------------------------------------------------------------------------------------------- */
 
+/* listen_fd -1: its connections come by MHD_add_connection. */
 static int
-start_daemon(struct httpd *h, const struct httpd_options *o, int fd, struct err *e)
+start_daemon(struct httpd *h, int listen_fd, struct err *e)
 {
     unsigned flags = MHD_ALLOW_SUSPEND_RESUME | MHD_USE_SUPPRESS_DATE_NO_CLOCK |
-                     (o->external_loop ? MHD_USE_EPOLL : MHD_USE_POLL_INTERNAL_THREAD);
+                     (h->external_loop ? MHD_USE_EPOLL : MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_NO_LISTEN_SOCKET);
     unsigned idle_timeout_s = (unsigned)(h->idle_timeout_ns / NS_PER_S);
+    /* the keeper counts by itself, and never behind libmicrohttpd, which would turn away whom it has just accepted */
+    unsigned most = h->external_loop ? h->max_connections : h->max_connections * 2 + 100;
     struct MHD_OptionItem more[] = {
-        {o->external_loop || o->threads <= 1 ? MHD_OPTION_END : MHD_OPTION_THREAD_POOL_SIZE, o->threads, NULL},
+        {listen_fd < 0 ? MHD_OPTION_END : MHD_OPTION_LISTEN_SOCKET, listen_fd, NULL},
         {MHD_OPTION_END, 0, NULL},
     };
-    h->daemon = MHD_start_daemon(
-        flags, 0, NULL, NULL, httpd_request_progress, h, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_URI_LOG_CALLBACK,
-        httpd_request_begin, h, MHD_OPTION_NOTIFY_COMPLETED, httpd_request_complete, h, MHD_OPTION_NOTIFY_CONNECTION,
-        on_connection, h, MHD_OPTION_CONNECTION_LIMIT, o->max_connections ? o->max_connections : 1000u,
-        MHD_OPTION_CONNECTION_TIMEOUT, idle_timeout_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_BYTES,
-        MHD_OPTION_CONNECTION_MEMORY_INCREMENT, FIRST_PIECE_BYTES, MHD_OPTION_ARRAY, more, MHD_OPTION_END);
-    if (!h->daemon)
+    struct MHD_Daemon *daemon = MHD_start_daemon(
+        flags, 0, NULL, NULL, httpd_request_progress, h, MHD_OPTION_URI_LOG_CALLBACK, httpd_request_begin, h,
+        MHD_OPTION_NOTIFY_COMPLETED, httpd_request_complete, h, MHD_OPTION_NOTIFY_CONNECTION, httpd_on_connection, h,
+        MHD_OPTION_CONNECTION_LIMIT, most, MHD_OPTION_CONNECTION_TIMEOUT, idle_timeout_s,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_BYTES, MHD_OPTION_CONNECTION_MEMORY_INCREMENT, FIRST_PIECE_BYTES,
+        MHD_OPTION_ARRAY, more, MHD_OPTION_END);
+    if (!daemon)
         return err_set(e, ERR_IO, "libmicrohttpd did not start on %s (out of memory, threads or descriptors?)", h->url);
+    h->daemons[h->n_daemons++] = daemon;
     return 0;
 }
 
 static int
-start_keeper(struct httpd *h, struct err *e)
+start_threads(struct httpd *h, unsigned threads, struct err *e)
 {
-    int failed = pthread_create(&h->keeper, NULL, keep, h);
-    if (failed)
-        return err_set_errno(e, failed, "cannot start a thread for %s", h->url);
-    h->keeper_runs = true;
-    return 0;
+    int code = 0;
+    for (unsigned i = 0; i < threads && i < HTTPD_MAX_THREADS && code == 0; i++)
+        code = start_daemon(h, -1, e);
+    return code ? code : httpd_keeper_start(h, e);
 }
 
 int
 httpd_new(const struct httpd_options *o, struct httpd **ret_httpd, struct err *e)
 {
-    int fd = -1;
     struct httpd *h = calloc(1, sizeof *h);
     if (!h)
         return err_no_memory(e);
+    h->listen_fd = h->wake_fd = -1;
     h->handler = o->handler;
     h->context = o->context;
     h->external_loop = o->external_loop;
     h->max_body_bytes = o->max_body_bytes ? o->max_body_bytes : (size_t)1 << 20;
+    h->max_connections = o->max_connections ? o->max_connections : 1000;
     h->idle_timeout_ns = (int64_t)(o->idle_timeout_s ? o->idle_timeout_s : 120) * NS_PER_S;
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
@@ -248,14 +154,10 @@ httpd_new(const struct httpd_options *o, struct httpd **ret_httpd, struct err *e
     pthread_condattr_destroy(&monotonic);
     pthread_mutex_init(&h->lock, NULL);
 
-    int code = listen_on(h, o->listen, &fd, e);
+    int code = listen_on(h, o->listen, &h->listen_fd, e);
     if (!code)
-        code = start_daemon(h, o, fd, e);
-    if (!code && !o->external_loop)
-        code = start_keeper(h, e);
+        code = o->external_loop ? start_daemon(h, h->listen_fd, e) : start_threads(h, o->threads ? o->threads : 1, e);
     if (code) {
-        if (!h->daemon && fd >= 0)
-            close(fd);
         httpd_destroy(h);
         return code;
     }
@@ -275,7 +177,7 @@ flush(struct httpd *h)
         if (h->external_loop) {
             struct timespec now;
             pthread_mutex_unlock(&h->lock);
-            MHD_run_wait(h->daemon, 50);
+            MHD_run_wait(h->daemons[0], 50);
             clock_gettime(CLOCK_MONOTONIC, &now);
             pthread_mutex_lock(&h->lock);
             if (now.tv_sec > until.tv_sec || (now.tv_sec == until.tv_sec && now.tv_nsec >= until.tv_nsec))
@@ -292,22 +194,18 @@ httpd_destroy(struct httpd *h)
 {
     if (!h)
         return;
-    pthread_mutex_lock(&h->lock);
     atomic_store(&h->stopping, true);
-    pthread_cond_broadcast(&h->changed);
-    pthread_mutex_unlock(&h->lock);
-    if (h->keeper_runs)
-        pthread_join(h->keeper, NULL);
-    if (h->daemon) {
-        int fd = MHD_quiesce_daemon(h->daemon);
-        if (fd >= 0)
-            shutdown(fd, SHUT_RDWR); /* refuses connections; closed only when no thread can poll it any more */
+    httpd_keeper_stop(h);
+    if (h->external_loop && h->n_daemons > 0)
+        MHD_quiesce_daemon(h->daemons[0]);
+    if (h->listen_fd >= 0)
+        close(h->listen_fd); /* refuses connections */
+    if (h->n_daemons > 0) {
         httpd_request_answer_parked(h);
         flush(h);
-        MHD_stop_daemon(h->daemon);
-        if (fd >= 0)
-            close(fd);
     }
+    for (unsigned i = 0; i < h->n_daemons; i++)
+        MHD_stop_daemon(h->daemons[i]);
     pthread_mutex_destroy(&h->lock);
     pthread_cond_destroy(&h->changed);
     free(h->url);
@@ -331,7 +229,7 @@ httpd_port(const struct httpd *h)
 int
 httpd_fd(const struct httpd *h)
 {
-    const union MHD_DaemonInfo *info = MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+    const union MHD_DaemonInfo *info = MHD_get_daemon_info(h->daemons[0], MHD_DAEMON_INFO_EPOLL_FD);
     return info ? info->epoll_fd : -1;
 }
 
@@ -339,7 +237,7 @@ int64_t
 httpd_wait_ms(const struct httpd *h)
 {
     MHD_UNSIGNED_LONG_LONG wait_ms;
-    bool waits = MHD_get_timeout(h->daemon, &wait_ms) == MHD_YES;
+    bool waits = MHD_get_timeout(h->daemons[0], &wait_ms) == MHD_YES;
     if (!h->connections)
         return waits ? (int64_t)wait_ms : -1;
     return waits && wait_ms < 1000 ? (int64_t)wait_ms : 1000;
@@ -348,12 +246,6 @@ httpd_wait_ms(const struct httpd *h)
 void
 httpd_run(struct httpd *h)
 {
-    int64_t now = clock_monotonic_ns();
-    if (now - h->kept_at_ns >= KEEP_INTERVAL_NS) {
-        h->kept_at_ns = now;
-        pthread_mutex_lock(&h->lock);
-        close_overdue(h);
-        pthread_mutex_unlock(&h->lock);
-    }
-    MHD_run(h->daemon);
+    httpd_close_overdue(h);
+    MHD_run(h->daemons[0]);
 }

@@ -1,9 +1,9 @@
 /* httpd: an HTTP/1.1 server over libmicrohttpd, wrapped once.
  *
  * The handler gets a complete request (body collected, bounded) and answers it now or later, from any thread, exactly
- * once: that is how fanout-local parks a long poll. Two ways to run it: with a thread of its own (poll mode: the epoll
- * mode of 0.9.75 stalls when exactly 128 sockets are ready at once), or driven from the caller's epoll loop, for the
- * supervisor, whose handler answers at once.
+ * once: that is how fanout-local parks a long poll. Two ways to run it: with threads of its own (poll mode: the epoll
+ * mode of 0.9.75 stalls when exactly 128 sockets are ready at once), which share the connections evenly, or driven from
+ * the caller's epoll loop, for the supervisor, whose handler answers at once.
  *
  * Every answer carries a Date header of base/clock's wall time: clients correct their own clocks by it, and a test
  * moves both. What is no HTTP is answered 400 and closed without a word to the handler; so is a request, or a pause
@@ -28,7 +28,7 @@ struct httpd_options {
     httpd_handler_fn *handler;
     void *context;
     bool external_loop;       /* true: no thread; poll httpd_fd and call httpd_run */
-    unsigned threads;         /* internal threads; 0: 1 */
+    unsigned threads;         /* internal threads, 8 at most; 0: 1 */
     size_t max_body_bytes;    /* a longer one is answered 413 by us; 0: 1 MiB */
     unsigned max_connections; /* 0: 1,000 */
     unsigned idle_timeout_s;  /* 0: 120 */
@@ -77,6 +77,12 @@ struct httpd_answer {
 /* Answers and ends the request; r is invalid afterwards. A header that HTTP cannot carry (a line break in it) is left
  * out; Date is added unless given. With no memory for the answer the connection is closed instead. Any thread. */
 void httpd_answer(struct httpd_request *r, const struct httpd_answer *answer);
+
+/* Has answer called once, soon, on the thread that sends, and there it must answer (or drop) the request before it
+ * returns: for a thread that has better to do than to put answers together. Of many such requests in a row the first
+ * wakes the sender, which then finds all of them. Any thread. */
+typedef void httpd_late_fn(void *context);
+void httpd_answer_later(struct httpd_request *r, httpd_late_fn *answer, void *context);
 
 /* Closes the connection without an answer (an injected fault). Any thread. */
 void httpd_drop(struct httpd_request *r);

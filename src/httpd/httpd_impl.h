@@ -1,4 +1,5 @@
-/* httpd_impl: what httpd.c (the server's life), httpd_request.c (one request's life) and probe.c share. */
+/* httpd_impl: what httpd.c (the server's life), httpd_connections.c (its connections' lives), httpd_request.c (one
+ * request's life) and probe.c share. */
 #ifndef FANOUT_HTTPD_IMPL_H
 #define FANOUT_HTTPD_IMPL_H
 
@@ -10,20 +11,28 @@
 
 struct httpd_connection;
 
+#define HTTPD_MAX_THREADS 8
+
 struct httpd {
-    struct MHD_Daemon *daemon;
+    struct MHD_Daemon *daemons[HTTPD_MAX_THREADS]; /* one per thread */
+    unsigned n_daemons;
+    int listen_fd;
     httpd_handler_fn *handler;
     void *context;
     char *url;
     uint16_t port;
     bool external_loop;
     size_t max_body_bytes;
+    unsigned max_connections;
     int64_t idle_timeout_ns;
     atomic_bool stopping; /* the handler is not called any more */
 
-    pthread_t keeper; /* closes what drips; internal threads only */
+    pthread_t keeper; /* accepts, and closes what drips; internal threads only */
     bool keeper_runs;
-    int64_t kept_at_ns; /* external loop: when httpd_run last did the keeper's work */
+    int wake_fd;              /* an eventfd: the keeper looks whether it shall stop */
+    unsigned next_daemon;     /* the keeper's: who gets the next connection */
+    atomic_int n_connections; /* accepted by the keeper and not closed */
+    int64_t kept_at_ns;       /* when httpd_close_overdue last looked */
 
     /* Guards all below. Taken for moments only; libmicrohttpd is never called under it. */
     pthread_mutex_t lock;
@@ -42,7 +51,8 @@ enum httpd_stage {
     HTTPD_HANDLING,   /* inside the handler */
     HTTPD_PARKED,     /* the handler returned without an answer; libmicrohttpd has it suspended */
     HTTPD_REFUSING,   /* parked, and about to be answered by httpd_destroy */
-    HTTPD_SETTLED,    /* reply (or, if that is NULL, the wish to drop) is there */
+    HTTPD_SETTLED,    /* reply (or, if that is NULL, the wish to drop) is there, or who makes it */
+    HTTPD_ANSWERING,  /* inside the function of httpd_answer_later, on libmicrohttpd's thread */
 };
 
 /* libmicrohttpd's callbacks for one request. */
@@ -54,6 +64,17 @@ void httpd_request_complete(void *h, struct MHD_Connection *connection, void **r
 
 /* Answers everything that is parked with 503. */
 void httpd_request_answer_parked(struct httpd *h);
+
+/* libmicrohttpd's callback when a connection comes or goes. */
+void httpd_on_connection(void *h, struct MHD_Connection *connection, void **socket_context,
+                         enum MHD_ConnectionNotificationCode what);
+
+/* The keeper's thread. */
+int httpd_keeper_start(struct httpd *h, struct err *e);
+void httpd_keeper_stop(struct httpd *h); /* if it runs; stopping is set */
+
+/* Once a second, however often it is called: ends the connections whose clients take too long. */
+void httpd_close_overdue(struct httpd *h);
 
 /* The connection waits for its client (false: for our answer), from now on. */
 void httpd_connection_waits(struct httpd *h, struct MHD_Connection *connection, bool waits);

@@ -29,6 +29,8 @@ struct httpd_request {
     struct MHD_Connection *connection;
     struct MHD_Response *reply;
     int status;
+    httpd_late_fn *late; /* makes the reply, with late_context */
+    void *late_context;
     _Atomic(enum httpd_stage) stage;
     bool announced; /* the headers are there */
     bool too_long;
@@ -142,10 +144,24 @@ count_unsent(struct httpd_request *r)
     pthread_mutex_unlock(&r->httpd->lock);
 }
 
+/* Has the reply made that was left for this thread to make, libmicrohttpd's. */
+static void
+answer_late(struct httpd_request *r)
+{
+    httpd_late_fn *late = r->late;
+    if (!late)
+        return;
+    r->late = NULL;
+    atomic_store(&r->stage, HTTPD_ANSWERING);
+    late(r->late_context);
+    assert(atomic_load(&r->stage) == HTTPD_SETTLED);
+}
+
 /* Hands the settled reply to libmicrohttpd, on its thread. */
 static enum MHD_Result
 send_reply(struct httpd_request *r)
 {
+    answer_late(r);
     struct MHD_Response *reply = r->reply;
     r->reply = NULL;
     if (!reply)
@@ -272,6 +288,10 @@ settle(struct httpd_request *r, struct MHD_Response *reply, int status)
     struct MHD_Connection *connection = r->connection;
     r->reply = reply;
     r->status = status;
+    if (atomic_load(&r->stage) == HTTPD_ANSWERING) { /* whose thread has counted it, and goes on by itself */
+        atomic_store(&r->stage, HTTPD_SETTLED);
+        return;
+    }
     count_unsent(r);
     enum httpd_stage was = atomic_exchange(&r->stage, HTTPD_SETTLED);
     assert(was == HTTPD_HANDLING || was == HTTPD_PARKED || was == HTTPD_REFUSING);
@@ -361,6 +381,7 @@ httpd_request_complete(void *h_, struct MHD_Connection *connection, void **reque
     *request = NULL;
     if (!r)
         return;
+    answer_late(r); /* whoever would have answered must hear of the end */
     unlist_parked(r);
     if (r->is_unsent) {
         pthread_mutex_lock(&h->lock);
@@ -416,6 +437,14 @@ void
 httpd_answer(struct httpd_request *r, const struct httpd_answer *answer)
 {
     settle(r, build_reply(r, answer), answer->status);
+}
+
+void
+httpd_answer_later(struct httpd_request *r, httpd_late_fn *answer, void *context)
+{
+    r->late = answer;
+    r->late_context = context;
+    settle(r, NULL, 0);
 }
 
 void

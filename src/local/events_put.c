@@ -262,8 +262,9 @@ run(struct store_tx *tx, struct store_job *job)
 }
 
 static void
-answer(struct put_call *c)
+answer(void *call)
 {
+    struct put_call *c = call;
     struct buf body = BUF_INIT;
     size_t failed = 0;
     buf_add_string(&body, "{\"Entries\":[");
@@ -297,7 +298,7 @@ finish(struct store_job *job, const struct err *error)
     if (error)
         local_answer_failure(c->call, error);
     else
-        answer(c);
+        httpd_answer_later(c->call->http, answer, c);
 }
 
 void

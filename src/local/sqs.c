@@ -68,8 +68,9 @@ answer_error(struct local_call *call, const struct lsqs_error *e)
 }
 
 static void
-answer(struct lsqs_call *c)
+answer(void *call)
 {
+    struct lsqs_call *c = call;
     struct buf body = BUF_INIT;
     if (c->op->result)
         lsqs_json_encode(c->op->result, c->result, &body);
@@ -121,7 +122,7 @@ finish(struct store_job *job, const struct err *error)
     else if (c->error.kind != LSQS_OK)
         answer_error(c->call, &c->error);
     else
-        answer(c);
+        httpd_answer_later(c->call->http, answer, c);
 }
 
 /* ---- the request ------------------------------------------------------------------------------------------------- */

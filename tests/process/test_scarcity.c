@@ -249,6 +249,22 @@ a_server_without_descriptors_serves_who_is_connected_and_the_others_when_some_ha
     system_stop_fleet(w->s);
 }
 
+static void
+a_server_without_a_descriptor_for_its_first_connection_waits_until_there_is_one(void **state)
+{
+    struct world *w = *state;
+    struct aws_call first;
+    pid_t local = proc_pid(w->s->local);
+    rlim_t before = limit_descriptors(local, 3);
+    aws_call_init(&first, w->s->url);
+    first.access_key_id = first.secret_access_key = "test";
+    assert_true(aws_call_begin(&first, "sqs", "AmazonSQS.ListQueues", SLICE("{}")));
+    assert_does_not_spin(local);
+    limit_descriptors(local, before);
+    assert_int_equal(aws_call_finish(&first), 200);
+    aws_call_clean_up(&first);
+}
+
 /* ---- nobody there ---- */
 
 static bool
@@ -382,6 +398,7 @@ main(void)
         TEST(a_worker_without_descriptors_waits_until_there_are_some),
         TEST(a_supervisor_without_descriptors_waits_until_there_are_some),
         TEST(a_server_without_descriptors_serves_who_is_connected_and_the_others_when_some_have_gone),
+        TEST(a_server_without_a_descriptor_for_its_first_connection_waits_until_there_is_one),
         cmocka_unit_test(refused_connections_are_tried_again_with_patience),
         cmocka_unit_test(answers_of_megabytes_make_no_long_turn),
     };

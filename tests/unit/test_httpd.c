@@ -13,6 +13,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -455,6 +456,145 @@ an_answer_that_races_the_parking_is_not_lost(void **state)
 }
 
 static void
+answer_with_thread(void *request)
+{
+    char text[30];
+    snprintf(text, sizeof text, "thread %d", (int)gettid());
+    answer_text(request, text);
+}
+
+static void
+drop_late(void *request)
+{
+    httpd_drop(request);
+}
+
+static void
+say_thread(void *context, struct httpd_request *r)
+{
+    (void)context;
+    answer_with_thread(r);
+}
+
+static void
+threads_share_the_connections_evenly(void **state)
+{
+    (void)state;
+    enum { N = 10 };
+    struct buf heard = BUF_INIT;
+    struct httpd *h = start((struct httpd_options){.handler = say_thread, .threads = 2});
+    int fds[N], threads[N], of_the_first = 0;
+    for (int i = 0; i < N; i++) {
+        fds[i] = dial(httpd_port(h));
+        say(fds[i], "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+        hear_answer(fds[i], false, &heard);
+        assert_int_equal(sscanf(body_of(&heard), "thread %d", &threads[i]), 1);
+        of_the_first += threads[i] == threads[0];
+    }
+    assert_int_equal(of_the_first, N / 2);
+    for (int i = 0; i < N; i++)
+        close(fds[i]);
+    httpd_destroy(h);
+    buf_clean_up(&heard);
+}
+
+static void
+an_answer_for_later_is_made_on_the_thread_that_sends(void **state)
+{
+    (void)state;
+    enum { N = 20 };
+    struct buf heard = BUF_INIT;
+    struct parking p = PARKING_INIT;
+    struct httpd *h = start((struct httpd_options){.handler = park, .context = &p});
+    int fds[N], thread, first = 0;
+    for (int i = 0; i < N; i++) {
+        fds[i] = dial(httpd_port(h));
+        say(fds[i], "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+        wait_for_parked(&p, (size_t)i + 1);
+    }
+    for (int i = 0; i < N; i++)
+        httpd_answer_later(p.requests[i], i == N - 1 ? drop_late : answer_with_thread, p.requests[i]);
+    for (int i = 0; i < N - 1; i++) {
+        hear_answer(fds[i], false, &heard);
+        assert_int_equal(sscanf(body_of(&heard), "thread %d", &thread), 1);
+        assert_true(thread != gettid());
+        first = first ? first : thread;
+        assert_int_equal(thread, first);
+    }
+    buf_reset(&heard);
+    hear_all(fds[N - 1], &heard);
+    assert_int_equal(heard.len, 0);
+    for (int i = 0; i < N; i++)
+        close(fds[i]);
+    httpd_destroy(h);
+    buf_clean_up(&heard);
+}
+
+static void
+answer_it_later(void *context, struct httpd_request *r)
+{
+    (void)context;
+    httpd_answer_later(r, answer_with_thread, r);
+}
+
+static void
+a_handler_itself_may_leave_its_answer_for_later(void **state)
+{
+    (void)state;
+    struct buf heard = BUF_INIT;
+    struct httpd *h = start((struct httpd_options){.handler = answer_it_later});
+    int fd = dial(httpd_port(h));
+    for (int i = 0; i < 3; i++) {
+        say(fd, "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+        hear_answer(fd, false, &heard);
+        assert_int_equal(status_of(&heard), 200);
+    }
+    close(fd);
+    httpd_destroy(h);
+    buf_clean_up(&heard);
+}
+
+struct asked {
+    struct httpd_request *request;
+    atomic_int *n;
+};
+
+static void
+count_and_answer(void *context)
+{
+    struct asked *a = context;
+    atomic_fetch_add(a->n, 1);
+    answer_text(a->request, "too late");
+}
+
+/* The peers have gone, and the server ends: what was promised is asked for all the same, or it would never be freed. */
+static void
+every_answer_for_later_is_asked_for(void **state)
+{
+    (void)state;
+    enum { N = 20 };
+    struct parking p = PARKING_INIT;
+    struct httpd *h = start((struct httpd_options){.handler = park, .context = &p, .threads = 2});
+    struct asked asked[N];
+    atomic_int n = 0;
+    for (int i = 0; i < N; i++) {
+        int fd = dial(httpd_port(h));
+        say(fd, "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+        wait_for_parked(&p, (size_t)i + 1);
+        struct linger now = {.l_onoff = 1};
+        if (i % 2 == 0)
+            setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now); /* a reset */
+        close(fd);
+    }
+    for (int i = 0; i < N; i++) {
+        asked[i] = (struct asked){.request = p.requests[i], .n = &n};
+        httpd_answer_later(p.requests[i], count_and_answer, &asked[i]);
+    }
+    httpd_destroy(h);
+    assert_int_equal(atomic_load(&n), N);
+}
+
+static void
 a_parked_request_knows_that_its_peer_has_gone(void **state)
 {
     (void)state;
@@ -827,6 +967,10 @@ main(void)
         cmocka_unit_test(expect_100_continue_is_answered_before_the_body),
         cmocka_unit_test(parked_requests_are_answered_from_another_thread_in_any_order),
         cmocka_unit_test(an_answer_that_races_the_parking_is_not_lost),
+        cmocka_unit_test(threads_share_the_connections_evenly),
+        cmocka_unit_test(an_answer_for_later_is_made_on_the_thread_that_sends),
+        cmocka_unit_test(a_handler_itself_may_leave_its_answer_for_later),
+        cmocka_unit_test(every_answer_for_later_is_asked_for),
         cmocka_unit_test(a_parked_request_knows_that_its_peer_has_gone),
         cmocka_unit_test(a_dropped_request_gets_the_end_of_the_stream_and_nothing_else),
         cmocka_unit_test(what_is_no_http_is_refused_and_hurts_nobody),
