@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/xorshift.h"
+
 #define LOOK_MS  50 /* how often a waiting receive looks for messages */
 #define TWELVE_H INT64_C(43200000)
 #define START_MS 1000000
@@ -59,12 +61,7 @@ sim_set_now(int64_t now_ms)
 uint64_t
 sim_random(struct sim *s)
 {
-    uint64_t x = s->random;
-    x ^= x >> 12;
-    x ^= x << 25;
-    x ^= x >> 27;
-    s->random = x;
-    return x * UINT64_C(0x2545F4914F6CDD1D);
+    return xorshift_next(&s->random);
 }
 
 bool

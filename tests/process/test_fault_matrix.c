@@ -2,7 +2,7 @@
  * of times a second meanwhile, goes on by itself when the fault is over, and handles each message once.
  *
  * All rows run at once, a consumer each. How the engine paces itself is tests/unit/test_worker_poll.c's and
- * test_worker_settle.c's; answers cut at each single byte are tests/unit/test_http.c's. */
+ * test_worker_settle.c's; answers cut at each byte are tests/unit/test_http_answer.c's. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

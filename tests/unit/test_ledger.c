@@ -15,17 +15,9 @@
 
 #include "base/clock.h"
 #include "ipc/ledger_heap.h"
+#include "lib/xorshift.h"
 
 #define SECTION 65536 /* the header's, mapped read-only */
-
-static uint64_t
-next_random(uint64_t *x)
-{
-    *x ^= *x >> 12;
-    *x ^= *x << 25;
-    *x ^= *x >> 27;
-    return *x * UINT64_C(0x2545F4914F6CDD1D);
-}
 
 static struct ledger *
 make(uint32_t records, uint64_t heap_bytes, int *ret_fd)
@@ -265,14 +257,14 @@ the_heap_keeps_its_promise_under_any_mix_of_sizes(void **state)
     uint64_t random = 42;
     assert_int_equal(ledger_heap_new(REGIONS, &h, NULL), 0);
     for (int step = 0; step < 200000; step++) {
-        size_t i = next_random(&random) % REGIONS;
+        size_t i = xorshift_next(&random) % REGIONS;
         if (used[i]) {
             ledger_heap_give(h, block[i].at, block[i].n);
             used[i] = false;
             continue;
         }
-        block[i].n = next_random(&random) % LEDGER_HEAP_REGION >> next_random(&random) % 22;
-        if (next_random(&random) % 5 == 0)
+        block[i].n = xorshift_next(&random) % LEDGER_HEAP_REGION >> xorshift_next(&random) % 22;
+        if (xorshift_next(&random) % 5 == 0)
             block[i].n = LEDGER_HEAP_REGION;
         assert_true(ledger_heap_take(h, block[i].n, &block[i].at));
         assert_true(block[i].at + block[i].n <= REGIONS * LEDGER_HEAP_REGION);
@@ -306,9 +298,9 @@ scribbles_are_noticed(void **state)
     uint64_t random = 7;
     for (uint32_t i = 0; i < RECORDS; i++) {
         put[i] = message("");
-        put[i].body = slice_of(bodies[i], 1 + next_random(&random) % 2999);
+        put[i].body = slice_of(bodies[i], 1 + xorshift_next(&random) % 2999);
         for (size_t k = 0; k < put[i].body.n; k++)
-            bodies[i][k] = (char)next_random(&random);
+            bodies[i][k] = (char)xorshift_next(&random);
         put[i].state = LEDGER_QUEUED;
         put[i].thread = -1;
         put[i].receive_count = i + 1;
@@ -327,17 +319,17 @@ scribbles_are_noticed(void **state)
     unsigned corrupt = 0, fine = 0, lengths = 0;
     struct err e;
     for (int round = 0; round < 30000; round++) {
-        size_t at = next_random(&random) % span, n = 1 + (next_random(&random) % 64 >> next_random(&random) % 7);
+        size_t at = xorshift_next(&random) % span, n = 1 + (xorshift_next(&random) % 64 >> xorshift_next(&random) % 7);
         n = n > span - at ? span - at : n;
         if (round % 100 == 0) { /* now and then everything */
             at = 0;
             n = span;
         } else if (round % 2 == 0) { /* aim at the records' heads, where words mean something */
-            at = 3 * SECTION + (next_random(&random) % RECORDS) * stride + next_random(&random) % 128;
+            at = 3 * SECTION + (xorshift_next(&random) % RECORDS) * stride + xorshift_next(&random) % 128;
         }
-        unsigned style = next_random(&random) % 4;
+        unsigned style = xorshift_next(&random) % 4;
         for (size_t k = 0; k < n; k++)
-            map[at + k] = style == 0 ? 0 : style == 1 ? 0xff : (unsigned char)next_random(&random);
+            map[at + k] = style == 0 ? 0 : style == 1 ? 0xff : (unsigned char)xorshift_next(&random);
         if (style == 3 && at >= 3 * SECTION && n <= 64) /* one record's bytes over another's */
             memcpy(records, records + stride, stride);
         for (uint32_t i = 0; i < RECORDS; i++) {

@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include "lib/xorshift.h"
+
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -363,15 +365,6 @@ a_held_slot_drains_and_starts_nothing_until_it_is_resumed(void **state)
     assert_int_equal(apply(&s, SLOTS_RESUME, 0, 1000001), SLOTS_DO_SPAWN);
 }
 
-static uint64_t
-next_random(uint64_t *x)
-{
-    *x ^= *x >> 12;
-    *x ^= *x << 25;
-    *x ^= *x >> 27;
-    return *x * UINT64_C(0x2545F4914F6CDD1D);
-}
-
 /* Whatever comes in whatever order: what is asked for can be done, and once all stop it comes to rest. */
 static void
 any_walk_keeps_the_invariants(void **state)
@@ -386,17 +379,17 @@ any_walk_keeps_the_invariants(void **state)
         slots_init(&s, seed, START_MS);
         for (int step = 0; step < 1500; step++) {
             bool ending = step >= 1400; /* nobody starts any more; processes end sooner or later */
-            enum slots_event event = (enum slots_event)(next_random(&random) % SLOTS_EVENTS);
+            enum slots_event event = (enum slots_event)(xorshift_next(&random) % SLOTS_EVENTS);
             if (event == SLOTS_SPAWNED || event == SLOTS_SPAWN_FAILED)
                 event = SLOTS_TICK;
             if (event == SLOTS_EXITED && !alive)
                 event = SLOTS_TICK;
             if (ending && (event == SLOTS_START || event == SLOTS_RESUME || event == SLOTS_HOLD))
                 event = SLOTS_STOP;
-            int64_t argument = (int64_t)(next_random(&random) % 30000);
+            int64_t argument = (int64_t)(xorshift_next(&random) % 30000);
             if (event == SLOTS_EXITED)
                 argument = argument % 2 ? EXITED(argument / 2 % 4) : SIGNALLED(SIGKILL);
-            now += (int64_t)(next_random(&random) % 3000);
+            now += (int64_t)(xorshift_next(&random) % 3000);
             alive = alive && event != SLOTS_EXITED;
             stopped |= ending && (event == SLOTS_STOP || event == SLOTS_STOP_NOW);
             enum slots_action action = slots_apply(&s, event, argument, now);
@@ -405,7 +398,7 @@ any_walk_keeps_the_invariants(void **state)
                 assert_false(alive);
                 assert_false(stopped);
                 assert_int_equal(s.want, SLOTS_WANT_RUN);
-                alive = next_random(&random) % 4 != 0;
+                alive = xorshift_next(&random) % 4 != 0;
                 killed = false;
                 spawned += alive;
                 slots_apply(&s, alive ? SLOTS_SPAWNED : SLOTS_SPAWN_FAILED, 0, now);
