@@ -100,3 +100,66 @@ local_server_queue(struct local_server *s, const char *name, const char *attribu
     assert_true(aws_call_text(&c, "QueueUrl", ret_url, size));
     aws_call_clean_up(&c);
 }
+
+long
+local_server_waiting(struct local_server *s, const char *queue_url)
+{
+    struct aws_call c;
+    struct json queues, name, waiting;
+    int64_t n = -1;
+    aws_call_init(&c, s->url);
+    aws_call_plain(&c, "GET", "/_fanout/stats", "");
+    if (aws_call_at(&c, "sqs.queues", &queues))
+        for (struct json_iter it = json_iter(queues); json_next(&it);)
+            if (json_get(it.value, "name", &name) && json_get(it.value, "waiting", &waiting) &&
+                json_equals_string(name, slice_of_string(strrchr(queue_url, '/') + 1)))
+                json_int64(waiting, &n);
+    aws_call_clean_up(&c);
+    return (long)n;
+}
+
+struct expectation {
+    struct local_server *server;
+    const char *url;
+    long n;
+};
+
+static bool
+as_many_wait(void *context)
+{
+    struct expectation *e = context;
+    return local_server_waiting(e->server, e->url) == e->n;
+}
+
+void
+local_server_await_waiting(struct local_server *s, const char *queue_url, long n)
+{
+    struct expectation e = {.server = s, .url = queue_url, .n = n};
+    assert_true(proc_wait_until(as_many_wait, &e, START_MS));
+}
+
+struct local_server local_fixture;
+
+int
+local_fixture_start(void **state)
+{
+    (void)state;
+    local_server_start(&local_fixture, false);
+    return 0;
+}
+
+int
+local_fixture_start_with_clock(void **state)
+{
+    (void)state;
+    local_server_start(&local_fixture, true);
+    return 0;
+}
+
+int
+local_fixture_stop(void **state)
+{
+    (void)state;
+    local_server_clean_up(&local_fixture);
+    return 0;
+}

@@ -27,10 +27,20 @@ void local_server_kill(struct local_server *s); /* kill -9 */
 void local_server_stop(struct local_server *s); /* TERM; asserts exit status 0 */
 void local_server_clean_up(struct local_server *s);
 
+/* The one server of a test program, for cmocka: as above, with a clock or without; asserts that it ends well. */
+extern struct local_server local_fixture;
+int local_fixture_start(void **state);
+int local_fixture_start_with_clock(void **state);
+int local_fixture_stop(void **state);
+
 /* Moves the clock. */
 void local_server_pass(struct local_server *s, int64_t ms);
 
 /* Makes a queue; attributes is a JSON object. Writes its URL. */
 void local_server_queue(struct local_server *s, const char *name, const char *attributes, char *ret_url, size_t size);
+
+/* How many long polls wait at that queue; -1: it does not exist. And until so many do. */
+long local_server_waiting(struct local_server *s, const char *queue_url);
+void local_server_await_waiting(struct local_server *s, const char *queue_url, long n);
 
 #endif

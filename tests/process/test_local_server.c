@@ -13,36 +13,8 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "lib/local.h"
-#include "lib/tmp.h"
-
-static struct local_server server;
-
-static int
-start(void **state)
-{
-    (void)state;
-    local_server_start(&server, false);
-    return 0;
-}
-
-static int
-start_with_clock(void **state)
-{
-    (void)state;
-    local_server_start(&server, true);
-    return 0;
-}
-
-static int
-stop(void **state)
-{
-    (void)state;
-    local_server_clean_up(&server);
-    return 0;
-}
 
 static void
 expect(const struct aws_call *c, int status, const char *code)
@@ -58,7 +30,7 @@ what_is_not_signed_by_the_key_is_refused(void **state)
 {
     (void)state;
     struct aws_call c;
-    aws_call_init(&c, server.url);
+    aws_call_init(&c, local_fixture.url);
     assert_int_equal(aws_call_sqs(&c, "ListQueues", "{}"), 200);
     c.unsigned_too = true;
     aws_call_sqs(&c, "ListQueues", "{}");
@@ -108,7 +80,7 @@ a_request_that_was_changed_on_its_way_is_refused(void **state)
 {
     (void)state;
     struct aws_call c;
-    aws_call_init(&c, server.url);
+    aws_call_init(&c, local_fixture.url);
     assert_int_equal(tampered(&c, "\"MaxResults\": 1", "\"MaxResults\": 2"), 403);
     expect(&c, 403, "SignatureDoesNotMatch");
     assert_int_equal(tampered(&c, "AmazonSQS.ListQueues", "AmazonSQS.PurgeQueue"), 403);
@@ -125,7 +97,7 @@ a_signature_is_good_for_five_minutes(void **state)
 {
     (void)state;
     struct aws_call c;
-    aws_call_init(&c, server.url);
+    aws_call_init(&c, local_fixture.url);
     c.skew_ms = -299000;
     assert_int_equal(aws_call_sqs(&c, "ListQueues", "{}"), 200);
     c.skew_ms = 299000;
@@ -140,7 +112,7 @@ a_signature_is_good_for_five_minutes(void **state)
 
     /* the Date of the answer is the server's time: a client corrects itself by it */
     int64_t date;
-    local_server_pass(&server, INT64_C(86400000) * 400);
+    local_server_pass(&local_fixture, INT64_C(86400000) * 400);
     c.skew_ms = INT64_C(-86400000) * 400;
     aws_call_sqs(&c, "ListQueues", "{}");
     struct slice text = aws_call_header(&c, "date");
@@ -176,7 +148,7 @@ a_presigned_url_is_good_until_it_expires(void **state)
 {
     (void)state;
     struct aws_call c;
-    aws_call_init(&c, server.url);
+    aws_call_init(&c, local_fixture.url);
     assert_int_equal(ask_presigned(&c, "test", 3600, ""), 200);
     assert_int_equal(ask_presigned(&c, "wrong", 3600, ""), 403);
     assert_non_null(memmem(c.body.p, c.body.n, "SignatureDoesNotMatch", 21));
@@ -196,7 +168,7 @@ static void
 set_fault(const char *rule)
 {
     struct aws_call c;
-    aws_call_init(&c, server.url);
+    aws_call_init(&c, local_fixture.url);
     if (aws_call_plain(&c, "POST", "/_fanout/faults", rule) != 200)
         fail_msg("%s: %d %.*s", rule, c.status, SLICE_ARG(c.body));
     aws_call_clean_up(&c);
@@ -218,8 +190,8 @@ faults_strike_as_they_are_told(void **state)
     (void)state;
     struct aws_call c;
     char url[200];
-    local_server_queue(&server, "faults", "{}", url, sizeof url);
-    aws_call_init(&c, server.url);
+    local_server_queue(&local_fixture, "faults", "{}", url, sizeof url);
+    aws_call_init(&c, local_fixture.url);
 
     set_fault(
         "{\"action\": \"sqs:SendMessage\", \"kind\": \"error\", \"status\": 503, \"code\": \"Busy\", \"count\": 2}");
@@ -250,7 +222,7 @@ faults_strike_as_they_are_told(void **state)
     char body[300];
     snprintf(body, sizeof body, "{\"QueueUrl\": \"%s\", \"MessageBody\": \"late\"}", url);
     struct aws_call late;
-    aws_call_init(&late, server.url);
+    aws_call_init(&late, local_fixture.url);
     assert_true(aws_call_begin(&late, "sqs", "AmazonSQS.SendMessage", slice_of_string(body)));
     late.timeout_ms = 100;
     assert_int_equal(aws_call_finish(&late), 0);
@@ -258,7 +230,7 @@ faults_strike_as_they_are_told(void **state)
     assert_int_equal(visible(&c, url), 0);
     assert_int_equal(aws_call_plain(&c, "GET", "/_fanout/faults", ""), 200);
     assert_int_equal(aws_call_count(&c, "rules"), 6);
-    local_server_pass(&server, 60000);
+    local_server_pass(&local_fixture, 60000);
     aws_call_clean_up(&c);
 }
 
@@ -268,9 +240,9 @@ a_delayed_call_is_served_when_its_time_has_come(void **state)
     (void)state;
     struct aws_call c, late;
     char url[200], body[300];
-    local_server_queue(&server, "late", "{}", url, sizeof url);
-    aws_call_init(&c, server.url);
-    aws_call_init(&late, server.url);
+    local_server_queue(&local_fixture, "late", "{}", url, sizeof url);
+    aws_call_init(&c, local_fixture.url);
+    aws_call_init(&late, local_fixture.url);
     set_fault("{\"action\": \"sqs:SendMessage\", \"kind\": \"delay\", \"delay_ms\": 60000}");
     snprintf(body, sizeof body, "{\"QueueUrl\": \"%s\", \"MessageBody\": \"late\"}", url);
     assert_true(aws_call_begin(&late, "sqs", "AmazonSQS.SendMessage", slice_of_string(body)));
@@ -280,7 +252,7 @@ a_delayed_call_is_served_when_its_time_has_come(void **state)
         assert_true(aws_call_text(&c, "rules.0.struck", struck, sizeof struck));
     }
     assert_int_equal(visible(&c, url), 0);
-    local_server_pass(&server, 60000);
+    local_server_pass(&local_fixture, 60000);
     assert_int_equal(aws_call_finish(&late), 200);
     assert_int_equal(visible(&c, url), 1);
     aws_call_clean_up(&late);
@@ -294,7 +266,7 @@ pattern_of(const char *seed)
     struct aws_call c;
     char rule[200];
     uint64_t struck = 0;
-    aws_call_init(&c, server.url);
+    aws_call_init(&c, local_fixture.url);
     aws_call_plain(&c, "DELETE", "/_fanout/faults", "");
     snprintf(rule, sizeof rule,
              "{\"action\": \"sqs:ListQueues\", \"kind\": \"error\", \"count\": 0, \"percent\": 50, \"seed\": %s}",
@@ -339,7 +311,7 @@ a_rule_that_makes_no_sense_is_refused(void **state)
                                       "{\"action\": \"sqs:X\", \"kind\": \"delay\", \"delay_ms\": 600001}"};
     struct aws_call c;
     char text[300];
-    aws_call_init(&c, server.url);
+    aws_call_init(&c, local_fixture.url);
     for (size_t i = 0; i < sizeof BAD / sizeof *BAD; i++) {
         assert_int_equal(aws_call_plain(&c, "POST", "/_fanout/faults", BAD[i]), 400);
         assert_true(aws_call_text(&c, "error", text, sizeof text));
@@ -358,15 +330,15 @@ a_reset_forgets_everything(void **state)
     (void)state;
     struct aws_call c;
     char url[200];
-    local_server_queue(&server, "forgotten", "{}", url, sizeof url);
-    aws_call_init(&c, server.url);
+    local_server_queue(&local_fixture, "forgotten", "{}", url, sizeof url);
+    aws_call_init(&c, local_fixture.url);
     aws_call_sqs(&c, "SendMessage", "{\"QueueUrl\": \"%s\", \"MessageBody\": \"x\"}", url);
     set_fault("{\"action\": \"sqs:*\", \"kind\": \"error\", \"count\": 0}");
     assert_int_equal(aws_call_plain(&c, "POST", "/_fanout/reset", ""), 200);
     aws_call_sqs(&c, "ListQueues", "{}");
     assert_int_equal(c.status, 200);
     assert_int_equal(aws_call_count(&c, "QueueUrls"), 0);
-    local_server_queue(&server, "forgotten", "{}", url, sizeof url);
+    local_server_queue(&local_fixture, "forgotten", "{}", url, sizeof url);
     assert_int_equal(visible(&c, url), 0);
     aws_call_clean_up(&c);
 }
@@ -421,7 +393,7 @@ run_load(void *context)
 {
     struct load *l = context;
     struct aws_call c;
-    aws_call_init(&c, server.url);
+    aws_call_init(&c, local_fixture.url);
     c.timeout_ms = 10000;
     do {
         send_batch(l, &c);
@@ -443,7 +415,7 @@ collect(struct load *l, int seen[PER_LOAD])
     struct aws_call c;
     struct json messages, body;
     size_t n;
-    aws_call_init(&c, server.url);
+    aws_call_init(&c, local_fixture.url);
     do {
         assert_int_equal(
             aws_call_sqs(&c, "ReceiveMessage", "{\"QueueUrl\": \"%s\", \"MaxNumberOfMessages\": 10}", l->url), 200);
@@ -466,15 +438,15 @@ what_was_acknowledged_survives_kill_9(void **state)
     pthread_t threads[SENDERS];
     memset(&l, 0, sizeof l);
     memset(seen, 0, sizeof seen);
-    local_server_queue(&server, "durable", "{\"VisibilityTimeout\": \"1000\"}", l.url, sizeof l.url);
+    local_server_queue(&local_fixture, "durable", "{\"VisibilityTimeout\": \"1000\"}", l.url, sizeof l.url);
     for (int i = 0; i < SENDERS; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, run_load, &l), 0);
     assert_true(proc_wait_until(enough_acknowledged, &l, 60000));
-    local_server_kill(&server);
+    local_server_kill(&local_fixture);
     for (int i = 0; i < SENDERS; i++)
         pthread_join(threads[i], NULL);
-    local_server_restart(&server);
-    local_server_pass(&server, 1000000);
+    local_server_restart(&local_fixture);
+    local_server_pass(&local_fixture, 1000000);
     collect(&l, seen);
     for (int i = 0; i < PER_LOAD; i++) {
         if (atomic_load(&l.sent[i]) && !atomic_load(&l.deleting[i]))
@@ -491,17 +463,17 @@ a_restart_keeps_visibility_counts_and_handles(void **state)
     (void)state;
     struct aws_call c;
     char url[200], handle[100], count[20];
-    local_server_queue(&server, "kept", "{\"VisibilityTimeout\": \"100\"}", url, sizeof url);
-    aws_call_init(&c, server.url);
+    local_server_queue(&local_fixture, "kept", "{\"VisibilityTimeout\": \"100\"}", url, sizeof url);
+    aws_call_init(&c, local_fixture.url);
     for (int i = 0; i < 3; i++)
         aws_call_sqs(&c, "SendMessage", "{\"QueueUrl\": \"%s\", \"MessageBody\": \"%d\", \"DelaySeconds\": %d}", url, i,
                      i == 2 ? 900 : 0);
     aws_call_sqs(&c, "ReceiveMessage", "{\"QueueUrl\": \"%s\"}", url);
     assert_true(aws_call_text(&c, "Messages.0.ReceiptHandle", handle, sizeof handle));
     aws_call_clean_up(&c);
-    local_server_stop(&server);
-    local_server_restart(&server);
-    aws_call_init(&c, server.url);
+    local_server_stop(&local_fixture);
+    local_server_restart(&local_fixture);
+    aws_call_init(&c, local_fixture.url);
     aws_call_sqs(&c, "GetQueueAttributes", "{\"QueueUrl\": \"%s\", \"AttributeNames\": [\"All\"]}", url);
     static const char *const COUNTS[] = {"ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible",
                                          "ApproximateNumberOfMessagesDelayed"};
@@ -529,15 +501,15 @@ static struct rlimit file_size;
 static void
 fill_disk(void)
 {
-    assert_int_equal(prlimit(proc_pid(server.process), RLIMIT_FSIZE, NULL, &file_size), 0);
+    assert_int_equal(prlimit(proc_pid(local_fixture.process), RLIMIT_FSIZE, NULL, &file_size), 0);
     struct rlimit none = {.rlim_cur = 4096, .rlim_max = file_size.rlim_max};
-    assert_int_equal(prlimit(proc_pid(server.process), RLIMIT_FSIZE, &none, NULL), 0);
+    assert_int_equal(prlimit(proc_pid(local_fixture.process), RLIMIT_FSIZE, &none, NULL), 0);
 }
 
 static void
 make_room(void)
 {
-    assert_int_equal(prlimit(proc_pid(server.process), RLIMIT_FSIZE, &file_size, NULL), 0);
+    assert_int_equal(prlimit(proc_pid(local_fixture.process), RLIMIT_FSIZE, &file_size, NULL), 0);
 }
 
 static void
@@ -554,8 +526,8 @@ a_full_disk_is_503_until_there_is_room(void **state)
     struct aws_call c;
     char url[200];
     struct buf body = BUF_INIT;
-    local_server_queue(&server, "full", "{}", url, sizeof url);
-    aws_call_init(&c, server.url);
+    local_server_queue(&local_fixture, "full", "{}", url, sizeof url);
+    aws_call_init(&c, local_fixture.url);
     buf_add_format(&body, "{\"QueueUrl\": \"%s\", \"MessageBody\": \"", url);
     for (int i = 0; i < 200000; i++)
         buf_add_char(&body, 'x');
@@ -570,9 +542,9 @@ a_full_disk_is_503_until_there_is_room(void **state)
     assert_int_equal(visible(&c, url), 1);
     buf_clean_up(&body);
     aws_call_clean_up(&c);
-    local_server_kill(&server);
-    local_server_restart(&server);
-    aws_call_init(&c, server.url);
+    local_server_kill(&local_fixture);
+    local_server_restart(&local_fixture);
+    aws_call_init(&c, local_fixture.url);
     assert_int_equal(visible(&c, url), 1);
     aws_call_clean_up(&c);
 }
@@ -584,7 +556,7 @@ somebody_waits(void *context)
     struct json queues, waiting;
     int64_t n = 0, all = 0;
     (void)context;
-    aws_call_init(&c, server.url);
+    aws_call_init(&c, local_fixture.url);
     aws_call_plain(&c, "GET", "/_fanout/stats", "");
     if (aws_call_at(&c, "sqs.queues", &queues))
         for (struct json_iter it = json_iter(queues); json_next(&it); all += n)
@@ -600,10 +572,10 @@ what_a_full_disk_undid_is_undone_in_memory_too(void **state)
     (void)state;
     struct aws_call c, waiting;
     char a[200], b[200], body[300], text[100];
-    local_server_queue(&server, "a", "{}", a, sizeof a);
-    local_server_queue(&server, "b", "{}", b, sizeof b);
-    aws_call_init(&c, server.url);
-    aws_call_init(&waiting, server.url);
+    local_server_queue(&local_fixture, "a", "{}", a, sizeof a);
+    local_server_queue(&local_fixture, "b", "{}", b, sizeof b);
+    aws_call_init(&c, local_fixture.url);
+    aws_call_init(&waiting, local_fixture.url);
     for (int i = 0; i < 3; i++)
         assert_int_equal(aws_call_sqs(&c, "SendMessage", "{\"QueueUrl\": \"%s\", \"MessageBody\": \"x\"}", a), 200);
     snprintf(body, sizeof body, "{\"QueueUrl\": \"%s\", \"WaitTimeSeconds\": 20}", b);
@@ -653,18 +625,18 @@ term_answers_who_waits_and_ends_well(void **state)
     (void)state;
     struct aws_call c;
     char url[200], body[300];
-    local_server_queue(&server, "waiting", "{}", url, sizeof url);
-    aws_call_init(&c, server.url);
+    local_server_queue(&local_fixture, "waiting", "{}", url, sizeof url);
+    aws_call_init(&c, local_fixture.url);
     snprintf(body, sizeof body, "{\"QueueUrl\": \"%s\", \"WaitTimeSeconds\": 20}", url);
     assert_true(aws_call_begin(&c, "sqs", "AmazonSQS.ReceiveMessage", slice_of_string(body)));
     struct aws_call probe;
     char waiting[8] = "";
-    aws_call_init(&probe, server.url);
+    aws_call_init(&probe, local_fixture.url);
     while (strcmp(waiting, "1") != 0) {
         aws_call_plain(&probe, "GET", "/_fanout/stats", "");
         aws_call_text(&probe, "sqs.queues.0.waiting", waiting, sizeof waiting);
     }
-    local_server_stop(&server);
+    local_server_stop(&local_fixture);
     assert_int_equal(aws_call_finish(&c), 200);
     assert_int_equal(aws_call_count(&c, "Messages"), 0);
     aws_call_clean_up(&c);
@@ -723,15 +695,15 @@ a_second_server_on_the_same_data_is_refused(void **state)
 {
     (void)state;
     char out[8192], pid[40];
-    const char *const again[] = {"--data", server.folder, "--no-provision", "--listen", "127.0.0.1:0", NULL};
+    const char *const again[] = {"--data", local_fixture.folder, "--no-provision", "--listen", "127.0.0.1:0", NULL};
     assert_int_equal(run(again, out, sizeof out), 1);
-    snprintf(pid, sizeof pid, "process %d", (int)proc_pid(server.process));
+    snprintf(pid, sizeof pid, "process %d", (int)proc_pid(local_fixture.process));
     assert_non_null(strstr(out, pid));
-    const char *const other[] = {"--memory", "--no-provision", "--listen", server.url + strlen("http://"), NULL};
+    const char *const other[] = {"--memory", "--no-provision", "--listen", local_fixture.url + strlen("http://"), NULL};
     assert_int_equal(run(other, out, sizeof out), 1);
     assert_non_null(strstr(out, "in use"));
     struct aws_call c;
-    aws_call_init(&c, server.url);
+    aws_call_init(&c, local_fixture.url);
     assert_int_equal(aws_call_sqs(&c, "ListQueues", "{}"), 200);
     aws_call_clean_up(&c);
 }
@@ -743,7 +715,7 @@ in_memory_it_leaves_nothing_behind(void **state)
     struct proc *p =
         proc_start(&(struct proc_options){.argv = (const char *[]){proc_path("bin/fanout-local"), "--memory",
                                                                    "--no-provision", "--listen", "127.0.0.1:0", NULL},
-                                          .cwd = server.folder});
+                                          .cwd = local_fixture.folder});
     const char *line = proc_wait_line(p, "READY ", 20000);
     assert_non_null(line);
     struct aws_call c;
@@ -775,20 +747,20 @@ static void
 health_is_good_while_requests_are_answered(void **state)
 {
     (void)state;
-    assert_int_equal(health(server.url, "{\"status\":\"ok\"}\n"), 0);
-    proc_signal(server.process, SIGSTOP);
-    assert_int_equal(health(server.url, "no answer within 5000 ms"), 1);
-    proc_signal(server.process, SIGCONT);
-    assert_int_equal(health(server.url, "ok"), 0);
-    local_server_kill(&server);
-    assert_int_equal(health(server.url, "nobody listens there"), 1);
+    assert_int_equal(health(local_fixture.url, "{\"status\":\"ok\"}\n"), 0);
+    proc_signal(local_fixture.process, SIGSTOP);
+    assert_int_equal(health(local_fixture.url, "no answer within 5000 ms"), 1);
+    proc_signal(local_fixture.process, SIGCONT);
+    assert_int_equal(health(local_fixture.url, "ok"), 0);
+    local_server_kill(&local_fixture);
+    assert_int_equal(health(local_fixture.url, "nobody listens there"), 1);
 }
 
 int
 main(void)
 {
-#define WITH_CLOCK(test) cmocka_unit_test_setup_teardown(test, start_with_clock, stop)
-#define PLAIN(test)      cmocka_unit_test_setup_teardown(test, start, stop)
+#define WITH_CLOCK(test) cmocka_unit_test_setup_teardown(test, local_fixture_start_with_clock, local_fixture_stop)
+#define PLAIN(test)      cmocka_unit_test_setup_teardown(test, local_fixture_start, local_fixture_stop)
     const struct CMUnitTest tests[] = {
         PLAIN(what_is_not_signed_by_the_key_is_refused),
         PLAIN(a_request_that_was_changed_on_its_way_is_refused),

@@ -11,60 +11,21 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "lib/local.h"
+#include "lib/local_queue.h"
 #include "lib/tmp.h"
 
 #define WAIT_MS       20000
 #define MAX_IN_FLIGHT 120000
 
-static struct local_server server;
-
-static int
-start(void **state)
-{
-    (void)state;
-    local_server_start(&server, false);
-    return 0;
-}
-
-static int
-stop(void **state)
-{
-    (void)state;
-    local_server_clean_up(&server);
-    return 0;
-}
-
 static void
-ok(struct aws_call *c, const char *operation, const char *url, const char *members)
-{
-    if (aws_call_sqs(c, operation, "{\"QueueUrl\": \"%s\"%s}", url, members) != 200)
-        fail_msg("%s{%s}: %d %s: %s", operation, members, c->status, c->error, c->message);
-}
-
-static void
-send_ten(struct aws_call *c, const char *url)
+send_ten(struct local_queue *q)
 {
     char members[1000] = ", \"Entries\": [";
     for (int i = 0; i < 10; i++)
         snprintf(members + strlen(members), sizeof members - strlen(members),
                  "%s{\"Id\": \"%d\", \"MessageBody\": \"m\"}", i ? "," : "", i);
     strcat(members, "]");
-    ok(c, "SendMessageBatch", url, members);
-}
-
-static long
-attribute(struct aws_call *c, const char *url, const char *name)
-{
-    char members[128], path[128];
-    char text[32];
-    long n = -1;
-    snprintf(members, sizeof members, ", \"AttributeNames\": [\"%s\"]", name);
-    snprintf(path, sizeof path, "Attributes.%s", name);
-    ok(c, "GetQueueAttributes", url, members);
-    assert_true(aws_call_text(c, path, text, sizeof text));
-    assert_int_equal(sscanf(text, "%ld", &n), 1);
-    return n;
+    local_queue_ok(q, "SendMessageBatch", members);
 }
 
 /* ---- in flight --------------------------------------------------------------------------------------------------- */
@@ -83,7 +44,7 @@ fill(const char *queue, int n)
              " FROM n, sqs_queue AS q, (SELECT max(sent_at) AS sent_at FROM sqs_message) AS m WHERE q.name = '%s';"
              "INSERT INTO sqs_payload (id, md5, body) SELECT id, zeroblob(16), 'm' FROM sqs_message WHERE id > 1000000",
              n, queue);
-    assert_int_equal(sqlite3_open(tmp_path(server.folder, "fanout-local.sqlite3"), &db), SQLITE_OK);
+    assert_int_equal(sqlite3_open(tmp_path(local_fixture.folder, "fanout-local.sqlite3"), &db), SQLITE_OK);
     if (sqlite3_exec(db, sql, NULL, NULL, &why) != SQLITE_OK)
         fail_msg("%s", why);
     sqlite3_close(db);
@@ -93,34 +54,33 @@ static void
 no_more_than_120000_messages_are_in_flight(void **state)
 {
     (void)state;
-    struct aws_call c;
-    char url[200], handle[200], members[300];
-    local_server_queue(&server, "full", "{\"VisibilityTimeout\": \"43200\"}", url, sizeof url);
-    aws_call_init(&c, server.url);
-    send_ten(&c, url);
-    send_ten(&c, url);
-    aws_call_clean_up(&c);
-    local_server_stop(&server);
-    fill("full", MAX_IN_FLIGHT - 5);
-    local_server_restart(&server);
+    struct local_queue q;
+    char handle[200];
+    local_queue_make(&q, "{\"VisibilityTimeout\": \"43200\"}");
+    send_ten(&q);
+    send_ten(&q);
+    aws_call_clean_up(&q.call);
+    local_server_stop(&local_fixture);
+    fill(strrchr(q.url, '/') + 1, MAX_IN_FLIGHT - 5);
+    local_server_restart(&local_fixture);
 
-    aws_call_init(&c, server.url);
-    ok(&c, "ReceiveMessage", url, ", \"MaxNumberOfMessages\": 10");
-    assert_int_equal(aws_call_count(&c, "Messages"), 5);
-    assert_true(aws_call_text(&c, "Messages.0.ReceiptHandle", handle, sizeof handle));
-    assert_int_equal(attribute(&c, url, "ApproximateNumberOfMessagesNotVisible"), MAX_IN_FLIGHT);
+    aws_call_init(&q.call, local_fixture.url);
+    local_queue_ok(&q, "ReceiveMessage", ", \"MaxNumberOfMessages\": 10");
+    assert_int_equal(aws_call_count(&q.call, "Messages"), 5);
+    assert_true(aws_call_text(&q.call, "Messages.0.ReceiptHandle", handle, sizeof handle));
+    assert_int_equal(local_queue_attribute(&q, "ApproximateNumberOfMessagesNotVisible"), MAX_IN_FLIGHT);
     static const char *const WAITS[] = {"0", "20"};
     for (size_t i = 0; i < 2; i++) {
-        aws_call_sqs(&c, "ReceiveMessage", "{\"QueueUrl\": \"%s\", \"WaitTimeSeconds\": %s}", url, WAITS[i]);
-        assert_int_equal(c.status, 403);
-        assert_string_equal(c.error, "OverLimit");
+        aws_call_sqs(&q.call, "ReceiveMessage", "{\"QueueUrl\": \"%s\", \"WaitTimeSeconds\": %s}", q.url, WAITS[i]);
+        assert_int_equal(q.call.status, 403);
+        assert_string_equal(q.call.error, "OverLimit");
     }
-    snprintf(members, sizeof members, ", \"ReceiptHandle\": \"%s\"", handle);
-    ok(&c, "DeleteMessage", url, members);
-    ok(&c, "ReceiveMessage", url, ", \"MaxNumberOfMessages\": 10");
-    assert_int_equal(aws_call_count(&c, "Messages"), 1);
-    assert_int_equal(attribute(&c, url, "ApproximateNumberOfMessages"), 14);
-    aws_call_clean_up(&c);
+    local_queue_settle(&q, "DeleteMessage", handle, "");
+    assert_int_equal(q.call.status, 200);
+    local_queue_ok(&q, "ReceiveMessage", ", \"MaxNumberOfMessages\": 10");
+    assert_int_equal(aws_call_count(&q.call, "Messages"), 1);
+    assert_int_equal(local_queue_attribute(&q, "ApproximateNumberOfMessages"), 14);
+    local_queue_drop(&q);
 }
 
 /* ---- long polls -------------------------------------------------------------------------------------------------- */
@@ -130,26 +90,7 @@ no_more_than_120000_messages_are_in_flight(void **state)
 struct polls {
     const char *url;
     struct aws_call calls[POLLS];
-    size_t waiting; /* by the server's own count */
 };
-
-static bool
-all_wait(void *context)
-{
-    struct polls *p = context;
-    struct aws_call c;
-    struct json queues, name, waiting;
-    int64_t n = -1;
-    aws_call_init(&c, server.url);
-    aws_call_plain(&c, "GET", "/_fanout/stats", "");
-    if (aws_call_at(&c, "sqs.queues", &queues))
-        for (struct json_iter it = json_iter(queues); json_next(&it);)
-            if (json_get(it.value, "name", &name) && json_get(it.value, "waiting", &waiting) &&
-                json_equals_string(name, slice_of_string(strrchr(p->url, '/') + 1)))
-                json_int64(waiting, &n);
-    aws_call_clean_up(&c);
-    return n == (int64_t)p->waiting;
-}
 
 static void
 begin(struct polls *p)
@@ -157,11 +98,10 @@ begin(struct polls *p)
     char body[300];
     snprintf(body, sizeof body, "{\"QueueUrl\": \"%s\", \"WaitTimeSeconds\": 20, \"MaxNumberOfMessages\": 10}", p->url);
     for (size_t i = 0; i < POLLS; i++) {
-        aws_call_init(&p->calls[i], server.url);
+        aws_call_init(&p->calls[i], local_fixture.url);
         assert_true(aws_call_begin(&p->calls[i], "sqs", "AmazonSQS.ReceiveMessage", slice_of_string(body)));
     }
-    p->waiting = POLLS;
-    assert_true(proc_wait_until(all_wait, p, WAIT_MS));
+    local_server_await_waiting(&local_fixture, p->url, POLLS);
 }
 
 /* The calls that have an answer. */
@@ -192,40 +132,35 @@ static void
 one_message_wakes_one_of_many_polls(void **state)
 {
     (void)state;
-    struct aws_call c;
-    char url[200];
-    local_server_queue(&server, "crowd", "{}", url, sizeof url);
-    struct polls polls = {.url = url};
-    aws_call_init(&c, server.url);
+    struct local_queue q;
+    local_queue_make(&q, "{}");
+    struct polls polls = {.url = q.url};
     begin(&polls);
-    ok(&c, "SendMessage", url, ", \"MessageBody\": \"m\"");
+    local_queue_ok(&q, "SendMessage", ", \"MessageBody\": \"m\"");
     assert_int_equal(answered(&polls), 1);
-    polls.waiting = POLLS - 1;
-    assert_true(all_wait(&polls));
+    assert_int_equal(local_server_waiting(&local_fixture, q.url), POLLS - 1);
     for (size_t i = 1; i < POLLS; i++)
-        ok(&c, "SendMessage", url, ", \"MessageBody\": \"m\"");
+        local_queue_ok(&q, "SendMessage", ", \"MessageBody\": \"m\"");
     assert_int_equal(finish(&polls), POLLS);
-    aws_call_clean_up(&c);
+    local_queue_drop(&q);
 }
 
 static void
 a_purge_leaves_those_that_wait_waiting(void **state)
 {
     (void)state;
-    struct aws_call c;
-    char url[200];
-    local_server_queue(&server, "purged", "{}", url, sizeof url);
-    struct polls polls = {.url = url};
-    aws_call_init(&c, server.url);
-    ok(&c, "SendMessage", url, ", \"MessageBody\": \"m\", \"DelaySeconds\": 1");
+    struct local_queue q;
+    local_queue_make(&q, "{}");
+    struct polls polls = {.url = q.url};
+    local_queue_ok(&q, "SendMessage", ", \"MessageBody\": \"m\", \"DelaySeconds\": 1");
     begin(&polls);
-    ok(&c, "PurgeQueue", url, "");
-    assert_true(all_wait(&polls));
+    local_queue_ok(&q, "PurgeQueue", "");
+    assert_int_equal(local_server_waiting(&local_fixture, q.url), POLLS);
     for (size_t i = 0; i < POLLS; i++)
-        ok(&c, "SendMessage", url, ", \"MessageBody\": \"later\"");
+        local_queue_ok(&q, "SendMessage", ", \"MessageBody\": \"later\"");
     assert_int_equal(finish(&polls), POLLS);
-    assert_int_equal(attribute(&c, url, "ApproximateNumberOfMessagesDelayed"), 0);
-    aws_call_clean_up(&c);
+    assert_int_equal(local_queue_attribute(&q, "ApproximateNumberOfMessagesDelayed"), 0);
+    local_queue_drop(&q);
 }
 
 int
@@ -236,5 +171,5 @@ main(void)
         cmocka_unit_test(one_message_wakes_one_of_many_polls),
         cmocka_unit_test(a_purge_leaves_those_that_wait_waiting),
     };
-    return cmocka_run_group_tests_name("local/sqs limits", tests, start, stop);
+    return cmocka_run_group_tests_name("local/sqs limits", tests, local_fixture_start, local_fixture_stop);
 }

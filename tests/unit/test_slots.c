@@ -7,11 +7,11 @@
 
 #include <cmocka.h>
 
-#include "lib/xorshift.h"
-
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "lib/xorshift.h"
 
 #define EXITED(code)   ((code) << 8)
 #define SIGNALLED(sig) (sig)
