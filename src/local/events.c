@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/json.h"
 
 static const char *const MIGRATIONS[] = {
@@ -229,6 +230,21 @@ local_events_bus_name(struct slice bus)
 }
 
 /* ---- requests ---------------------------------------------------------------------------------------------------- */
+
+void
+local_events_refuse(struct local_call *call, int status, const char *code, const char *message)
+{
+    struct buf body = BUF_INIT;
+    buf_add_string(&body, "{\"__type\":");
+    json_write_string(&body, slice_of_string(code));
+    buf_add_string(&body, ",\"message\":");
+    json_write_string(&body, slice_of_string(message));
+    buf_add_char(&body, '}');
+    const struct httpd_answer answer = {
+        .status = status, .content_type = "application/x-amz-json-1.1", .body = buf_slice(&body)};
+    local_answer(call, &answer);
+    buf_clean_up(&body);
+}
 
 static bool
 claims(void *context, const struct httpd_request *r)

@@ -21,20 +21,6 @@ local_events_find_operation(struct slice name)
 /* ---- answers ------------------------------------------------------------------------------------------------------
  */
 
-void
-local_events_refuse(struct local_call *call, int status, const char *code, const char *message)
-{
-    struct buf body = BUF_INIT;
-    buf_add_string(&body, "{\"__type\":");
-    json_write_string(&body, slice_of_string(code));
-    buf_add_string(&body, ",\"message\":");
-    json_write_string(&body, slice_of_string(message));
-    buf_add_char(&body, '}');
-    const struct httpd_answer answer = {.status = status, .content_type = JSON_TYPE, .body = buf_slice(&body)};
-    local_answer(call, &answer);
-    buf_clean_up(&body);
-}
-
 bool
 local_events_take(struct events_violations *v, struct local_call *call)
 {

@@ -309,11 +309,10 @@ fill_template(const struct events_input *in, const struct events_input_subject *
 }
 
 int
-local_events_input_apply(const struct events_input *input, const struct events_input_subject *subject, struct buf *out,
+local_events_input_apply(const struct events_input *input, const struct events_input_subject *subject, struct buf *made,
                          struct slice *ret_text, struct err *e)
 {
     struct json value;
-    size_t before = out->len;
     int rc = 0;
     switch (input->kind) {
     case EVENTS_INPUT_EVENT:
@@ -330,9 +329,9 @@ local_events_input_apply(const struct events_input *input, const struct events_i
                          SLICE_ARG(input->text));
         break;
     case EVENTS_INPUT_TEMPLATE:
-        rc = fill_template(input, subject, out, e);
+        rc = fill_template(input, subject, made, e);
         if (rc == 0)
-            *ret_text = slice_of(out->data + before, out->len - before);
+            *ret_text = buf_slice(made);
         break;
     }
     return rc;

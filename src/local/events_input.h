@@ -52,10 +52,10 @@ struct events_input_subject {
     int64_t ingested_at_ms;
 };
 
-/* Appends what the target gets; *ret_text is that, or the event's or the input's own text when nothing had to be made.
- * ERR_INVALID: there is nothing that could be delivered, for this event. ERR_LIMIT: larger than EVENTS_INPUT_MAX_BYTES.
- * ERR_NO_MEMORY. */
+/* *ret_text is what the target gets: a part of the event, the input's own text, or what was made in `made`, which is
+ * empty before. ERR_INVALID: there is nothing that could be delivered, for this event. ERR_LIMIT: larger than
+ * EVENTS_INPUT_MAX_BYTES. ERR_NO_MEMORY. */
 int local_events_input_apply(const struct events_input *input, const struct events_input_subject *subject,
-                             struct buf *out, struct slice *ret_text, struct err *e);
+                             struct buf *made, struct slice *ret_text, struct err *e);
 
 #endif

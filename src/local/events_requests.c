@@ -25,13 +25,13 @@ static const struct events_shape TAG_KEY = {.kind = EVENTS_STRING, .min = 1, .ma
 static const struct events_shape TAG_VALUE = {.kind = EVENTS_STRING, .max = 256};
 static const struct events_shape TAG = {
     .kind = EVENTS_STRUCTURE,
-    .members = (const struct events_member[]){{"Key", &TAG_KEY, true}, {"Value", &TAG_VALUE, true}, {NULL}},
+    .members = (const struct events_member[]){{"Key", &TAG_KEY, true}, {"Value", &TAG_VALUE, true}, {.name = NULL}},
 };
 static const struct events_shape TAGS = {.kind = EVENTS_LIST, .element = &TAG};
 
 const struct events_shape EVENTS_TEST_EVENT_PATTERN = {
     .kind = EVENTS_STRUCTURE,
-    .members = (const struct events_member[]){{"EventPattern", &PATTERN, true}, {"Event", &TEXT, true}, {NULL}},
+    .members = (const struct events_member[]){{"EventPattern", &PATTERN, true}, {"Event", &TEXT, true}, {.name = NULL}},
 };
 
 const struct events_shape EVENTS_PUT_RULE = {
@@ -44,20 +44,20 @@ const struct events_shape EVENTS_PUT_RULE = {
                                               {"RoleArn", &ARN, false},
                                               {"Tags", &TAGS, false},
                                               {"EventBusName", &BUS, false},
-                                              {NULL}},
+                                              {.name = NULL}},
 };
 
 /* DescribeRule, EnableRule and DisableRule. */
 const struct events_shape EVENTS_NAMED_RULE = {
     .kind = EVENTS_STRUCTURE,
-    .members = (const struct events_member[]){{"Name", &NAME, true}, {"EventBusName", &BUS, false}, {NULL}},
+    .members = (const struct events_member[]){{"Name", &NAME, true}, {"EventBusName", &BUS, false}, {.name = NULL}},
 };
 
 const struct events_shape EVENTS_DELETE_RULE = {
     .kind = EVENTS_STRUCTURE,
     .members =
         (const struct events_member[]){
-            {"Name", &NAME, true}, {"EventBusName", &BUS, false}, {"Force", &BOOLEAN, false}, {NULL}},
+            {"Name", &NAME, true}, {"EventBusName", &BUS, false}, {"Force", &BOOLEAN, false}, {.name = NULL}},
 };
 
 const struct events_shape EVENTS_LIST_RULES = {
@@ -66,7 +66,7 @@ const struct events_shape EVENTS_LIST_RULES = {
                                               {"EventBusName", &BUS, false},
                                               {"NextToken", &NEXT_TOKEN, false},
                                               {"Limit", &LIMIT, false},
-                                              {NULL}},
+                                              {.name = NULL}},
 };
 
 /* ---- targets ------------------------------------------------------------------------------------------------------
@@ -83,16 +83,16 @@ static const struct events_shape INPUT_TRANSFORMER = {
     .kind = EVENTS_STRUCTURE,
     .members = (const struct events_member[]){{"InputPathsMap", &INPUT_PATHS, false},
                                               {"InputTemplate", &INPUT_TEMPLATE, true},
-                                              {NULL}},
+                                              {.name = NULL}},
 };
 static const struct events_shape GROUP_ID = {.kind = EVENTS_STRING, .max = 100};
 static const struct events_shape SQS_PARAMETERS = {
     .kind = EVENTS_STRUCTURE,
-    .members = (const struct events_member[]){{"MessageGroupId", &GROUP_ID, false}, {NULL}},
+    .members = (const struct events_member[]){{"MessageGroupId", &GROUP_ID, false}, {.name = NULL}},
 };
 static const struct events_shape DEAD_LETTERS = {
     .kind = EVENTS_STRUCTURE,
-    .members = (const struct events_member[]){{"Arn", &ARN, false}, {NULL}},
+    .members = (const struct events_member[]){{"Arn", &ARN, false}, {.name = NULL}},
 };
 static const struct events_shape RETRY_ATTEMPTS = {.kind = EVENTS_INTEGER, .min = 0, .max = 185};
 static const struct events_shape RETRY_AGE = {.kind = EVENTS_INTEGER, .min = 60, .max = 86400};
@@ -100,7 +100,7 @@ static const struct events_shape RETRY_POLICY = {
     .kind = EVENTS_STRUCTURE,
     .members = (const struct events_member[]){{"MaximumRetryAttempts", &RETRY_ATTEMPTS, false},
                                               {"MaximumEventAgeInSeconds", &RETRY_AGE, false},
-                                              {NULL}},
+                                              {.name = NULL}},
 };
 
 /* What belongs to other services' targets is refused by its name, whatever is in it. */
@@ -123,7 +123,7 @@ const struct events_shape EVENTS_TARGET = {
                                               {"DeadLetterConfig", &DEAD_LETTERS, false},
                                               {"RetryPolicy", &RETRY_POLICY, false},
                                               {"AppSyncParameters", &ANYTHING, false},
-                                              {NULL}},
+                                              {.name = NULL}},
 };
 
 static const struct events_shape TARGETS = {.kind = EVENTS_LIST, .min = 1, .max = 100, .element = &EVENTS_TARGET};
@@ -133,7 +133,7 @@ const struct events_shape EVENTS_PUT_TARGETS = {
     .kind = EVENTS_STRUCTURE,
     .members =
         (const struct events_member[]){
-            {"Rule", &NAME, true}, {"EventBusName", &BUS, false}, {"Targets", &TARGETS, true}, {NULL}},
+            {"Rule", &NAME, true}, {"EventBusName", &BUS, false}, {"Targets", &TARGETS, true}, {.name = NULL}},
 };
 
 const struct events_shape EVENTS_REMOVE_TARGETS = {
@@ -142,7 +142,7 @@ const struct events_shape EVENTS_REMOVE_TARGETS = {
                                               {"EventBusName", &BUS, false},
                                               {"Ids", &IDS, true},
                                               {"Force", &BOOLEAN, false},
-                                              {NULL}},
+                                              {.name = NULL}},
 };
 
 const struct events_shape EVENTS_LIST_TARGETS = {
@@ -151,5 +151,5 @@ const struct events_shape EVENTS_LIST_TARGETS = {
                                               {"EventBusName", &BUS, false},
                                               {"NextToken", &NEXT_TOKEN, false},
                                               {"Limit", &LIMIT, false},
-                                              {NULL}},
+                                              {.name = NULL}},
 };

@@ -303,5 +303,5 @@ const struct events_operation EVENTS_RULE_OPERATIONS[] = {
     {"DeleteRule", &EVENTS_DELETE_RULE, false, delete_rule},
     {"EnableRule", &EVENTS_NAMED_RULE, false, enable_rule},
     {"DisableRule", &EVENTS_NAMED_RULE, false, disable_rule},
-    {NULL},
+    {.name = NULL},
 };

@@ -313,5 +313,5 @@ const struct events_operation EVENTS_TARGET_OPERATIONS[] = {
     {"PutTargets", &EVENTS_PUT_TARGETS, false, put_targets},
     {"RemoveTargets", &EVENTS_REMOVE_TARGETS, false, remove_targets},
     {"ListTargetsByRule", &EVENTS_LIST_TARGETS, false, list_targets},
-    {NULL},
+    {.name = NULL},
 };

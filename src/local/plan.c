@@ -266,10 +266,32 @@ capture_bucket(const struct planner *p, struct slice arn)
     return slice_of(NULL, 0);
 }
 
+/* What a queue gets instead of the event, as PutTargets takes it. */
+static const char *const TARGET_SETTINGS[] = {"Input", "InputPath", "InputTransformer", "SqsParameters", NULL};
+
+static int
+get_settings(const struct subject *s, struct slice *ret, struct err *e)
+{
+    struct buf text = BUF_INIT;
+    struct json value;
+    buf_add_char(&text, '{');
+    for (const char *const *name = TARGET_SETTINGS; *name; name++) {
+        if (!get(s->object, *name, &value))
+            continue;
+        buf_add_format(&text, "%s\"%s\":", text.len > 1 ? "," : "", *name);
+        json_write_compact(&text, value);
+    }
+    buf_add_char(&text, '}');
+    return keep(s->planner, &text, ret, e);
+}
+
 static int
 plan_target(const struct subject *s, size_t index, struct local_plan_step *step, struct err *e)
 {
-    static const char *const KNOWN[] = {"Id", "Arn", "DeadLetterConfig", NULL}, *const HARMLESS[] = {"RoleArn", NULL};
+    static const char *const KNOWN[] = {"Id", "Arn", "DeadLetterConfig", NULL};
+    static const char *const HARMLESS[] = {"RoleArn", "RetryPolicy", NULL};
+    static const char *const HARMLESS_FOR_QUEUES[] = {"RoleArn",          "RetryPolicy",   "Input", "InputPath",
+                                                      "InputTransformer", "SqsParameters", NULL};
     struct local_events_target *out = &step->targets[step->n_targets++];
     struct subject dead_letters = {s->planner, s->resource, NULL, s->object};
     int rc = get_string(s, "Id", true, &out->id, e);
@@ -284,8 +306,12 @@ plan_target(const struct subject *s, size_t index, struct local_plan_step *step,
     }
     if (rc != 0)
         return rc;
+    if (slice_starts_with(out->arn, SLICE("arn:aws:sqs:"))) {
+        rc = get_settings(s, &out->settings, e);
+        return rc != 0 ? rc : note_unknown(s, KNOWN, HARMLESS_FOR_QUEUES, e);
+    }
     out->capture_bucket = capture_bucket(s->planner, out->arn);
-    if (out->capture_bucket.n == 0 && !slice_starts_with(out->arn, SLICE("arn:aws:sqs:")))
+    if (out->capture_bucket.n == 0)
         rc = note_key(s, SLICE("Arn"), "is neither a queue nor the capture function: nothing takes its events here", e);
     return rc != 0 ? rc : note_unknown(s, KNOWN, HARMLESS, e);
 }

@@ -252,6 +252,114 @@ rules_stay_where_nothing_is_provisioned(void **state)
     assert_int_equal(count_messages(s, "q"), 1);
 }
 
+/* Calls an operation of EventBridge on rule r of bus b; members: more of the request, each with a comma in front. */
+static void
+call_events(struct server *s, const char *operation, const char *name_member, const char *members)
+{
+    char target[100], body[1000];
+    snprintf(target, sizeof target, "AWSEvents.%s", operation);
+    snprintf(body, sizeof body, "{\"%s\":\"r\",\"EventBusName\":\"b\"%s}", name_member, members);
+    assert_true(aws_call_begin(&s->aws, "events", target, slice_of_string(body)));
+    if (aws_call_finish(&s->aws) != 200)
+        fail_msg("%s: %d %s: %s", operation, s->aws.status, s->aws.error, s->aws.message);
+}
+
+static void
+what_calls_made_of_a_rule_stays_until_the_template_says_something_new_of_it(void **state)
+{
+    struct server *s = *state;
+    start_with(s, SMALL("", "r", "{\"source\":[\"a\"]}"));
+    call_events(s, "DisableRule", "Name", "");
+    for (int i = 0; i < 2; i++) {
+        proc_signal(s->process, SIGKILL);
+        assert_int_equal(proc_wait_exit(s->process, 20000), -SIGKILL);
+        start_with(s, SMALL("", "r", "{\"source\":[\"a\"]}"));
+        assert_int_equal(proc_count_lines(s->process, "left as calls have changed it"), 1);
+        put_event(s, "a", "b");
+        assert_int_equal(count_messages(s, "q"), 0);
+    }
+    stop(s);
+    start_with(s, SMALL("", "r", "{\"source\":[\"a\",\"c\"]}"));
+    assert_int_equal(proc_count_lines(s->process, "left as calls have changed it"), 0);
+    put_event(s, "a", "b");
+    assert_int_equal(count_messages(s, "q"), 1);
+}
+
+static void
+a_rule_of_the_template_that_was_deleted_stays_away_until_a_reset(void **state)
+{
+    struct server *s = *state;
+    start_with(s, SMALL("", "r", "{\"source\":[\"a\"]}"));
+    call_events(s, "RemoveTargets", "Rule", ",\"Ids\":[\"1\"]");
+    call_events(s, "DeleteRule", "Name", "");
+    stop(s);
+    start_with(s, SMALL("", "r", "{\"source\":[\"a\"]}"));
+    put_event(s, "a", "b");
+    assert_int_equal(count_messages(s, "q"), 0);
+    assert_int_equal(aws_call_plain(&s->aws, "POST", "/_fanout/reset", ""), 200);
+    put_event(s, "a", "b");
+    assert_int_equal(count_messages(s, "q"), 1);
+}
+
+static void
+a_rule_of_a_call_s_is_none_of_the_template_s_business(void **state)
+{
+    struct server *s = *state;
+    static const char OF_ITS_OWN[] = ",\"EventPattern\":\"{\\\"source\\\":[\\\"a\\\"]}\"";
+    start_with(s, SMALL("", "other", "{\"source\":[\"x\"]}"));
+    char arn[200];
+    call_events(s, "PutRule", "Name", OF_ITS_OWN);
+    assert_true(aws_call_text(&s->aws, "RuleArn", arn, sizeof arn));
+    assert_string_equal(arn, "arn:aws:events:us-east-1:000000000000:rule/b/r");
+    call_events(s, "PutTargets", "Rule",
+                ",\"Targets\":[{\"Id\":\"1\",\"Arn\":\"arn:aws:sqs:us-east-1:000000000000:q\"}]");
+    for (int i = 1; i <= 2; i++) {
+        stop(s);
+        start_with(s, SMALL("", "renamed", "{\"source\":[\"y\"]}"));
+        put_event(s, "a", "b");
+        assert_int_equal(count_messages(s, "q"), i);
+    }
+    stop(s);
+    start_with(s, SMALL("", "r", "{\"source\":[\"y\"]}")); /* now it is the template's */
+    put_event(s, "a", "b");
+    assert_int_equal(count_messages(s, "q"), 2);
+}
+
+static void
+a_template_s_target_may_have_an_input_of_its_own(void **state)
+{
+    struct server *s = *state;
+#define INPUT(member)                                                                                                  \
+    "{\"Resources\":{\"Q\":{\"Type\":\"AWS::SQS::Queue\",\"Properties\":{\"QueueName\":\"q\"}},"                       \
+    "\"R\":{\"Type\":\"AWS::Events::Rule\",\"Properties\":{\"EventPattern\":{\"source\":[\"a\"]},"                     \
+    "\"Targets\":[{\"Id\":\"1\",\"Arn\":{\"Fn::GetAtt\":\"Q.Arn\"}," member "}]}}}}"
+    char body[100];
+    start_with(s, INPUT("\"InputPath\":\"$.source\""));
+    put_event(s, "a", "default");
+    assert_int_equal(aws_call_sqs(&s->aws, "ReceiveMessage", "{\"QueueUrl\":\"%s\"}", queue_url(s, "q")), 200);
+    assert_true(aws_call_text(&s->aws, "Messages.0.Body", body, sizeof body));
+    assert_string_equal(body, "\"a\"");
+    stop(s);
+    assert_refuses_template(s, INPUT("\"InputPath\":\"source\""),
+                            "Resources.R.Properties.Targets[0]: Parameter InputPath of target 1 is not valid.");
+    assert_refuses_template(s, INPUT("\"SqsParameters\":{\"MessageGroupId\":1}"),
+                            "Resources.R.Properties.Targets[0]: sqsParameters.messageGroupId has to be a string");
+#undef INPUT
+}
+
+static void
+schedules_are_for_the_default_bus(void **state)
+{
+    struct server *s = *state;
+    start_with(s, SMALL("", "r", "{\"source\":[\"a\"]}"));
+    assert_true(aws_call_begin(&s->aws, "events", "AWSEvents.PutRule",
+                               SLICE("{\"Name\":\"r\",\"EventBusName\":\"b\",\"ScheduleExpression\":\"rate(1 "
+                                     "minute)\"}")));
+    assert_int_equal(aws_call_finish(&s->aws), 400);
+    assert_string_equal(s->aws.error, "ValidationException");
+    assert_string_equal(s->aws.message, "ScheduleExpression is supported only on the default event bus.");
+}
+
 static void
 a_reset_provisions_anew(void **state)
 {
@@ -421,6 +529,11 @@ main(void)
         TEST(the_whole_template_again_loses_nothing),
         TEST(a_rule_that_was_renamed_does_not_deliver_twice),
         TEST(rules_stay_where_nothing_is_provisioned),
+        TEST(what_calls_made_of_a_rule_stays_until_the_template_says_something_new_of_it),
+        TEST(a_rule_of_the_template_that_was_deleted_stays_away_until_a_reset),
+        TEST(a_rule_of_a_call_s_is_none_of_the_template_s_business),
+        TEST(a_template_s_target_may_have_an_input_of_its_own),
+        TEST(schedules_are_for_the_default_bus),
         TEST(a_reset_provisions_anew),
         TEST(a_parameter_may_be_a_list),
         TEST(a_parameter_that_makes_no_sense_is_refused),

@@ -190,6 +190,31 @@ a_qualified_arn_of_the_capture_function_captures(void **state)
 }
 
 static void
+a_queue_gets_what_its_target_says(void **state)
+{
+    (void)state;
+    struct planned p =
+        planned("{\"Resources\":{\"Q\":{\"Type\":\"AWS::SQS::Queue\",\"Properties\":{\"QueueName\":\"q\"}},"
+                "\"R\":{\"Type\":\"AWS::Events::Rule\",\"Properties\":{"
+                "\"EventPattern\":{\"source\":[\"s\"]},\"Targets\":["
+                "{\"Id\":\"1\",\"Arn\":{\"Fn::GetAtt\":[\"Q\",\"Arn\"]},\"InputTransformer\":{"
+                "\"InputPathsMap\":{\"x\": \"$.detail.x\"},\"InputTemplate\":\"{\\\"x\\\":<x>}\"},"
+                "\"RetryPolicy\":{\"MaximumRetryAttempts\":\"3\"}},"
+                "{\"Id\":\"2\",\"Arn\":{\"Fn::GetAtt\":[\"Q\",\"Arn\"]}},"
+                "{\"Id\":\"3\",\"Arn\":\"arn:aws:lambda:us-east-1:000000000000:function:f\","
+                "\"InputPath\":\"$.detail\"}]}}}}");
+    const struct local_plan_step *rule = step(p.plan, "R");
+    assert_slice(rule->targets[0].settings, "{\"InputTransformer\":{\"InputPathsMap\":{\"x\":\"$.detail.x\"},"
+                                            "\"InputTemplate\":\"{\\\"x\\\":<x>}\"}}");
+    assert_slice(rule->targets[1].settings, "{}");
+    assert_slice(rule->targets[2].settings, "");
+    assert_warnings(p.plan, "Resources.R.Properties.Targets[2].Arn: is neither a queue nor the capture function: "
+                            "nothing takes its events here\n"
+                            "Resources.R.Properties.Targets[2].InputPath: is not known here and does nothing\n");
+    done(p);
+}
+
+static void
 what_has_no_counterpart_here_is_named(void **state)
 {
     (void)state;
@@ -201,14 +226,14 @@ what_has_no_counterpart_here_is_named(void **state)
         "\"Q\":{\"Type\":\"AWS::SQS::Queue\",\"Properties\":{\"Colour\":1}},"
         "\"P\":{\"Type\":\"AWS::Lambda::Permission\",\"Properties\":{\"Anything\":1}},"
         "\"R\":{\"Type\":\"AWS::Events::Rule\",\"Properties\":{\"EventPattern\":{},\"Targets\":["
-        "{\"Id\":\"1\",\"Arn\":{\"Fn::GetAtt\":[\"Q\",\"Arn\"]},\"InputPath\":\"$.detail\"}]}}}}");
+        "{\"Id\":\"1\",\"Arn\":{\"Fn::GetAtt\":[\"Q\",\"Arn\"]},\"EcsParameters\":{}}]}}}}");
     assert_warnings(p.plan, "Resources.T: AWS::DynamoDB::Table is a type that is not known here: left out\n"
                             "Resources.F: functions do not run here, and this one is not the capture function: its "
                             "events go to the dead-letter queues of its rules\n"
                             "Resources.S.Properties.ScheduleExpression: schedules do not run here\n"
                             "Resources.B.Properties.VersioningConfiguration: is not known here and does nothing\n"
                             "Resources.Q.Properties.Colour: is not known here and does nothing\n"
-                            "Resources.R.Properties.Targets[0].InputPath: is not known here and does nothing\n");
+                            "Resources.R.Properties.Targets[0].EcsParameters: is not known here and does nothing\n");
     assert_int_equal(p.plan->n_steps, 3);
     done(p);
 }
@@ -262,6 +287,7 @@ main(void)
         cmocka_unit_test(a_queue_s_properties_become_its_attributes),
         cmocka_unit_test(a_rule_without_state_is_enabled_and_a_disabled_one_is_not),
         cmocka_unit_test(a_qualified_arn_of_the_capture_function_captures),
+        cmocka_unit_test(a_queue_gets_what_its_target_says),
         cmocka_unit_test(what_has_no_counterpart_here_is_named),
         cmocka_unit_test(a_fault_is_named_with_its_path),
         cmocka_unit_test(five_targets_are_taken),
