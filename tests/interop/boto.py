@@ -59,6 +59,52 @@ def put_events_names_what_fails():
     refused("ValidationException", boto3.client("events").put_events, Entries=[README_EVENT] * 11)
 
 
+def rules_are_put_used_and_deleted():
+    events, sqs = boto3.client("events"), boto3.client("sqs")
+    url = sqs.create_queue(QueueName="boto-rules")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    pattern = json.dumps({"source": ["boto"], "detail": {"state": ["paid"]}})
+    on_bus = {"EventBusName": BUS}
+    rule_arn = events.put_rule(Name="boto", EventPattern=pattern, Description="d", **on_bus)["RuleArn"]
+    answer = events.put_targets(Rule="boto", Targets=[{
+        "Id": "t", "Arn": arn, "DeadLetterConfig": {"Arn": arn}, "RetryPolicy": {"MaximumRetryAttempts": 3},
+        "InputTransformer": {"InputPathsMap": {"d": "$.detail"}, "InputTemplate": '{"got": <d>}'}}], **on_bus)
+    assert answer["FailedEntryCount"] == 0, answer
+    event = {"Source": "boto", "DetailType": "d", "Detail": '{"state": "paid"}', "EventBusName": BUS}
+    events.put_events(Entries=[event, dict(event, Detail='{"state": "open"}')])
+    message = sqs.receive_message(QueueUrl=url)["Messages"][0]
+    assert message["Body"] == '{"got": {"state": "paid"}}', message
+    sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+    events.disable_rule(Name="boto", **on_bus)
+    described = events.describe_rule(Name="boto", **on_bus)
+    assert described["State"] == "DISABLED" and described["Arn"] == rule_arn, described
+    assert json.loads(described["EventPattern"]) == json.loads(pattern), described
+    events.put_events(Entries=[event])
+    assert "Messages" not in sqs.receive_message(QueueUrl=url)
+    events.enable_rule(Name="boto", **on_bus)
+    names = [r["Name"] for page in events.get_paginator("list_rules").paginate(
+        PaginationConfig={"PageSize": 1}, **on_bus) for r in page["Rules"]]
+    assert names == ["boto", "durable-capture-rule", "durable-fanout-rule"], names
+    targets = events.list_targets_by_rule(Rule="boto", **on_bus)["Targets"]
+    assert targets[0]["InputTransformer"]["InputPathsMap"] == {"d": "$.detail"}, targets
+    whole = json.dumps({"id": "1", "account": "2", "source": "boto", "time": "t", "region": "r", "resources": [],
+                        "detail-type": "d", "detail": {"state": "paid"}})
+    assert events.test_event_pattern(EventPattern=pattern, Event=whole)["Result"] is True
+    refused("ValidationException", events.delete_rule, Name="boto", **on_bus)
+    assert events.remove_targets(Rule="boto", Ids=["t"], **on_bus)["FailedEntryCount"] == 0
+    events.delete_rule(Name="boto", **on_bus)
+    try:
+        events.describe_rule(Name="boto", **on_bus)
+        raise AssertionError("the rule is still there")
+    except events.exceptions.ResourceNotFoundException:
+        pass
+    try:
+        events.put_rule(Name="boto", EventPattern='{"source": "boto"}')
+        raise AssertionError("that is no pattern")
+    except events.exceptions.InvalidEventPatternException as e:
+        assert "must be an object or an array" in str(e), e
+
+
 def a_message_is_sent_received_and_deleted():
     sqs = boto3.client("sqs")
     url = sqs.create_queue(QueueName="boto", Attributes={"VisibilityTimeout": "30"})["QueueUrl"]

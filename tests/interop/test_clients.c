@@ -159,6 +159,25 @@ aws_cli_puts_the_readme_s_event_and_finds_it_in_the_archive(void **state)
     assert_non_null(strstr(out, "\"detail\":{\"user_id\": 123, \"action\": \"signup\"}}"));
 }
 
+/* The commands of the README. */
+static void
+aws_cli_puts_a_rule_and_a_target(void **state)
+{
+    struct fixture *f = *state;
+    char queue[300];
+    NEED(aws);
+    snprintf(queue, sizeof queue, "%s/000000000000/durable-fanout-queue", f->url);
+    aws(f, AWS("events", "put-rule", "--name", "paid", "--event-pattern",
+               "{\"source\":[\"orders\"],\"detail\":{\"state\":[\"paid\"]}}"));
+    aws(f, AWS("events", "put-targets", "--rule", "paid", "--targets",
+               "Id=1,Arn=arn:aws:sqs:us-east-1:000000000000:durable-fanout-queue,InputPath=$.detail"));
+    aws(f, AWS("events", "put-events", "--entries",
+               "[{\"Source\":\"orders\",\"DetailType\":\"d\",\"Detail\":\"{\\\"state\\\":\\\"paid\\\"}\"}]"));
+    const char *out = aws(f, AWS("--endpoint-url", f->url, "sqs", "receive-message", "--queue-url", queue, "--query",
+                                 "Messages[0].Body", "--output", "text"));
+    assert_string_equal(out, "{\"state\":\"paid\"}\n");
+}
+
 static void
 aws_cli_sends_receives_and_deletes_a_message(void **state)
 {
@@ -232,6 +251,7 @@ aws_cli_is_refused_with_a_wrong_secret(void **state)
 
 BOTO(the_readme_s_event);
 BOTO(put_events_names_what_fails);
+BOTO(rules_are_put_used_and_deleted);
 BOTO(a_message_is_sent_received_and_deleted);
 BOTO(objects_go_both_ways);
 BOTO(a_paginator_sees_every_key_once);
@@ -244,11 +264,13 @@ main(void)
 #define TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(aws_cli_puts_the_readme_s_event_and_finds_it_in_the_archive),
+        TEST(aws_cli_puts_a_rule_and_a_target),
         TEST(aws_cli_sends_receives_and_deletes_a_message),
         TEST(aws_cli_copies_files_both_ways),
         TEST(aws_cli_is_refused_with_a_wrong_secret),
         TEST(boto3_the_readme_s_event),
         TEST(boto3_put_events_names_what_fails),
+        TEST(boto3_rules_are_put_used_and_deleted),
         TEST(boto3_a_message_is_sent_received_and_deleted),
         TEST(boto3_objects_go_both_ways),
         TEST(boto3_a_paginator_sees_every_key_once),
