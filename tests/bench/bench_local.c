@@ -16,6 +16,7 @@
 #include "lib/bare_sqlite.h"
 #include "lib/figures.h"
 #include "lib/moto.h"
+#include "lib/need.h"
 #include "lib/queue_load.h"
 #include "lib/system.h"
 #include "lib/tmp.h"
@@ -50,32 +51,11 @@ struct lane {
 };
 
 static void
-give_up(const char *what, const char *why)
-{
-    fprintf(stderr, "bench_local: %s: %s\n", what, why);
-    exit(1);
-}
-
-static void
-need(int rc, const struct err *e)
-{
-    if (rc < 0)
-        give_up("call", e->text);
-}
-
-static void
-need_answer(const char *what, const struct aws_error *error)
-{
-    if (error)
-        give_up(what, error->err.text);
-}
-
-static void
 run(struct bench *b, struct system_client *c)
 {
     struct err e;
     b->done = false;
-    need(http_engine_run_until(c->engine, &b->done, LONGEST_MS, &e), &e);
+    need_call(http_engine_run_until(c->engine, &b->done, LONGEST_MS, &e), &e);
 }
 
 /* ---- send, receive, delete --------------------------------------------------------------------------------------- */
@@ -123,10 +103,10 @@ probe_received(void *context, const struct sqs_received *r)
     p->received_ns = clock_monotonic_ns();
     need_answer("ReceiveMessage", r->error);
     if (r->n_messages != 1 || p->sent_ns == 0)
-        give_up("ReceiveMessage", "not the one message that was sent");
-    need(sqs_delete_batch(p->bench->sqs.aws, p->bench->queue_url, &r->messages->receipt_handle, 1, probe_deleted, p,
-                          NULL, &e),
-         &e);
+        need_give_up("ReceiveMessage", "not the one message that was sent");
+    need_call(sqs_delete_batch(p->bench->sqs.aws, p->bench->queue_url, &r->messages->receipt_handle, 1, probe_deleted,
+                               p, NULL, &e),
+              &e);
 }
 
 static void
@@ -148,11 +128,11 @@ latency_ms(struct bench *b)
     const struct sqs_receive_options options = {
         .queue_url = b->queue_url, .max_messages = 10, .wait_time_s = 20, .visibility_timeout_s = -1};
     const struct sqs_send message = {.body = slice_of(b->body, BODY_BYTES), .delay_s = -1};
-    need(sqs_receive(b->sqs.aws, &options, probe_received, &p, NULL, &e), &e);
+    need_call(sqs_receive(b->sqs.aws, &options, probe_received, &p, NULL, &e), &e);
     for (int64_t until_ms = clock_monotonic_ms() + 5; clock_monotonic_ms() < until_ms;) /* it reaches the server */
-        need(http_engine_run(b->sqs.engine, 1, &e), &e);
+        need_call(http_engine_run(b->sqs.engine, 1, &e), &e);
     p.sent_ns = clock_monotonic_ns();
-    need(sqs_send(b->sqs.aws, b->queue_url, &message, probe_sent, &p, NULL, &e), &e);
+    need_call(sqs_send(b->sqs.aws, b->queue_url, &message, probe_sent, &p, NULL, &e), &e);
     run(b, &b->sqs);
     return (double)(p.received_ns - p.sent_ns) / 1e6;
 }
@@ -177,7 +157,7 @@ was_put(void *context, const struct events_put_result *r)
     struct lane *l = context;
     need_answer("PutEvents", r->error);
     if (r->failed)
-        give_up("PutEvents", "an entry failed");
+        need_give_up("PutEvents", "an entry failed");
     l->bench->put += r->n;
     if (l->bench->put == l->bench->target)
         l->bench->over_ns = clock_monotonic_ns();
@@ -200,7 +180,7 @@ put(struct lane *l)
                                            .detail = slice_of_string(b->detail),
                                            .bus = SLICE(SYSTEM_BUS)};
     b->sent += EVENTS_BATCH_MAX;
-    need(events_put(b->events.aws, entries, EVENTS_BATCH_MAX, was_put, l, NULL, &e), &e);
+    need_call(events_put(b->events.aws, entries, EVENTS_BATCH_MAX, was_put, l, NULL, &e), &e);
 }
 
 static void
@@ -231,10 +211,10 @@ events_per_second(struct bench *b, size_t events, double *ret_cpu_us)
     double seconds = (double)(b->over_ns - start_ns) / 1e9;
     *ret_cpu_us = (double)(figure_cpu_ns(server) - start_cpu_ns) / 1e3 / (double)events;
 
-    need(sqs_get_queue_attributes(b->sqs.aws, b->queue_url, count_queue, b, NULL, &e), &e);
+    need_call(sqs_get_queue_attributes(b->sqs.aws, b->queue_url, count_queue, b, NULL, &e), &e);
     run(b, &b->sqs);
     if (b->queued != events)
-        give_up("PutEvents", "not every event became a message");
+        need_give_up("PutEvents", "not every event became a message");
     return (double)events / seconds;
 }
 
@@ -331,7 +311,7 @@ main(void)
     struct statfs fs;
     long messages = number_from("MESSAGES", 20000) / 40 * 40, rounds = number_from("ROUNDS", 3);
     if (messages < 40 || rounds < 1 || rounds > ROUNDS_MAX)
-        give_up("MESSAGES is at least 40", "ROUNDS 1 to 25");
+        need_give_up("MESSAGES is at least 40", "ROUNDS 1 to 25");
     const char *folder = proc_path("tests/bench"); /* /tmp may be memory */
     setenv("TMPDIR", folder, 1);
     if (statfs(folder, &fs) == 0 && fs.f_type == TMPFS_MAGIC)

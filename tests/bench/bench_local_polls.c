@@ -7,6 +7,7 @@
 #include "aws/sqs.h"
 #include "base/clock.h"
 #include "lib/figures.h"
+#include "lib/need.h"
 #include "lib/queue_load.h"
 #include "lib/tmp.h"
 
@@ -21,23 +22,13 @@ struct bench {
     bool stops;
 };
 
-static void
-need(int rc, const struct err *e)
-{
-    if (rc < 0) {
-        fprintf(stderr, "bench_local_polls: %s\n", e->text);
-        exit(1);
-    }
-}
-
 static void poll_again(struct bench *b);
 
 static void
 ended(void *context, const struct sqs_received *r)
 {
     struct bench *b = context;
-    if (r->error)
-        need(r->error->err.code, &r->error->err);
+    need_answer("ReceiveMessage", r->error);
     b->ended++;
     if (!b->stops)
         poll_again(b);
@@ -49,7 +40,7 @@ poll_again(struct bench *b)
     const struct sqs_receive_options options = {
         .queue_url = b->queue_url, .max_messages = 10, .wait_time_s = WAIT_S, .visibility_timeout_s = -1};
     struct err e;
-    need(sqs_receive(b->sqs.aws, &options, ended, b, NULL, &e), &e);
+    need_call(sqs_receive(b->sqs.aws, &options, ended, b, NULL, &e), &e);
 }
 
 static void
@@ -57,7 +48,7 @@ run_for(struct bench *b, int64_t ms)
 {
     struct err e;
     for (int64_t until_ms = clock_monotonic_ms() + ms, now_ms; (now_ms = clock_monotonic_ms()) < until_ms;)
-        need(http_engine_run(b->sqs.engine, until_ms - now_ms, &e), &e);
+        need_call(http_engine_run(b->sqs.engine, until_ms - now_ms, &e), &e);
 }
 
 /* Each poll is a descriptor here and one at the server. */

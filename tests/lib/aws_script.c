@@ -13,6 +13,7 @@
 
 #include "aws/sigv4.h"
 #include "base/digest.h"
+#include "lib/http_calls.h"
 
 struct aws_script aws_script;
 static const struct aws_step *_Atomic script;
@@ -23,11 +24,9 @@ aws_script_prepare(void)
 {
     char path[] = "/tmp/aws_script.XXXXXX";
     struct err e;
-    static const char *const unset[] = {"http_proxy",          "https_proxy",
-                                        "all_proxy",           "HTTPS_PROXY",
-                                        "ALL_PROXY",           "AWS_PROFILE",
-                                        "AWS_ENDPOINT_URL",    "AWS_ENDPOINT_URL_SQS",
+    static const char *const unset[] = {"AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SQS",
                                         "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_EVENTBRIDGE"};
+    http_calls_unset_proxies();
     for (size_t i = 0; i < sizeof unset / sizeof *unset; i++)
         unsetenv(unset[i]);
     setenv("AWS_CONFIG_FILE", "/nonexistent", 1);

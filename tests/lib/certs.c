@@ -111,3 +111,21 @@ cert_write_key(const char *dir, const char *name, const struct cert *c)
     CHECK(pem && PEM_write_bio_PrivateKey(pem, c->key, NULL, NULL, 0, NULL, NULL) == 1);
     return write_pem(dir, name, pem);
 }
+
+void
+cert_family_init(struct cert_family *f, const char *dir, bool in_between)
+{
+    f->authority = cert_new(&(struct cert_wish){.name = "test authority", .authority = true});
+    f->intermediate = cert_new(&(struct cert_wish){.name = "between", .authority = true, .issuer = f->authority});
+    f->good = cert_new(&(struct cert_wish){
+        .name = "good", .hosts = "DNS:localhost,IP:127.0.0.1", .issuer = in_between ? f->intermediate : f->authority});
+    f->ca_file = cert_write(dir, "ca.pem", f->authority, NULL);
+}
+
+void
+cert_family_clean_up(struct cert_family *f)
+{
+    cert_destroy(f->good);
+    cert_destroy(f->intermediate);
+    cert_destroy(f->authority);
+}

@@ -28,4 +28,13 @@ void cert_destroy(struct cert *c);
 const char *cert_write(const char *dir, const char *name, const struct cert *c, ...);
 const char *cert_write_key(const char *dir, const char *name, const struct cert *c);
 
+/* A private authority, one that it lets sign in between, and a server's certificate for localhost and 127.0.0.1, signed
+ * by the one in between or by the authority itself. The authority's certificate is in DIR/ca.pem. */
+struct cert_family {
+    struct cert *authority, *intermediate, *good;
+    const char *ca_file;
+};
+void cert_family_init(struct cert_family *f, const char *dir, bool in_between);
+void cert_family_clean_up(struct cert_family *f);
+
 #endif

@@ -55,6 +55,9 @@ struct faulty_queue {
                             * FAULTY_LASTS: until faulty_sqs_mend */
     unsigned visibility_s; /* 0: 30 */
 
+    /* Of a consumer that faulty_fleet.h starts, as fanoutd.conf has them; NULL: none. */
+    const char *settings, *options; /* "threads = 1;"; of plugin flaky: "delay_ms = 300;" */
+
     /* what was seen */
     unsigned requests, at_most_in_a_second;   /* of whatever kind, until faulty_sqs_mend */
     int64_t second, in_second;                /* to count them */

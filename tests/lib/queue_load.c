@@ -6,6 +6,7 @@
 
 #include "aws/sqs.h"
 #include "base/clock.h"
+#include "lib/need.h"
 
 #define LANES_MAX  64
 #define LONGEST_MS 300000
@@ -26,30 +27,6 @@ struct run {
 struct lane {
     struct run *run;
 };
-
-static void
-give_up(const char *what, const char *why)
-{
-    fprintf(stderr, "queue_load: %s: %s\n", what, why);
-    exit(1);
-}
-
-static void
-need(int rc, const struct err *e)
-{
-    if (rc < 0)
-        give_up("call", e->text);
-}
-
-static void
-need_batch(const char *what, const struct sqs_batch_result *r)
-{
-    if (r->error)
-        give_up(what, r->error->err.text);
-    for (size_t i = 0; i < r->n; i++)
-        if (!r->results[i].ok)
-            give_up(what, r->results[i].message);
-}
 
 /* ---- a lane ------------------------------------------------------------------------------------------------------ */
 
@@ -73,16 +50,15 @@ received(void *context, const struct sqs_received *r)
     const struct queue_load *load = l->run->load;
     struct slice handles[SQS_BATCH_MAX];
     struct err e;
-    if (r->error)
-        give_up("ReceiveMessage", r->error->err.text);
+    need_answer("ReceiveMessage", r->error);
     if (r->corrupt)
-        give_up("ReceiveMessage", "a message whose MD5 is wrong");
+        need_give_up("ReceiveMessage", "a message whose MD5 is wrong");
     for (size_t i = 0; i < r->n_messages; i++)
         handles[i] = r->messages[i].receipt_handle;
     if (r->n_messages == 0)
         step(l);
     else
-        need(sqs_delete_batch(load->sqs->aws, load->queue_url, handles, r->n_messages, deleted, l, NULL, &e), &e);
+        need_call(sqs_delete_batch(load->sqs->aws, load->queue_url, handles, r->n_messages, deleted, l, NULL, &e), &e);
 }
 
 static void
@@ -92,7 +68,7 @@ receive(struct lane *l)
     const struct sqs_receive_options options = {
         .queue_url = load->queue_url, .max_messages = SQS_BATCH_MAX, .wait_time_s = 1, .visibility_timeout_s = -1};
     struct err e;
-    need(sqs_receive(load->sqs->aws, &options, received, l, NULL, &e), &e);
+    need_call(sqs_receive(load->sqs->aws, &options, received, l, NULL, &e), &e);
 }
 
 static void
@@ -128,7 +104,7 @@ step(struct lane *l)
     for (size_t i = 0; i < SQS_BATCH_MAX; i++)
         entries[i] = (struct sqs_send){.body = slice_of(r->body, load->body_bytes), .delay_s = -1};
     r->sent += SQS_BATCH_MAX;
-    need(sqs_send_batch(load->sqs->aws, load->queue_url, entries, SQS_BATCH_MAX, sent, l, NULL, &e), &e);
+    need_call(sqs_send_batch(load->sqs->aws, load->queue_url, entries, SQS_BATCH_MAX, sent, l, NULL, &e), &e);
 }
 
 static double
@@ -138,7 +114,7 @@ run(const struct queue_load *load, size_t messages, bool sends_only)
     struct err e;
     struct run r = {.load = load, .target = messages, .sends_only = sends_only, .body = malloc(load->body_bytes)};
     if (!r.body || messages == 0 || messages % SQS_BATCH_MAX || load->lanes == 0 || load->lanes > LANES_MAX)
-        give_up("a run", "1 to 64 lanes, messages in tens");
+        need_give_up("a run", "1 to 64 lanes, messages in tens");
     memset(r.body, 'x', load->body_bytes);
     int64_t start_ns = clock_monotonic_ns();
     r.running = load->lanes;
@@ -147,7 +123,7 @@ run(const struct queue_load *load, size_t messages, bool sends_only)
         step(&lanes[i]);
     }
     while (!r.done)
-        need(http_engine_run_until(load->sqs->engine, &r.done, LONGEST_MS, &e), &e);
+        need_call(http_engine_run_until(load->sqs->engine, &r.done, LONGEST_MS, &e), &e);
     free(r.body);
     return (double)messages / ((double)(r.over_ns - start_ns) / 1e9);
 }
@@ -176,8 +152,7 @@ static void
 found_queue(void *context, const struct sqs_queue *q)
 {
     struct found *f = context;
-    if (q->error)
-        give_up("GetQueueUrl", q->error->err.text);
+    need_answer("GetQueueUrl", q->error);
     snprintf(f->out, f->size, "%.*s", SLICE_ARG(q->url));
     f->done = true;
 }
@@ -187,6 +162,6 @@ queue_load_find(struct system_client *sqs, const char *name, char *out, size_t s
 {
     struct found f = {.out = out, .size = size};
     struct err e;
-    need(sqs_get_queue_url(sqs->aws, name, found_queue, &f, NULL, &e), &e);
-    need(http_engine_run_until(sqs->engine, &f.done, LONGEST_MS, &e), &e);
+    need_call(sqs_get_queue_url(sqs->aws, name, found_queue, &f, NULL, &e), &e);
+    need_call(http_engine_run_until(sqs->engine, &f.done, LONGEST_MS, &e), &e);
 }

@@ -260,6 +260,18 @@ stub_server_start(stub_handler *handler, void *context)
     return stub_server_start_at(0, handler, context);
 }
 
+int
+stub_server_refusing_port(int *ret_fd)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof address;
+    *ret_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    need(*ret_fd >= 0 && bind(*ret_fd, (struct sockaddr *)&address, size) == 0 &&
+             getsockname(*ret_fd, (struct sockaddr *)&address, &size) == 0,
+         "a port");
+    return ntohs(address.sin_port);
+}
+
 struct stub_server *
 stub_server_start_at(int port, stub_handler *handler, void *context)
 {

@@ -39,6 +39,9 @@ struct stub_server *stub_server_start(stub_handler *handler, void *context);
 struct stub_server *stub_server_start_at(int port, stub_handler *handler, void *context); /* 0: any */
 void stub_server_stop(struct stub_server *s);
 
+/* A port nobody listens on, kept from others by the socket in *ret_fd; closed, it is free for stub_server_start_at. */
+int stub_server_refusing_port(int *ret_fd);
+
 const char *stub_server_url(const struct stub_server *s); /* "http://127.0.0.1:40123" */
 int stub_server_port(const struct stub_server *s);
 

@@ -11,21 +11,17 @@
 #include <cmocka.h>
 
 #include <poll.h>
-#include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
 #include "base/clock.h"
-#include "lib/faulty_sqs.h"
+#include "lib/faulty_fleet.h"
 #include "lib/proc.h"
 #include "lib/tmp.h"
 
 #define FAULT_MS    30000  /* of the test's clock */
 #define RECOVERY_MS 120000 /* pauses end after 30 s, an answer that hangs is waited for some 30 s */
 #define STEP_MS     100
-#define SOON_MS     90000 /* of the machine's */
 #define MOST_IN_A_SECOND                                                                                               \
     24 /* three tries each of a receive and some deletes; libcurl itself doubles one whose                             \
         * kept connection is closed. A loop that spins makes hundreds. */
@@ -33,12 +29,18 @@
 
 #define ROW(name_, kind_)                                                                                              \
     {                                                                                                                  \
-        .name = name_, .kind = kind_, .faults = FAULTY_LASTS, .visibility_s = 600                                      \
+        .name = name_, .kind = kind_, .faults = FAULTY_LASTS, .visibility_s = 600, .settings = "threads = 1;"          \
     }
 
 static const struct faulty_queue ROWS[] = {
     ROW("no-fault", FAULTY_NOT),
-    ROW("handlers-busy", FAULTY_NOT),
+    /* One message at a time, in hand for a good part of the time the others are at fault. */
+    {.name = "handlers-busy",
+     .kind = FAULTY_NOT,
+     .faults = FAULTY_LASTS,
+     .visibility_s = 600,
+     .settings = "threads = 1; prefetch = 0; batch = { size = 1; };",
+     .options = "delay_ms = 300;"},
     ROW("http-500", FAULTY_ERROR),
     ROW("http-503", FAULTY_UNAVAILABLE),
     ROW("access-denied", FAULTY_DENIED),
@@ -105,40 +107,6 @@ end_world(void **state)
     return 0;
 }
 
-/* One message at a time, in hand for a good part of the time the others are at fault. */
-static const char *
-consumer_options(const char *name)
-{
-    return strcmp(name, "handlers-busy") == 0 ? "prefetch = 0; batch = { size = 1; };" : "";
-}
-
-static int
-handler_delay_ms(const char *name)
-{
-    return strcmp(name, "handlers-busy") == 0 ? 300 : 0;
-}
-
-/* A consumer for each row; what its handler did is in DIR/NAME. */
-static void
-start_fleet(struct world *w)
-{
-    struct buf text = BUF_INIT;
-    char endpoint[100];
-    for (size_t i = 0; i < N_ROWS; i++)
-        buf_add_format(&text,
-                       "%s{ name = \"%s\"; queue = \"%s\"; plugin = \"flaky\"; threads = 1; %s\n"
-                       "   options = { record = \"%s/%s\"; delay_ms = %d; }; }",
-                       i > 0 ? ",\n  " : "consumers = ( ", ROWS[i].name, ROWS[i].name, consumer_options(ROWS[i].name),
-                       w->dir, ROWS[i].name, handler_delay_ms(ROWS[i].name));
-    const char *conf = tmp_write(w->dir, "fanoutd.conf", "%s );\n", text.data);
-    buf_clean_up(&text);
-    snprintf(endpoint, sizeof endpoint, "AWS_ENDPOINT_URL=%s", faulty_sqs_url(w->sqs));
-    const char *env[] = {"AWS_ACCESS_KEY_ID=a", "AWS_SECRET_ACCESS_KEY=b", "AWS_REGION=us-east-1", endpoint, NULL};
-    const char *argv[] = {proc_path("bin/fanoutd"), "-c", conf, NULL};
-    w->fleet = proc_spawn(argv, env);
-    assert_non_null(proc_wait_line(w->fleet, "msg=ready consumers=", SOON_MS));
-}
-
 /* Every process looks at the clock each 10 ms at the latest while it is set, and does then what was due: so long is
  * given to each step. */
 static void
@@ -146,25 +114,6 @@ pass(struct world *w)
 {
     atomic_fetch_add(&w->clock->offset_ms, STEP_MS);
     poll(NULL, 0, 12);
-}
-
-static void
-assert_handled_once(const struct world *w, const struct faulty_queue *q)
-{
-    char *text = tmp_read(tmp_path(w->dir, q->name), NULL);
-    size_t lines = 0;
-    assert_non_null(text);
-    for (unsigned i = 0; i < FAULTY_MESSAGES; i++) {
-        char line[100];
-        snprintf(line, sizeof line, "%s-%u ", q->name, i);
-        if (!strstr(text, line))
-            fail_msg("%s was not handled", line);
-    }
-    for (const char *p = text; *p; p++)
-        lines += *p == '\n';
-    if (lines != FAULTY_MESSAGES)
-        fail_msg("%s: not each message was handled once:\n%s", q->name, text);
-    free(text);
 }
 
 static void
@@ -184,7 +133,7 @@ every_fault_is_met_with_patience_and_recovered_from_with_nothing_lost(void **sta
 {
     struct world *w = *state;
     w->sqs = faulty_sqs_start(w->queues, N_ROWS, 0);
-    start_fleet(w);
+    w->fleet = faulty_fleet_start(w->dir, faulty_sqs_url(w->sqs), w->queues, N_ROWS);
     for (int64_t ms = 0; ms < FAULT_MS; ms += STEP_MS)
         pass(w);
     faulty_sqs_mend(w->sqs);
@@ -194,8 +143,7 @@ every_fault_is_met_with_patience_and_recovered_from_with_nothing_lost(void **sta
     print_message("all went on after %lld s\n", (long long)recovery_ms / 1000);
     size_t left = faulty_sqs_left(w->sqs);
     atomic_store(&w->clock->frozen_at_ms, 0); /* the end takes its own time */
-    proc_signal(w->fleet, SIGTERM);
-    assert_int_equal(proc_wait_exit(w->fleet, SOON_MS), 0);
+    faulty_fleet_end(w->fleet);
     faulty_sqs_stop(w->sqs);
     w->sqs = NULL;
     for (size_t i = 0; i < N_ROWS; i++)
@@ -205,7 +153,7 @@ every_fault_is_met_with_patience_and_recovered_from_with_nothing_lost(void **sta
     assert_int_equal(left, 0);
     for (size_t i = 0; i < N_ROWS; i++) {
         assert_paced(&w->queues[i]);
-        assert_handled_once(w, &w->queues[i]);
+        faulty_fleet_assert_handled_once(w->dir, &w->queues[i]);
     }
     assert_int_equal(proc_count_lines(w->fleet, "worker started"), N_ROWS); /* an outage is no restart loop */
 }

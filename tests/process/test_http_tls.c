@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/http_calls.h"
 #include "lib/proc.h"
 #include "lib/stub_server.h"
 #include "lib/tls_front.h"
@@ -23,8 +24,8 @@
 #define AT_ONCE     8
 
 struct world {
-    const char *dir, *ca_file;
-    struct cert *authority, *intermediate, *good;
+    const char *dir;
+    struct cert_family certs;
     struct stub_server *server;
     struct tls_front *front;
 };
@@ -42,13 +43,9 @@ make_world(void **state)
     struct world *w = calloc(1, sizeof *w);
     assert_non_null(w);
     w->dir = tmp_new();
-    w->authority = cert_new(&(struct cert_wish){.name = "test authority", .authority = true});
-    w->intermediate = cert_new(&(struct cert_wish){.name = "between", .authority = true, .issuer = w->authority});
-    w->good =
-        cert_new(&(struct cert_wish){.name = "good", .hosts = "IP:127.0.0.1,DNS:localhost", .issuer = w->authority});
-    w->ca_file = cert_write(w->dir, "ca.pem", w->authority, NULL);
+    cert_family_init(&w->certs, w->dir, false);
     w->server = stub_server_start(answer_plainly, NULL);
-    w->front = tls_front_start(stub_server_port(w->server), w->good, NULL);
+    w->front = tls_front_start(stub_server_port(w->server), w->certs.good, NULL);
     *state = w;
     return 0;
 }
@@ -59,9 +56,7 @@ end_world(void **state)
     struct world *w = *state;
     tls_front_stop(w->front);
     stub_server_stop(w->server);
-    cert_destroy(w->good);
-    cert_destroy(w->intermediate);
-    cert_destroy(w->authority);
+    cert_family_clean_up(&w->certs);
     tmp_remove(w->dir);
     free(w);
     return 0;
@@ -159,11 +154,11 @@ what_a_named_authority_signed_is_accepted_through_an_intermediate_too(void **sta
 {
     struct world *w = *state;
     struct cert *leaf =
-        cert_new(&(struct cert_wish){.name = "deep", .hosts = "IP:127.0.0.1", .issuer = w->intermediate});
-    struct outcome o = get(w, "127.0.0.1", w->ca_file);
+        cert_new(&(struct cert_wish){.name = "deep", .hosts = "IP:127.0.0.1", .issuer = w->certs.intermediate});
+    struct outcome o = get(w, "127.0.0.1", w->certs.ca_file);
     assert_good(&o);
-    tls_front_show(w->front, leaf, w->intermediate, 0);
-    o = get(w, "127.0.0.1", w->ca_file);
+    tls_front_show(w->front, leaf, w->certs.intermediate, 0);
+    o = get(w, "127.0.0.1", w->certs.ca_file);
     assert_good(&o);
     cert_destroy(leaf);
 }
@@ -179,35 +174,37 @@ what_is_wrong_with_a_certificate_is_refused_and_said(void **state)
         struct cert_wish wish;
         const char *problem, *remedy;
     } cases[] = {
-        {{.hosts = "DNS:elsewhere.example,IP:192.0.2.1", .issuer = w->authority},
+        {{.hosts = "DNS:elsewhere.example,IP:192.0.2.1", .issuer = w->certs.authority},
          "matches target host name '127.0.0.1'",
          "the URL has to name a host that the certificate was made for"},
-        {{.hosts = here, .issuer = w->authority, .from_s = -86400, .until_s = -60},
+        {{.hosts = here, .issuer = w->certs.authority, .from_s = -86400, .until_s = -60},
          "certificate has expired",
          "renewed at the server, unless it is this machine's clock"},
-        {{.hosts = here, .issuer = w->authority, .from_s = 3600},
+        {{.hosts = here, .issuer = w->certs.authority, .from_s = 3600},
          "certificate is not yet valid",
          "it is for later, unless it is this machine's clock"},
         {{.hosts = here}, "self-signed certificate", "aws.ca_file can name a PEM file"},
         {{.hosts = here, .issuer = stranger}, "unable to get local issuer", "aws.ca_file can name a PEM file"},
         {{.hosts = here, .issuer = twin}, "unable to get local issuer", "aws.ca_file can name a PEM file"},
-        {{.hosts = here, .issuer = w->intermediate},
+        {{.hosts = here, .issuer = w->certs.intermediate},
          "unable to get local issuer",
          "the server has to send those in between"},
-        {{.hosts = here, .issuer = w->good}, "unable to get local issuer", "aws.ca_file"}, /* no authority signed it */
+        {{.hosts = here, .issuer = w->certs.good},
+         "unable to get local issuer",
+         "aws.ca_file"}, /* no authority signed it */
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct cert_wish wish = cases[i].wish;
         wish.name = "bad";
         struct cert *bad = cert_new(&wish);
         tls_front_show(w->front, bad, NULL, 0);
-        struct outcome o = get(w, "127.0.0.1", w->ca_file);
+        struct outcome o = get(w, "127.0.0.1", w->certs.ca_file);
         assert_refused(w, &o, "127.0.0.1", cases[i].problem, cases[i].remedy);
         cert_destroy(bad);
     }
-    struct cert *leaf_of_leaf = cert_new(&(struct cert_wish){.name = "bad", .hosts = here, .issuer = w->good});
-    tls_front_show(w->front, leaf_of_leaf, w->good, 0);
-    struct outcome o = get(w, "127.0.0.1", w->ca_file);
+    struct cert *leaf_of_leaf = cert_new(&(struct cert_wish){.name = "bad", .hosts = here, .issuer = w->certs.good});
+    tls_front_show(w->front, leaf_of_leaf, w->certs.good, 0);
+    struct outcome o = get(w, "127.0.0.1", w->certs.ca_file);
     assert_refused(w, &o, "127.0.0.1", "certificate", "127.0.0.1");
     cert_destroy(leaf_of_leaf);
     cert_destroy(twin);
@@ -261,7 +258,7 @@ a_mended_file_of_certificates_counts_without_a_new_engine(void **state)
     submit(w, g, "127.0.0.1", &o);
     await(g, &o);
     assert_int_equal(o.error.code, ERR_DENIED);
-    cert_write(w->dir, "changing.pem", w->authority, NULL);
+    cert_write(w->dir, "changing.pem", w->certs.authority, NULL);
     for (int i = 0; i < 100000 && o.error.code != 0; i++) { /* for the second that the old ones are kept */
         submit(w, g, "127.0.0.1", &o);
         await(g, &o);
@@ -330,8 +327,8 @@ connections_are_kept_and_sessions_resumed_when_they_are_opened_again(void **stat
         const char *name;
     } versions[] = {{TLS1_2_VERSION, "TLSv1.2"}, {TLS1_3_VERSION, "TLSv1.3"}};
     for (size_t v = 0; v < sizeof versions / sizeof *versions; v++) {
-        struct http_engine *g = new_engine(w->ca_file);
-        tls_front_show(w->front, w->good, NULL, versions[v].version);
+        struct http_engine *g = new_engine(w->certs.ca_file);
+        tls_front_show(w->front, w->certs.good, NULL, versions[v].version);
         struct tls_front_seen before = tls_front_seen(w->front);
         for (int i = 0; i < 10; i++)
             get_one(w, g);
@@ -366,8 +363,8 @@ nothing_below_tls_1_2_is_spoken(void **state)
     struct world *w = *state;
     static const int old[] = {TLS1_VERSION, TLS1_1_VERSION};
     for (size_t i = 0; i < sizeof old / sizeof *old; i++) {
-        tls_front_show(w->front, w->good, NULL, old[i]);
-        struct outcome o = get(w, "127.0.0.1", w->ca_file);
+        tls_front_show(w->front, w->certs.good, NULL, old[i]);
+        struct outcome o = get(w, "127.0.0.1", w->certs.ca_file);
         assert_int_equal(o.error.code, ERR_UNAVAILABLE);
         assert_says(o.error.text, "protocol version");
     }
@@ -379,10 +376,10 @@ static void
 the_server_is_told_the_host_of_the_url(void **state)
 {
     struct world *w = *state;
-    struct outcome o = get(w, "localhost", w->ca_file);
+    struct outcome o = get(w, "localhost", w->certs.ca_file);
     assert_good(&o);
     assert_string_equal(tls_front_seen(w->front).server_name, "localhost");
-    o = get(w, "127.0.0.1", w->ca_file);
+    o = get(w, "127.0.0.1", w->certs.ca_file);
     assert_good(&o);
     assert_string_equal(tls_front_seen(w->front).server_name, ""); /* RFC 6066, 3: no addresses */
 }
@@ -432,9 +429,9 @@ nothing_in_the_environment_switches_verification_off(void **state)
     snprintf(curl_home, sizeof curl_home, "CURL_HOME=%s", w->dir);
     snprintf(xdg, sizeof xdg, "XDG_CONFIG_HOME=%s", w->dir);
     snprintf(conf, sizeof conf, "OPENSSL_CONF=%s", openssl);
-    snprintf(file, sizeof file, "SSL_CERT_FILE=%s", w->ca_file);
+    snprintf(file, sizeof file, "SSL_CERT_FILE=%s", w->certs.ca_file);
     snprintf(folder, sizeof folder, "SSL_CERT_DIR=%s", w->dir);
-    snprintf(bundle, sizeof bundle, "CURL_CA_BUNDLE=%s", w->ca_file);
+    snprintf(bundle, sizeof bundle, "CURL_CA_BUNDLE=%s", w->certs.ca_file);
     const char *env[] = {"AWS_ACCESS_KEY_ID=a",
                          "AWS_SECRET_ACCESS_KEY=b",
                          "AWS_REGION=us-east-1",
@@ -494,12 +491,12 @@ an_authority_is_named_by_option_environment_or_profile(void **state)
 {
     struct world *w = *state;
     char bundle[300], config[300];
-    const char *profile = tmp_write(w->dir, "config", "[default]\nca_bundle = %s\n", w->ca_file);
-    snprintf(bundle, sizeof bundle, "AWS_CA_BUNDLE=%s", w->ca_file);
+    const char *profile = tmp_write(w->dir, "config", "[default]\nca_bundle = %s\n", w->certs.ca_file);
+    snprintf(bundle, sizeof bundle, "AWS_CA_BUNDLE=%s", w->certs.ca_file);
     snprintf(config, sizeof config, "AWS_CONFIG_FILE=%s", profile);
     const struct {
         const char *option, *environment, *profile;
-    } ways[] = {{w->ca_file, "AWS_CA_BUNDLE=/nonexistent", "AWS_CONFIG_FILE=/nonexistent"},
+    } ways[] = {{w->certs.ca_file, "AWS_CA_BUNDLE=/nonexistent", "AWS_CONFIG_FILE=/nonexistent"},
                 {NULL, bundle, "AWS_CONFIG_FILE=/nonexistent"},
                 {NULL, "AWS_CA_BUNDLE=", config}};
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
@@ -518,9 +515,7 @@ an_authority_is_named_by_option_environment_or_profile(void **state)
 int
 main(void)
 {
-    static const char *const proxies[] = {"http_proxy", "https_proxy", "all_proxy", "HTTPS_PROXY", "ALL_PROXY"};
-    for (size_t i = 0; i < sizeof proxies / sizeof *proxies; i++)
-        unsetenv(proxies[i]);
+    http_calls_unset_proxies();
     const struct CMUnitTest tests[] = {
         TEST(what_a_named_authority_signed_is_accepted_through_an_intermediate_too),
         TEST(what_is_wrong_with_a_certificate_is_refused_and_said),

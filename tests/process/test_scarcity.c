@@ -9,7 +9,6 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -29,6 +28,7 @@
 #include "lib/lone_worker.h"
 #include "lib/proc.h"
 #include "lib/skip.h"
+#include "lib/stub_server.h"
 #include "lib/tmp.h"
 
 #define BUSY_MS     500 /* so long the CPU time of a process in trouble is measured, */
@@ -251,7 +251,7 @@ a_server_without_descriptors_serves_who_is_connected_and_the_others_when_some_ha
 static void
 a_server_without_a_descriptor_for_its_first_connection_waits_until_there_is_one(void **state)
 {
-    struct world *w = *state;
+    struct flow *w = *state;
     struct aws_call first;
     pid_t local = proc_pid(w->s->local);
     rlim_t before = limit_descriptors(local, 3);
@@ -272,18 +272,6 @@ all_is_deleted(void *context)
     return faulty_sqs_left(context) == 0;
 }
 
-/* A port nobody listens on, kept from others by the socket. */
-static int
-refusing_port(int *ret_fd)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof address;
-    *ret_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_true(*ret_fd >= 0 && bind(*ret_fd, (struct sockaddr *)&address, size) == 0 &&
-                getsockname(*ret_fd, (struct sockaddr *)&address, &size) == 0);
-    return ntohs(address.sin_port);
-}
-
 static uint64_t
 attempts(const struct lone_worker *worker)
 {
@@ -299,7 +287,7 @@ refused_connections_are_tried_again_with_patience(void **state)
     struct err e;
     struct lone_worker worker;
     struct faulty_queue q = {.name = "late", .visibility_s = 600};
-    int fd, port = refusing_port(&fd);
+    int fd, port = stub_server_refusing_port(&fd);
     char conf[1000];
     assert_int_equal(clock_page_create(tmp_path(dir, "clock"), &clock, &e), 0);
     setenv("FANOUT_TEST_CLOCK", tmp_path(dir, "clock"), 1);

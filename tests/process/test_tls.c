@@ -18,6 +18,7 @@
 #include "ctl/tally.h"
 #include "event/envelope.h"
 #include "lib/faulty_sqs.h"
+#include "lib/http_calls.h"
 #include "lib/skip.h"
 #include "lib/stunnel.h"
 #include "lib/system.h"
@@ -28,8 +29,8 @@
 #define SOON_MS 60000
 
 struct world {
-    const char *dir, *ca_file;
-    struct cert *authority, *intermediate, *good;
+    const char *dir;
+    struct cert_family certs;
     struct faulty_queue queue;
     struct faulty_sqs *sqs;
     struct tls_front *front;
@@ -42,11 +43,7 @@ make_world(void **state)
     struct world *w = calloc(1, sizeof *w);
     assert_non_null(w);
     w->dir = tmp_new();
-    w->authority = cert_new(&(struct cert_wish){.name = "test authority", .authority = true});
-    w->intermediate = cert_new(&(struct cert_wish){.name = "between", .authority = true, .issuer = w->authority});
-    w->good =
-        cert_new(&(struct cert_wish){.name = "good", .hosts = "DNS:localhost,IP:127.0.0.1", .issuer = w->intermediate});
-    w->ca_file = cert_write(w->dir, "ca.pem", w->authority, NULL);
+    cert_family_init(&w->certs, w->dir, true);
     w->queue = (struct faulty_queue){.name = "work"};
     *state = w;
     return 0;
@@ -59,9 +56,7 @@ end_world(void **state)
     proc_destroy(w->fleet);
     tls_front_stop(w->front);
     faulty_sqs_stop(w->sqs);
-    cert_destroy(w->good);
-    cert_destroy(w->intermediate);
-    cert_destroy(w->authority);
+    cert_family_clean_up(&w->certs);
     tmp_remove(w->dir);
     free(w);
     return 0;
@@ -87,7 +82,7 @@ publish(struct flow *f)
         buf_add_format(&file, "{\"Source\":\"buffer.source\",\"DetailType\":\"T\",\"Detail\":{\"n\":%d}}\n", i);
     const char *events = tmp_write(f->world->dir, "events.ndjson", "%s", file.data);
     const char *argv[] = {proc_path("bin/fanoutctl"), "send", "--ids", "--endpoint-url", f->url, "--ca-file",
-                          f->world->ca_file,          events, NULL};
+                          f->world->certs.ca_file,    events, NULL};
     struct proc *p = proc_spawn(argv, f->system->env);
     char id[64];
     size_t number, n = 0;
@@ -162,7 +157,7 @@ check_captured(struct flow *f)
 {
     static const char journal[] = "{\"job\":\"tls\"}";
     struct objects o = {.done = false};
-    struct system_client c = system_connect_https(f->url, f->world->ca_file, AWS_S3);
+    struct system_client c = system_connect_https(f->url, f->world->certs.ca_file, AWS_S3);
     struct s3_list_options options = {.bucket = SYSTEM_BUCKET, .prefix = "raw-events/"};
     assert_int_equal(s3_list(c.aws, &options, on_listing, &o, NULL, NULL), 0);
     system_await(&c, &o.done);
@@ -192,7 +187,7 @@ events_flow_over_https_and_connections_are_kept(void **state)
     tally_init(&f.tally);
     f.system = system_start(w->dir);
     int plain_port = atoi(strrchr(f.system->url, ':') + 1);
-    if (!stunnel_start(&f.proxy, w->dir, plain_port, w->good, w->intermediate)) {
+    if (!stunnel_start(&f.proxy, w->dir, plain_port, w->certs.good, w->certs.intermediate)) {
         system_stop(f.system);
         skip_because("there is no stunnel4 on this machine");
     }
@@ -202,7 +197,7 @@ events_flow_over_https_and_connections_are_kept(void **state)
              "aws = { endpoint_url = \"%s\"; ca_file = \"%s\"; };\n"
              "consumers = ( { name = \"tls\"; queue = \"" SYSTEM_QUEUE "\"; plugin = \"jsonl\"; wait_time_s = 1;\n"
              "                options = { path = \"%s\"; }; } );",
-             f.url, w->ca_file, f.out);
+             f.url, w->certs.ca_file, f.out);
     system_start_fleet(f.system, conf);
     publish(&f);
     if (!proc_wait_until(all_are_handled, &f, SOON_MS))
@@ -236,7 +231,7 @@ start_fleet(struct world *w, const struct cert *shown, const char *ca_file)
 {
     char endpoint[100], home[300], openssl[300];
     w->sqs = faulty_sqs_start(&w->queue, 1, 0);
-    w->front = tls_front_start(atoi(strrchr(faulty_sqs_url(w->sqs), ':') + 1), shown, w->intermediate);
+    w->front = tls_front_start(atoi(strrchr(faulty_sqs_url(w->sqs), ':') + 1), shown, w->certs.intermediate);
     snprintf(endpoint, sizeof endpoint, "AWS_ENDPOINT_URL=https://localhost:%d", tls_front_port(w->front));
     tmp_write(w->dir, ".curlrc", "insecure\n");
     snprintf(home, sizeof home, "HOME=%s", w->dir);
@@ -301,10 +296,10 @@ a_worker_waits_for_a_certificate_to_be_mended_without_haste(void **state)
 {
     struct world *w = *state;
     struct cert *expired = cert_new(&(struct cert_wish){
-        .name = "old", .hosts = "DNS:localhost", .issuer = w->intermediate, .from_s = -86400, .until_s = -60});
+        .name = "old", .hosts = "DNS:localhost", .issuer = w->certs.intermediate, .from_s = -86400, .until_s = -60});
     char authority[40];
     int64_t start_ms = clock_monotonic_ms();
-    start_fleet(w, expired, w->ca_file);
+    start_fleet(w, expired, w->certs.ca_file);
     const char *line = proc_wait_line(w->fleet, "the queue cannot be reached yet", SOON_MS);
     snprintf(authority, sizeof authority, "https://localhost:%d", tls_front_port(w->front));
     assert_says(line, authority);
@@ -314,17 +309,17 @@ a_worker_waits_for_a_certificate_to_be_mended_without_haste(void **state)
     assert_true(clock_monotonic_ms() - start_ms >= 300); /* three pauses of 100 ms or more */
     assert_int_equal(tls_front_seen(w->front).full, 0);
 
-    tls_front_show(w->front, w->good, w->intermediate, 0);
+    tls_front_show(w->front, w->certs.good, w->certs.intermediate, 0);
     assert_true(proc_wait_until(nothing_is_left, w->sqs, SOON_MS));
     assert_in_range(tls_front_seen(w->front).failed, 4, 20);
 
     /* And again while it works. */
-    tls_front_show(w->front, expired, w->intermediate, 0);
+    tls_front_show(w->front, expired, w->certs.intermediate, 0);
     tls_front_drop_connections(w->front);
     line = proc_wait_line(w->fleet, "receive failed", SOON_MS);
     assert_says(line, "certificate has expired");
     struct handshakes seen = {.front = w->front, .full = tls_front_seen(w->front).full};
-    tls_front_show(w->front, w->good, w->intermediate, 0);
+    tls_front_show(w->front, w->certs.good, w->certs.intermediate, 0);
     assert_true(proc_wait_until(another_shook_hands, &seen, SOON_MS));
     assert_int_equal(proc_count_lines(w->fleet, "worker started"), 1);
     end_fleet(w);
@@ -337,10 +332,10 @@ another_authority_counts_at_hup(void **state)
     struct world *w = *state;
     struct cert *stranger = cert_new(&(struct cert_wish){.name = "a stranger", .authority = true});
     const char *ca_file = cert_write(w->dir, "changing.pem", stranger, NULL);
-    start_fleet(w, w->good, ca_file);
+    start_fleet(w, w->certs.good, ca_file);
     assert_says(proc_wait_line(w->fleet, "the queue cannot be reached yet", SOON_MS),
                 "aws.ca_file can name a PEM file");
-    cert_write(w->dir, "changing.pem", w->authority, NULL);
+    cert_write(w->dir, "changing.pem", w->certs.authority, NULL);
     proc_signal(w->fleet, SIGHUP);
     assert_true(proc_wait_until(nothing_is_left, w->sqs, SOON_MS));
     end_fleet(w);
@@ -352,9 +347,7 @@ another_authority_counts_at_hup(void **state)
 int
 main(void)
 {
-    static const char *const proxies[] = {"http_proxy", "https_proxy", "all_proxy", "HTTPS_PROXY", "ALL_PROXY"};
-    for (size_t i = 0; i < sizeof proxies / sizeof *proxies; i++)
-        unsetenv(proxies[i]);
+    http_calls_unset_proxies();
     const struct CMUnitTest tests[] = {
         TEST(events_flow_over_https_and_connections_are_kept),
         TEST(a_worker_waits_for_a_certificate_to_be_mended_without_haste),

@@ -8,11 +8,9 @@
 
 #include <cmocka.h>
 
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -163,24 +161,12 @@ an_answer_that_stands_still_is_given_up(void **state)
     stub_server_stop(s);
 }
 
-/* A port that nobody listens on: bound, and never listened to. */
-static int
-closed_port(int *ret_fd)
-{
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t n = sizeof a;
-    *ret_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(*ret_fd, (struct sockaddr *)&a, n), 0);
-    getsockname(*ret_fd, (struct sockaddr *)&a, &n);
-    return ntohs(a.sin_port);
-}
-
 static void
 an_unreachable_port_is_unavailable_and_nothing_was_sent(void **state)
 {
     (void)state;
     char url[64];
-    int fd, port = closed_port(&fd);
+    int fd, port = stub_server_refusing_port(&fd);
     snprintf(url, sizeof url, "http://u:secret@127.0.0.1:%d/x?token=secret", port);
     struct http_seen o = {0};
     http_calls_make(&(struct http_request){.url = url}, &o);

@@ -1,0 +1,63 @@
+#include "lib/faulty_fleet.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/buf.h"
+#include "lib/tmp.h"
+
+struct proc *
+faulty_fleet_start(const char *dir, const char *endpoint, const struct faulty_queue *queues, size_t n)
+{
+    struct buf text = BUF_INIT;
+    char variable[100];
+    for (size_t i = 0; i < n; i++)
+        buf_add_format(&text,
+                       "%s{ name = \"%s\"; queue = \"%s\"; plugin = \"flaky\"; %s\n"
+                       "   options = { record = \"%s/%s\"; %s }; }",
+                       i > 0 ? ",\n  " : "consumers = ( ", queues[i].name, queues[i].name,
+                       queues[i].settings ? queues[i].settings : "", dir, queues[i].name,
+                       queues[i].options ? queues[i].options : "");
+    const char *conf = tmp_write(dir, "fanoutd.conf", "%s );\n", text.data);
+    buf_clean_up(&text);
+    snprintf(variable, sizeof variable, "AWS_ENDPOINT_URL=%s", endpoint);
+    const char *env[] = {"AWS_ACCESS_KEY_ID=a", "AWS_SECRET_ACCESS_KEY=b", "AWS_REGION=us-east-1", variable, NULL};
+    const char *argv[] = {proc_path("bin/fanoutd"), "-c", conf, NULL};
+    struct proc *fleet = proc_spawn(argv, env);
+    assert_non_null(proc_wait_line(fleet, "msg=ready consumers=", FAULTY_SOON_MS));
+    return fleet;
+}
+
+void
+faulty_fleet_end(struct proc *fleet)
+{
+    proc_signal(fleet, SIGTERM);
+    assert_int_equal(proc_wait_exit(fleet, FAULTY_SOON_MS), 0);
+}
+
+void
+faulty_fleet_assert_handled_once(const char *dir, const struct faulty_queue *q)
+{
+    char *text = tmp_read(tmp_path(dir, q->name), NULL);
+    size_t lines = 0;
+    assert_non_null(text);
+    for (unsigned i = 0; i < FAULTY_MESSAGES; i++) {
+        char line[100];
+        snprintf(line, sizeof line, "%s-%u ", q->name, i);
+        if (!strstr(text, line))
+            fail_msg("%s was not handled", line);
+    }
+    for (const char *p = text; *p; p++)
+        lines += *p == '\n';
+    if (lines != FAULTY_MESSAGES)
+        fail_msg("%s: not each message was handled once:\n%s", q->name, text);
+    free(text);
+}
