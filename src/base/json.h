@@ -97,6 +97,11 @@ int json_compare_string(struct json string, struct slice decoded);
  * undefined). */
 bool json_decode_into(struct json string, char *out, size_t size, size_t *ret_n);
 
+/* Decodes the text between the quotes piece by piece: from *p (at first json_raw's start) as much as out has room for,
+ * 6 bytes or more; moves *p and returns the bytes written. Half of a surrogate pair becomes the three bytes UTF-8 would
+ * have for it if it were a character, which no text equals. */
+size_t json_decode_some(const char **p, const char *end, char *out, size_t size);
+
 /* Numbers. An integer that fits and is written without fraction or exponent; false otherwise. */
 bool json_int64(struct json number, int64_t *ret);
 double json_double(struct json number); /* nearest to what is written; 1e400 is infinity */

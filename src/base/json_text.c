@@ -124,6 +124,23 @@ json_decode_into(struct json string, char *out, size_t size, size_t *ret_n)
     return !stop;
 }
 
+size_t
+json_decode_some(const char **p, const char *end, char *out, size_t size)
+{
+    size_t n = 0;
+    while (*p < end) {
+        const char *stop, *after;
+        char utf8[4];
+        n += decode_raw(slice_of(*p, (size_t)(end - *p)), out + n, size - n, &stop);
+        *p = after = stop ? stop : end;
+        if (!stop || *stop != '\\' || json_decode_escape(&after, end, utf8) > 0 || size - n < 3)
+            break;
+        n += utf8_encode(hex4(stop + 2), out + n);
+        *p = after;
+    }
+    return n;
+}
+
 /* Compares the decoded string with text: all of it, or (prefix) as far as text goes. */
 static bool
 compare(struct json string, struct slice text, bool prefix)

@@ -1,31 +1,62 @@
 /* pattern: EventBridge event patterns, compiled once and matched without allocating.
  *
  *     struct event_pattern *p;
- *     if (event_pattern_compile(SLICE("{\"source\":[\"orders\"],\"detail\":{\"state\":[{\"prefix\":\"pa\"}]}}"), &p,
- * &e) != 0)
+ *     struct slice text = SLICE("{\"source\":[\"orders\"],\"detail\":{\"total\":[{\"numeric\":[\">\",100]}]}}");
+ *     if (event_pattern_compile(text, &p, &e) != 0)
  *         ...                                // e.text says what is wrong and where, in AWS's words
- *     if (json_parse(text, &event, &e) == 0 && event_pattern_match(p, event))
+ *     bool matches;
+ *     if (event_pattern_match_text(p, event, &matches, &e) == 0 && matches)
  *         ...
  *     event_pattern_destroy(p);
+ *
+ * (ruleset.h matches one event against many patterns for little more than the price of one.)
  *
  * A pattern is an object that has the shape of the events it selects; its leaves are arrays of what the field may be.
  * Every field of the pattern must match (and), by any entry of its array (or). Fields the pattern does not name do not
  * matter. An entry is
  *
- *     "text"               the same string, compared after decoding escapes, case-sensitive
- *     300                  the same number (as a double: 300.0 and 3e2 too; one too large for a double by its text)
- *     true, false, null    itself; null is a field that is there and null, not one that is missing
- *     {"prefix": "text"}   a string that starts so
+ *     "text"                          the same string, compared after decoding escapes, case-sensitive. Text that is an
+ *                                     IPv4 or IPv6 address is any spelling of that address
+ *     300                             the same number (300.0 and 3e2 too; see Numbers)
+ *     true, false, null               itself; null is a field that is there and null, not one that is missing
+ *     {"prefix": "text"}              a string that starts so
+ *     {"suffix": "text"}              a string that ends so
+ *     {"equals-ignore-case": "text"}  the same string but for case; pattern_case.h says what case is
+ *     {"prefix": {"equals-ignore-case": "text"}}, {"suffix": {"equals-ignore-case": "text"}}
+ *     {"wildcard": "a*b"}             a string where each * stands for any run of characters, also none. Two stars
+ *                                     never meet; in the decoded text \* is a star, \\ a backslash, no other escapes
+ *     {"numeric": ["=", 5]}           also ">", ">=", "<", "<=", and a range: [">", 0, "<=", 5]. Numbers only
+ *     {"cidr": "10.0.0.0/8"}          a string that is an address in the range; IPv6 as well
+ *     {"exists": true}                any value but an object or an empty array; null is one
+ *     {"exists": false}               no value: the path leads nowhere, to an object or to an empty array
+ *     {"anything-but": X}             any value but X: a string, a number, a list of strings or of numbers, or
+ * {"prefix": P},
+ *                                     {"suffix": P}, {"equals-ignore-case": P}, {"wildcard": P}, P a string or a list.
+ *                                     The field must be there; a value of another type is not X
+ *     {"exactly": "text"}             the same string. AWS's Java library has it; EventBridge does not document it
  *
- * Names are joined by dots before they are compared, so that {"a":{"b":[1]}} and {"a.b":[1]} mean the same, in patterns
- * as in events. Of a field given twice the pattern's last one counts; in an event any of them may match.
+ * **$or.** The member "$or": [{...}, {...}] of an object, with two objects or more, matches when one of its objects
+ * does, where the $or stands. Where a pattern has a $or that cannot be read so (a member inside is named like an
+ * operator, or anything in it is wrong), all of its $or are names like any other, and errors are told accordingly; so
+ * does AWS's library.
  *
- * Arrays of events stand for their elements: a field matches when one of its elements does, however deep arrays nest.
- * An empty array has no element to match. Two fields never match by different elements of the same array:
- * {"item":{"id":[1],"n":[2]}} does not match {"item":[{"id":1,"n":0},{"id":0,"n":2}]}.
+ * **Names** are joined by dots before they are compared, so that {"a":{"b":[1]}} and {"a.b":[1]} mean the same, in
+ * patterns as in events. Of a field given twice the pattern's last one counts (each object of a $or replaces what
+ * stands before it); in an event any of them may match.
  *
- * AWS's other entries (suffix, equals-ignore-case, wildcard, numeric, cidr, exists, anything-but) and $or are
- * recognised and refused as not supported yet. */
+ * **Arrays** of events stand for their elements: a field matches when one of its elements does, however deep arrays
+ * nest. An empty array has no element to match. Two fields never match by different elements of the same array:
+ * {"item":{"id":[1],"n":[2]}} does not match {"item":[{"id":1,"n":0},{"id":0,"n":2}]}. Scalars directly in an array
+ * belong to no element. {"exists":false} is judged in the elements that the fields sorting before it matched in, and in
+ * all elements of any other array (fields are sorted by path, as Java sorts strings).
+ *
+ * An event may spell the way to an array of objects in two ways, {"a":[{...}],"a.b":1} or "a" twice. Fields below a may
+ * then match by one each. That is found by search, which gives up, with no match, after work of 100,000 + 4 * its size.
+ *
+ * **Numbers** are compared as doubles. A number that is no double to its last digit, such as 1e400, 9007199254740993 or
+ * 0.10000000000000001, is equal only to the same text; numeric and anything-but do not take it.
+ *
+ * A half of a surrogate pair in an event is a character that no pattern can hold. */
 #ifndef FANOUT_EVENT_PATTERN_H
 #define FANOUT_EVENT_PATTERN_H
 
@@ -36,22 +67,26 @@
 #include "base/json.h"
 #include "base/slice.h"
 
-/* AWS's own limit on the text of a pattern. */
+/* AWS's own limit on the text of a pattern (its model's; the quota of an account is 2048 unless it was raised). */
 #define EVENT_PATTERN_MAX_BYTES 4096
 
 struct event_pattern;
 
 /* Compiles a pattern; text is not needed afterwards. ERR_INVALID with AWS's text ("Event pattern is not valid. Reason:
- * ...", which AWS answers as InvalidEventPatternException) and the line and column; ERR_LIMIT when it is longer than
- * EVENT_PATTERN_MAX_BYTES; ERR_NO_MEMORY. */
+ * ...", which AWS answers as InvalidEventPatternException) and the line and column of what is wrong. That includes
+ * wildcards that are too many or too much alike for AWS ("Rule is too complex"; where AWS draws the line is not
+ * published: here more than 10 beginnings of one field's wildcards may not match the same text). ERR_LIMIT when the
+ * pattern is longer than EVENT_PATTERN_MAX_BYTES, nested deeper than JSON_MAX_DEPTH, or its $or make more than 1000
+ * combinations or 4096 fields in all of them; ERR_NO_MEMORY. */
 int event_pattern_compile(struct slice text, struct event_pattern **ret_pattern, struct err *e);
 
 /* NULL is allowed. */
 void event_pattern_destroy(struct event_pattern *p);
 
 /* Whether the event matches; event is what json_parse gave (the whole envelope, or whatever the pattern was written
- * for). What is no object matches nothing. The cost grows with the event's size alone, however it nests; the deepest
- * event takes some 200 KB of stack. Any number of threads may match with one pattern. */
+ * for). What is no object matches nothing. The cost grows with the event's size alone, however it nests. Takes some 100
+ * KB of stack, 400 KB for patterns at the limits, and 200 KB more for events nested to the limit. Any number of threads
+ * may match with one pattern. */
 bool event_pattern_match(const struct event_pattern *p, struct json event);
 
 /* The same from the event's bytes. Errors are event_parse's; *ret_matches is untouched then. */
