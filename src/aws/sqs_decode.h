@@ -13,7 +13,6 @@
 #include "base/arena.h"
 #include "base/digest.h"
 #include "base/err.h"
-#include "base/json.h"
 #include "base/slice.h"
 
 /* What a decoded answer lives in: results point into it until sqs_decode_clean_up, and into the answer. One answer
@@ -24,9 +23,6 @@ struct sqs_decoded {
 };
 void sqs_decode_init(struct sqs_decoded *d);
 void sqs_decode_clean_up(struct sqs_decoded *d);
-
-/* What a checked string means: where it was written, or in d's arena when it holds escapes. name is for the error. */
-int sqs_decode_text(struct sqs_decoded *d, struct json string, const char *name, struct slice *ret, struct err *e);
 
 /* ReceiveMessage. A message whose body or attributes do not match their MD5 is left out and counted, and so is one in
  * which something needed is missing or of the wrong type; one without MD5OfBody is taken, and md5_of_body is what it

@@ -1,32 +1,55 @@
-/* sqs_decode_batch: what became of each entry of a batch. One such answer comes for every ten messages: it is looked
- * through where it lies, as building and freeing a cJSON tree of it cost ten times more. */
+/* sqs_decode_batch: what became of each entry of a batch. */
 #include "aws/sqs_decode.h"
 
 #include "aws/answer.h"
+#include "aws/sqs_read.h"
 
-/* What a string member means; empty when there is none, or null. */
+/* What SQS says of an entry. */
+struct entry {
+    struct slice id, code, message, message_id, md5_of_body, md5_of_attributes;
+    bool sender_fault;
+};
+static const struct sqs_field ENTRY[] = {
+    SQS_FIELD("MessageId", struct entry, message_id),
+    SQS_FIELD("MD5OfMessageBody", struct entry, md5_of_body),
+    SQS_FIELD("MD5OfMessageAttributes", struct entry, md5_of_attributes),
+    SQS_FIELD("Code", struct entry, code),
+    SQS_FIELD("Message", struct entry, message),
+};
+
+/* What has no Id, as it is a string, is about none of ours; so is what is no object. */
 static int
-text_of_member(struct sqs_decoded *d, struct json object, const char *name, struct slice *ret, struct err *e)
+read_entry(struct sqs_source *s, struct entry *in, struct err *e)
 {
-    struct json value;
-    *ret = slice_of("", 0);
-    if (!json_get(object, name, &value) || value.type == JSON_NULL)
+    struct json key, value;
+    *in = (struct entry){0};
+    if (json_read_type(&s->reader) != JSON_OBJECT) {
+        json_read_take(&s->reader);
         return 0;
-    if (value.type != JSON_STRING)
-        return err_set(e, ERR_PROTOCOL, "%s is no string", name);
-    return sqs_decode_text(d, value, name, ret, e);
+    }
+    json_read_enter(&s->reader);
+    while (json_read_member(&s->reader, &key)) {
+        int rc = sqs_read_field(s, key, SQS_FIELDS(ENTRY), in, e);
+        if (rc < 0)
+            return rc;
+        if (rc == 0)
+            continue;
+        value = json_read_take(&s->reader);
+        if (value.type == JSON_STRING && json_equals_string(key, SLICE("Id")))
+            in->id = json_raw(value);
+        else if (value.type == JSON_BOOL && json_equals_string(key, SLICE("SenderFault")))
+            in->sender_fault = json_bool(value);
+    }
+    return 0;
 }
 
-/* The entry an item is about; NULL for an id that is none of ours. */
-static struct sqs_result *
-entry_of(struct json item, struct sqs_result *results, size_t n)
+/* ---- what it means --------------------------------------------------------------------------------------------- */
+
+/* Of an entry that nothing was said about yet, all is zero. */
+static bool
+is_mentioned(const struct sqs_result *r)
 {
-    struct json id;
-    int64_t i;
-    if (!json_get(item, "Id", &id) || id.type != JSON_STRING || !answer_parse_number(json_raw(id), &i) ||
-        (json_raw(id).n > 1 && json_raw(id).p[0] == '0') || (uint64_t)i >= n)
-        return NULL;
-    return &results[i];
+    return r->ok || r->code[0];
 }
 
 static void
@@ -38,109 +61,86 @@ fail(struct sqs_result *r, struct slice code, struct slice message, bool sender_
     answer_copy(r->message, sizeof r->message, message);
 }
 
-/* Whether SQS gives another MD5 than the one that was noted, "" for none. */
-static int
-check_md5(struct sqs_decoded *d, struct json item, const char *name, const char *noted, bool *ret_differs,
-          struct err *e)
-{
-    struct slice given;
-    int rc = *noted ? text_of_member(d, item, name, &given, e) : 0;
-    if (rc == 0 && *noted && given.n > 0 && !slice_equals_string(given, noted))
-        *ret_differs = true;
-    return rc;
-}
-
-static int
-check_sent(struct sqs_decoded *d, struct json item, const struct sqs_decode_sent *sent, struct sqs_result *r,
-           struct err *e)
-{
-    bool differs = false;
-    int rc = check_md5(d, item, "MD5OfMessageBody", sent->body, &differs, e);
-    if (rc == 0)
-        rc = check_md5(d, item, "MD5OfMessageAttributes", sent->attributes, &differs, e);
-    if (rc == 0 && differs)
-        fail(r, SLICE("checksum"), SLICE("the MD5 of what arrived is not that of what was sent"), false);
-    return rc;
-}
-
-/* What SQS says of an entry that went well. */
-static int
-decode_success(struct sqs_decoded *d, struct json item, const struct sqs_decode_sent *sent, struct sqs_result *r,
-               struct err *e)
-{
-    struct slice message_id;
-    int rc = text_of_member(d, item, "MessageId", &message_id, e);
-    if (rc != 0)
-        return rc;
-    r->ok = true;
-    answer_copy(r->message_id, sizeof r->message_id, message_id);
-    return sent ? check_sent(d, item, sent, r, e) : 0;
-}
-
-static int
-decode_failure(struct sqs_decoded *d, struct json item, struct sqs_result *r, struct err *e)
-{
-    struct slice code, message;
-    struct json fault;
-    int rc = text_of_member(d, item, "Code", &code, e);
-    if (rc == 0)
-        rc = text_of_member(d, item, "Message", &message, e);
-    if (rc == 0)
-        fail(r, code.n > 0 ? code : SLICE("unknown"), message,
-             json_get(item, "SenderFault", &fault) && fault.type == JSON_BOOL && json_bool(fault));
-    return rc;
-}
-
-static int
-parse_object(struct slice answer, struct json *ret_object, struct err *e)
-{
-    struct json object;
-    if (json_parse(answer, &object, NULL) != 0 || object.type != JSON_OBJECT)
-        return err_set(e, ERR_PROTOCOL, "the answer is no JSON object");
-    *ret_object = object;
-    return 0;
-}
-
-/* A member that is a list; null when there is none. */
-static int
-list_of_member(struct json object, const char *name, struct json *ret_list, struct err *e)
-{
-    struct json list = {.type = JSON_NULL};
-    if (json_get(object, name, &list) && list.type != JSON_ARRAY && list.type != JSON_NULL)
-        return err_set(e, ERR_PROTOCOL, "%s is no array", name);
-    *ret_list = list;
-    return 0;
-}
-
-/* Of an entry that nothing was said about yet, all is zero. */
 static bool
-is_mentioned(const struct sqs_result *r)
+differs(struct slice given, const char *noted)
 {
-    return r->ok || r->code[0];
+    return *noted && given.n > 0 && !slice_equals_string(given, noted);
+}
+
+static void
+note_success(const struct entry *in, const struct sqs_decode_sent *sent, struct sqs_result *r)
+{
+    r->ok = true;
+    answer_copy(r->message_id, sizeof r->message_id, in->message_id);
+    if (sent && (differs(in->md5_of_body, sent->body) || differs(in->md5_of_attributes, sent->attributes)))
+        fail(r, SLICE("checksum"), SLICE("the MD5 of what arrived is not that of what was sent"), false);
+}
+
+/* The entry an id is of; NULL: none of ours. */
+static struct sqs_result *
+entry_of(struct slice id, struct sqs_result *results, size_t n)
+{
+    int64_t i;
+    if (!answer_parse_number(id, &i) || (id.n > 1 && id.p[0] == '0') || (uint64_t)i >= n)
+        return NULL;
+    return &results[i];
+}
+
+static int
+read_successful(struct sqs_source *s, const struct sqs_decode_sent *sent, struct sqs_result *results, size_t n,
+                struct err *e)
+{
+    struct entry in;
+    int rc = sqs_read_enter(s, JSON_ARRAY, "Successful", e);
+    if (rc != 1)
+        return rc;
+    while (json_read_element(&s->reader)) {
+        if ((rc = read_entry(s, &in, e)) != 0)
+            return rc;
+        struct sqs_result *r = entry_of(in.id, results, n);
+        if (r && !is_mentioned(r))
+            note_success(&in, sent ? &sent[r - results] : NULL, r);
+    }
+    return 0;
+}
+
+static int
+read_failed(struct sqs_source *s, struct sqs_result *results, size_t n, struct err *e)
+{
+    struct entry in;
+    int rc = sqs_read_enter(s, JSON_ARRAY, "Failed", e);
+    if (rc != 1)
+        return rc;
+    while (json_read_element(&s->reader)) {
+        if ((rc = read_entry(s, &in, e)) != 0)
+            return rc;
+        struct sqs_result *r = entry_of(in.id, results, n);
+        if (r && (r->ok || !is_mentioned(r)))
+            fail(r, in.code.n > 0 ? in.code : SLICE("unknown"), in.message, in.sender_fault);
+    }
+    return 0;
 }
 
 int
 sqs_decode_batch(struct sqs_decoded *d, struct slice answer, size_t n, const struct sqs_decode_sent *sent,
                  struct sqs_batch_result *ret, struct err *e)
 {
-    struct json object, successful, failed;
-    struct sqs_result *r;
-    int rc = parse_object(answer, &object, e);
-    if (rc == 0)
-        rc = list_of_member(object, "Successful", &successful, e);
-    if (rc == 0)
-        rc = list_of_member(object, "Failed", &failed, e);
-    if (rc != 0)
-        return rc;
+    struct sqs_source s;
+    struct json key;
     struct sqs_result *results = arena_zalloc(&d->arena, n * sizeof *results);
     if (!results)
         return err_no_memory(e);
-    for (struct json_iter it = json_iter(successful); rc == 0 && json_next(&it);)
-        if ((r = entry_of(it.value, results, n)) && !is_mentioned(r))
-            rc = decode_success(d, it.value, sent ? &sent[r - results] : NULL, r, e);
-    for (struct json_iter it = json_iter(failed); rc == 0 && json_next(&it);)
-        if ((r = entry_of(it.value, results, n)) && (r->ok || !is_mentioned(r)))
-            rc = decode_failure(d, it.value, r, e);
+    int rc = sqs_read_begin(&s, &d->arena, answer, e);
+    while (rc == 0 && json_read_member(&s.reader, &key)) {
+        if (json_equals_string(key, SLICE("Successful")))
+            rc = read_successful(&s, sent, results, n, e);
+        else if (json_equals_string(key, SLICE("Failed")))
+            rc = read_failed(&s, results, n, e);
+        else
+            json_read_take(&s.reader);
+    }
+    if (rc == 0)
+        rc = sqs_read_end(&s, e);
     if (rc != 0)
         return rc;
     for (size_t i = 0; i < n; i++)
@@ -154,16 +154,21 @@ int
 sqs_decode_send(struct sqs_decoded *d, struct slice answer, const struct sqs_decode_sent *sent,
                 struct sqs_batch_result *ret, struct err *e)
 {
-    struct json object;
+    struct sqs_source s;
+    struct entry in = {0};
     struct sqs_result *result = arena_zalloc(&d->arena, sizeof *result);
     if (!result)
         return err_no_memory(e);
-    int rc = parse_object(answer, &object, e);
+    int rc = sqs_read_begin(&s, &d->arena, answer, e);
     if (rc == 0)
-        rc = decode_success(d, object, sent, result, e);
-    if (rc == 0 && !result->message_id[0])
+        rc = sqs_read_fields(&s, SQS_FIELDS(ENTRY), &in, e);
+    if (rc == 0)
+        rc = sqs_read_end(&s, e);
+    if (rc == 0 && in.message_id.n == 0)
         rc = err_set(e, ERR_PROTOCOL, "there is no MessageId");
-    if (rc == 0)
-        *ret = (struct sqs_batch_result){.results = result, .n = 1};
-    return rc;
+    if (rc != 0)
+        return rc;
+    note_success(&in, sent, result);
+    *ret = (struct sqs_batch_result){.results = result, .n = 1};
+    return 0;
 }

@@ -3,7 +3,7 @@
  * For everything whose bytes matter: event envelopes, event patterns, captured and replayed events, templates. Nothing
  * is converted unless asked: a value is the slice of text it was written as, so 9007199254740993, 1.10, 1e400 and
  * "a\u0000b" go through unharmed. (AWS's own protocol messages, whose bytes nobody keeps, are cJSON's, but for the
- * answers that carry message bodies.)
+ * answers that come with every message.)
  *
  * Strict: one value, nothing behind it but white space, no comments, no trailing commas, no NaN, no unescaped control
  * characters, valid UTF-8, and escapes that make Unicode (a lone surrogate is refused in json_decode, allowed in
