@@ -277,7 +277,7 @@ visit_choices(struct ruleset_matcher *m, struct json_reader *r, uint32_t node)
 {
     const struct ruleset_node *n = &m->set->nodes[node];
     uint32_t outer_base = m->base, array_base;
-    uint64_t outer_scope = m->scope;
+    uint64_t outer_scope = m->scope, *entered = &m->s->entered[node], outer_entered;
     bool chosen = false;
     if (n->absents)
         m->base = m->s->n_items;
@@ -291,12 +291,14 @@ visit_choices(struct ruleset_matcher *m, struct json_reader *r, uint32_t node)
         if (!chosen)
             enter(m, node, true);
         chosen = true;
+        outer_entered = *entered;
         m->base = m->s->n_items;
         m->scope = ++m->s->n_scopes;
-        visit(m, r, node);
+        visit(m, r, node); /* which may be an array at this node as well */
         conclude(m, 2 * n->depth);
         leave_element(m, node, array_base);
         m->scope = outer_scope;
+        *entered = outer_entered;
     }
     if (n->absents)
         leave_array(m, outer_base);
