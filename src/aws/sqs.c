@@ -1,6 +1,7 @@
 #include "aws/sqs.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "aws/answer.h"
 #include "aws/sqs_decode.h"
@@ -221,9 +222,20 @@ static bool
 is_utf8(struct slice text)
 {
     const char *p = text.p, *end = p + text.n;
-    for (size_t n; p < end; p += n)
-        if ((n = utf8_length(p, end)) == 0)
+    while (p < end) {
+        uint64_t eight;
+        if (end - p >= (ptrdiff_t)sizeof eight) {
+            memcpy(&eight, p, sizeof eight);
+            if (!(eight & UINT64_C(0x8080808080808080))) { /* ASCII, as most is */
+                p += sizeof eight;
+                continue;
+            }
+        }
+        size_t n = utf8_length(p, end);
+        if (n == 0)
             return false;
+        p += n;
+    }
     return true;
 }
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 
 void
@@ -22,11 +23,11 @@ uuid_random_bytes(void *out, size_t n)
 }
 
 void
-uuid_generate(char out[UUID_TEXT_BYTES])
+uuid_from_random(const uint8_t random[16], char out[UUID_TEXT_BYTES])
 {
     static const char digits[] = "0123456789abcdef";
     uint8_t bytes[16];
-    uuid_random_bytes(bytes, sizeof bytes);
+    memcpy(bytes, random, sizeof bytes);
     bytes[6] = (bytes[6] & 0x0f) | 0x40; /* version 4 */
     bytes[8] = (bytes[8] & 0x3f) | 0x80; /* variant 10 */
     for (size_t i = 0; i < sizeof bytes; i++) {
@@ -36,6 +37,14 @@ uuid_generate(char out[UUID_TEXT_BYTES])
         *out++ = digits[bytes[i] & 15];
     }
     *out = '\0';
+}
+
+void
+uuid_generate(char out[UUID_TEXT_BYTES])
+{
+    uint8_t random[16];
+    uuid_random_bytes(random, sizeof random);
+    uuid_from_random(random, out);
 }
 
 uint64_t

@@ -9,6 +9,7 @@
 
 /* Never fails: getrandom(2) blocks only before the kernel's pool is ready, early in boot. */
 void uuid_generate(char out[UUID_TEXT_BYTES]);
+void uuid_from_random(const uint8_t random[16], char out[UUID_TEXT_BYTES]); /* for who has random bytes in stock */
 void uuid_random_bytes(void *out, size_t n);
 uint64_t uuid_random_seed(void); /* never 0 */
 

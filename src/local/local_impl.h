@@ -34,8 +34,11 @@ struct local {
     local_provision_fn *provision;
     void *provision_context;
 
-    pthread_mutex_t lock; /* guards the counters; "other" counts what has no place */
-    struct local_counter counters[LOCAL_MAX_COUNTERS];
+    /* Guards what follows. */
+    pthread_mutex_t lock;
+    uint8_t random[1024]; /* for request ids: one call of the kernel pays for many; random_left of it are unused */
+    size_t random_left;
+    struct local_counter counters[LOCAL_MAX_COUNTERS]; /* "other" counts what has no place */
     size_t n_counters;
 };
 

@@ -16,20 +16,42 @@
 /* ---- the way of a call ------------------------------------------------------------------------------------------- */
 
 static void
+make_request_id(struct local *l, char out[UUID_TEXT_BYTES])
+{
+    uint8_t random[16];
+    pthread_mutex_lock(&l->lock);
+    if (l->random_left == 0) {
+        uuid_random_bytes(l->random, sizeof l->random);
+        l->random_left = sizeof l->random;
+    }
+    l->random_left -= sizeof random;
+    memcpy(random, l->random + l->random_left, sizeof random);
+    pthread_mutex_unlock(&l->lock);
+    uuid_from_random(random, out);
+}
+
+static bool
+is_of(const struct local_counter *c, const struct local_service *service, struct slice operation)
+{
+    size_t n = strlen(service->name);
+    return strncmp(c->name, service->name, n) == 0 && c->name[n] == ':' &&
+           slice_equals_string(operation, c->name + n + 1);
+}
+
+static void
 count(struct local *l, const struct local_service *service, struct slice operation)
 {
-    char name[sizeof l->counters[0].name];
-    snprintf(name, sizeof name, "%s:%.*s", service->name, (int)(operation.n < 40 ? operation.n : 40),
-             operation.n ? operation.p : "");
+    operation.n = operation.n < 40 ? operation.n : 40;
     pthread_mutex_lock(&l->lock);
     size_t i = 0;
-    while (i < l->n_counters && strcmp(l->counters[i].name, name) != 0)
+    while (i < l->n_counters && !is_of(&l->counters[i], service, operation))
         i++;
-    if (i == l->n_counters) {
-        if (i == LOCAL_MAX_COUNTERS - 1)
-            snprintf(name, sizeof name, "other");
-        memcpy(l->counters[i].name, name, sizeof name);
-        l->n_counters += i < LOCAL_MAX_COUNTERS - 1;
+    if (i == LOCAL_MAX_COUNTERS - 1) {
+        snprintf(l->counters[i].name, sizeof l->counters[i].name, "other");
+    } else if (i == l->n_counters) {
+        snprintf(l->counters[i].name, sizeof l->counters[i].name, "%s:%.*s", service->name, (int)operation.n,
+                 operation.n ? operation.p : "");
+        l->n_counters++;
     }
     l->counters[i].n++;
     pthread_mutex_unlock(&l->lock);
@@ -168,7 +190,7 @@ handle(void *context, struct httpd_request *r)
     call->service = service;
     call->http = r;
     arena_init(&call->arena, ARENA_BYTES);
-    uuid_generate(call->request_id);
+    make_request_id(l, call->request_id);
     call->operation = service->operation(service->context, r);
     admit(call);
 }

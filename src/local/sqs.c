@@ -9,8 +9,8 @@
 #include "local/sqs_shape.h"
 
 static const char *const MIGRATIONS[] = {
-    /* Small rows apart from bodies: what is written again with every receive stays small. The index is all that
-     * receiving, counting and expiring need to look at. Ids are ours, not SQLite's, so that none is used twice. */
+    /* The index is all that counting and expiring need to look at. Ids are ours, not SQLite's, so that none is used
+     * twice. */
     "CREATE TABLE sqs_meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE sqs_queue (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, box INTEGER NOT NULL UNIQUE,"
     " created_at INTEGER NOT NULL, modified_at INTEGER NOT NULL, purged_at INTEGER NOT NULL,"
@@ -25,6 +25,19 @@ static const char *const MIGRATIONS[] = {
     "CREATE INDEX sqs_message_due ON sqs_message (box, visible_at, sent_at, receives);"
     "CREATE TABLE sqs_payload (id INTEGER PRIMARY KEY, md5 BLOB NOT NULL, body TEXT NOT NULL, attributes BLOB,"
     " trace TEXT, group_id TEXT)",
+    /* One row per message: half the statements. The times that a receive sets are never NULL, so that it changes no
+     * row's length, and SQLite writes into the row where it is; large columns come last. */
+    "DROP INDEX sqs_message_due;"
+    "ALTER TABLE sqs_message RENAME TO sqs_message_1;"
+    "CREATE TABLE sqs_message (id INTEGER PRIMARY KEY, box INTEGER NOT NULL, visible_at INTEGER NOT NULL,"
+    " sent_at INTEGER NOT NULL, receives INTEGER NOT NULL, received_at INTEGER NOT NULL,"
+    " first_received_at INTEGER NOT NULL, uuid BLOB NOT NULL, md5 BLOB NOT NULL, source TEXT, trace TEXT,"
+    " group_id TEXT, attributes BLOB, body TEXT NOT NULL);"
+    "INSERT INTO sqs_message SELECT id, box, visible_at, sent_at, receives, coalesce(received_at, sent_at),"
+    " coalesce(first_received_at, sent_at), uuid, md5, source, trace, group_id, attributes, body"
+    " FROM sqs_message_1 JOIN sqs_payload USING (id);"
+    "DROP TABLE sqs_message_1; DROP TABLE sqs_payload;"
+    "CREATE INDEX sqs_message_due ON sqs_message (box, visible_at, sent_at, receives)",
 };
 
 /* ---- operations -------------------------------------------------------------------------------------------------- */
@@ -60,6 +73,8 @@ find_operation(struct slice name)
 
 /* ---- the answer -------------------------------------------------------------------------------------------------- */
 
+#define ANSWER_BYTES ((size_t)16 << 10) /* most are shorter: it need not grow */
+
 static void
 answer_error(struct local_call *call, const struct lsqs_error *e)
 {
@@ -72,7 +87,7 @@ answer(void *call)
 {
     struct lsqs_call *c = call;
     struct buf body = BUF_INIT;
-    if (c->op->result)
+    if (c->op->result && buf_reserve(&body, ANSWER_BYTES))
         lsqs_json_encode(c->op->result, c->result, &body);
     if (buf_failed(&body)) {
         struct lsqs_error e;
@@ -176,22 +191,29 @@ read_queue_url(struct lsqs_call *c, struct slice url)
 }
 
 static bool
+make_url_base(struct lsqs_call *c)
+{
+    struct slice host = httpd_header(c->call->http, "host");
+    const char *account = local_account(c->sqs->local);
+    char *base = host.n > 0 ? arena_format(&c->call->arena, "http://%.*s/%s/", SLICE_ARG(host), account)
+                            : arena_format(&c->call->arena, "%s/%s/", local_url(c->sqs->local), account);
+    c->url_base = slice_of_string(base);
+    return base ? true : lsqs_fail(&c->error, LSQS_INTERNAL, "out of memory");
+}
+
+static bool
 prepare(struct lsqs_call *c)
 {
     struct local_call *call = c->call;
-    struct slice host = httpd_header(call->http, "host");
-    const char *account = local_account(c->sqs->local);
-    const char *base = host.n > 0 ? arena_format(&call->arena, "http://%.*s/%s/", SLICE_ARG(host), account)
-                                  : arena_format(&call->arena, "%s/%s/", local_url(c->sqs->local), account);
     c->op = find_operation(call->operation);
     if (!c->op)
         return lsqs_fail(&c->error, LSQS_UNKNOWN_OPERATION, "The operation is not one of this server's.");
     c->request = arena_zalloc(&call->arena, c->op->request->size);
     c->result = c->op->result ? arena_zalloc(&call->arena, c->op->result->size) : NULL;
-    if (!base || !c->request || (c->op->result && !c->result))
+    if (!c->request || (c->op->result && !c->result))
         return lsqs_fail(&c->error, LSQS_INTERNAL, "out of memory");
-    c->url_base = slice_of_string(base);
-    return lsqs_json_decode(httpd_body(call->http), c->op->request, c->request, &call->arena, &c->error) &&
+    return (c->op->about_queue || make_url_base(c)) &&
+           lsqs_json_decode(httpd_body(call->http), c->op->request, c->request, &call->arena, &c->error) &&
            (!c->op->about_queue || read_queue_url(c, ((struct lsqs_queue_request *)c->request)->queue_url)) &&
            (!c->op->check || c->op->check(c));
 }

@@ -252,7 +252,7 @@ struct lsqs_call {
     const struct lsqs_operation *op;
     void *request, *result;
     struct lsqs_error error;
-    struct slice url_base;    /* "http://HOST/ACCOUNT/" */
+    struct slice url_base;    /* "http://HOST/ACCOUNT/", of calls that are about no queue */
     struct slice queue_name;  /* of the queue URL */
     struct lsqs_queue *queue; /* during run */
 
@@ -343,7 +343,7 @@ int lsqs_expire(struct local_sqs *s, struct store_tx *tx, struct lsqs_queue *q);
 void lsqs_fire_expiry(struct timer *t, int64_t now_ms); /* a queue's expiry timer */
 void lsqs_set_expiry(struct lsqs_queue *q);             /* after its oldest message, or its retention, has changed */
 
-/* The rows of a message; counts are the caller's. */
+/* The row of a message; counts are the caller's. */
 int lsqs_remove_message(struct store_tx *tx, int64_t id);
 
 /* Gives up a box: its messages are removed bit by bit. */

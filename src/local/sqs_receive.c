@@ -76,34 +76,62 @@ wants(const struct lsqs_receive *r, const char *name)
 /* A message that may be received now. */
 struct candidate {
     int64_t id, sent_at_ms, first_received_at_ms, receives;
-    uint8_t uuid[16];
+    uint8_t uuid[16], md5[DIGEST_MD5_BYTES];
     struct slice source; /* the queue it is a dead letter of */
+    struct slice trace, group_id, attributes, body;
 };
+
+static struct slice
+keep(struct arena *arena, struct slice s)
+{
+    return s.p ? slice_of(arena_strndup(arena, s.p, s.n), s.n) : s;
+}
+
+/* A column of bytes of a fixed length. */
+static bool
+copy_bytes(struct slice from, uint8_t *to, size_t n)
+{
+    if (from.n != n || !from.p)
+        return false;
+    memcpy(to, from.p, n);
+    return true;
+}
+
+static int
+read_candidate(struct store_tx *tx, sqlite3_stmt *r, struct arena *arena, struct candidate *m)
+{
+    *m = (struct candidate){.id = sqlite3_column_int64(r, 0),
+                            .sent_at_ms = sqlite3_column_int64(r, 1),
+                            .receives = sqlite3_column_int64(r, 2),
+                            .first_received_at_ms = sqlite3_column_int64(r, 3)};
+    if (!copy_bytes(store_column(r, 4), m->uuid, sizeof m->uuid) ||
+        !copy_bytes(store_column(r, 5), m->md5, sizeof m->md5))
+        return store_fail(tx, ERR_CORRUPT, "message %lld makes no sense", (long long)m->id);
+    m->source = keep(arena, store_column(r, 6));
+    m->trace = keep(arena, store_column(r, 7));
+    m->group_id = keep(arena, store_column(r, 8));
+    m->attributes = keep(arena, store_column(r, 9));
+    m->body = keep(arena, store_column(r, 10));
+    return m->body.p ? 0 : store_fail(tx, ERR_NO_MEMORY, "out of memory");
+}
 
 static int
 find_candidates(struct store_tx *tx, struct lsqs_call *c, size_t most, struct candidate *out, size_t *ret_n)
 {
     size_t n = 0;
     int code = 0;
-    sqlite3_stmt *r = store_prepare(tx, "SELECT id, sent_at, receives, first_received_at, uuid, source FROM sqs_message"
-                                        " WHERE box = ? AND visible_at <= ? ORDER BY visible_at, sent_at LIMIT ?");
+    sqlite3_stmt *r =
+        store_prepare(tx, "SELECT id, sent_at, receives, first_received_at, uuid, md5, source, trace, group_id,"
+                          " attributes, body FROM sqs_message"
+                          " WHERE box = ? AND visible_at <= ? ORDER BY visible_at, sent_at LIMIT ?");
     if (r) {
         store_bind_int(r, 1, c->queue->box);
         store_bind_int(r, 2, store_now_ms(tx));
         store_bind_int(r, 3, (int64_t)most);
     }
-    while (n < most && (code = store_step(tx, r)) > 0) {
-        struct candidate *m = &out[n++];
-        struct slice uuid = store_column(r, 4), source = store_column(r, 5);
-        *m = (struct candidate){.id = sqlite3_column_int64(r, 0),
-                                .sent_at_ms = sqlite3_column_int64(r, 1),
-                                .receives = sqlite3_column_int64(r, 2),
-                                .first_received_at_ms = sqlite3_column_int64(r, 3)};
-        if (uuid.p && uuid.n == sizeof m->uuid)
-            memcpy(m->uuid, uuid.p, sizeof m->uuid);
-        if (source.p)
-            m->source = slice_of(arena_strndup(&c->call->arena, source.p, source.n), source.n);
-    }
+    while (n < most && (code = store_step(tx, r)) > 0)
+        if ((code = read_candidate(tx, r, &c->call->arena, &out[n++])) < 0)
+            break;
     store_reset(r);
     *ret_n = n;
     return code < 0 ? code : 0;
@@ -154,12 +182,6 @@ mark_received(struct store_tx *tx, const struct candidate *m, int64_t visible_at
 
 /* ---- telling of them --------------------------------------------------------------------------------------------- */
 
-static struct slice
-keep(struct arena *arena, struct slice s)
-{
-    return s.p ? slice_of(arena_strndup(arena, s.p, s.n), s.n) : s;
-}
-
 /* By hand: three of them for each message by printf would cost as much as building the rest of its answer. */
 static struct slice
 number(struct arena *arena, int64_t v)
@@ -184,8 +206,7 @@ add(struct lsqs_list *list, const struct lsqs_receive *r, const char *name, stru
 }
 
 static void
-tell_attributes(struct store_tx *tx, struct lsqs_call *c, const struct candidate *m, struct slice trace,
-                struct slice group_id, struct lsqs_message *out)
+tell_attributes(struct store_tx *tx, struct lsqs_call *c, const struct candidate *m, struct lsqs_message *out)
 {
     const struct lsqs_receive *r = c->request;
     struct arena *arena = &c->call->arena;
@@ -199,8 +220,8 @@ tell_attributes(struct store_tx *tx, struct lsqs_call *c, const struct candidate
         number(arena, store_wall_ms(tx, m->first_received_at_ms)));
     add(&out->attributes, r, "ApproximateReceiveCount", number(arena, m->receives));
     add(&out->attributes, r, "SentTimestamp", number(arena, store_wall_ms(tx, m->sent_at_ms)));
-    add(&out->attributes, r, "AWSTraceHeader", trace);
-    add(&out->attributes, r, "MessageGroupId", group_id);
+    add(&out->attributes, r, "AWSTraceHeader", m->trace);
+    add(&out->attributes, r, "MessageGroupId", m->group_id);
     add(&out->attributes, r, "DeadLetterQueueSourceArn", m->source);
 }
 
@@ -211,25 +232,17 @@ tell(struct store_tx *tx, struct lsqs_call *c, const struct candidate *m, struct
     struct arena *arena = &c->call->arena;
     struct lsqs_handle handle = {.queue = c->queue->id, .message = m->id, .receive = (uint32_t)m->receives};
     char text[LSQS_HANDLE_TEXT], uuid[UUID_TEXT_BYTES];
-    sqlite3_stmt *p = store_prepare(tx, "SELECT md5, body, attributes, trace, group_id FROM sqs_payload WHERE id = ?");
-    if (p)
-        store_bind_int(p, 1, m->id);
-    int code = store_step(tx, p);
-    if (code <= 0)
-        return code < 0 ? code : store_fail(tx, ERR_CORRUPT, "message %lld has no payload", (long long)m->id);
     memcpy(handle.uuid, m->uuid, sizeof handle.uuid);
     lsqs_write_handle(c->sqs->handle_key, &handle, text);
     lsqs_format_uuid(m->uuid, uuid);
-    struct slice md5 = store_column(p, 0), packed = store_column(p, 2);
     *out = (struct lsqs_message){.message_id = slice_of_string(arena_strdup(arena, uuid)),
                                  .handle = slice_of_string(arena_strdup(arena, text)),
-                                 .md5 = lsqs_hex(arena, (const uint8_t *)md5.p, md5.n),
-                                 .body = keep(arena, store_column(p, 1))};
-    tell_attributes(tx, c, m, keep(arena, store_column(p, 3)), keep(arena, store_column(p, 4)), out);
-    bool ok = packed.n == 0 ||
-              lsqs_unpack_attributes(packed, &r->message_names, arena, &out->message_attributes, &out->md5_attributes);
-    store_reset(p);
-    return ok && out->body.p && out->handle.p ? 0 : store_fail(tx, ERR_NO_MEMORY, "out of memory");
+                                 .md5 = lsqs_hex(arena, m->md5, sizeof m->md5),
+                                 .body = m->body};
+    tell_attributes(tx, c, m, out);
+    bool ok = m->attributes.n == 0 || lsqs_unpack_attributes(m->attributes, &r->message_names, arena,
+                                                             &out->message_attributes, &out->md5_attributes);
+    return ok && out->handle.p ? 0 : store_fail(tx, ERR_NO_MEMORY, "out of memory");
 }
 
 /* ---- receiving --------------------------------------------------------------------------------------------------- */

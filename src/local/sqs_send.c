@@ -40,25 +40,6 @@ check_for_queue(const struct lsqs_queue *q, const struct lsqs_send *m, bool entr
     return true;
 }
 
-static int
-insert_payload(struct store_tx *tx, int64_t id, const struct lsqs_send *m)
-{
-    sqlite3_stmt *w = store_prepare(tx, "INSERT INTO sqs_payload (id, md5, body, attributes, trace, group_id)"
-                                        " VALUES (?, ?, ?, ?, ?, ?)");
-    if (w) {
-        store_bind_int(w, 1, id);
-        store_bind_blob(w, 2, slice_of((const char *)m->md5, sizeof m->md5));
-        store_bind_text(w, 3, m->body);
-        if (m->packed.p)
-            store_bind_blob(w, 4, m->packed);
-        if (m->trace.p)
-            store_bind_text(w, 5, m->trace);
-        if (m->group_id.p)
-            store_bind_text(w, 6, m->group_id);
-    }
-    return store_run(tx, w);
-}
-
 /* A random UUID (RFC 9562: version 4, variant 1), of which one call of the kernel pays for many. */
 static void
 take_uuid(struct local_sqs *s, uint8_t uuid[16])
@@ -73,6 +54,35 @@ take_uuid(struct local_sqs *s, uint8_t uuid[16])
     uuid[8] = (uuid[8] & 0x3f) | 0x80;
 }
 
+struct row {
+    int64_t id, box, visible_at_ms;
+    const uint8_t *uuid;
+};
+
+static int
+insert(struct store_tx *tx, const struct row *row, const struct lsqs_send *m)
+{
+    sqlite3_stmt *w = store_prepare(tx, "INSERT INTO sqs_message (id, box, visible_at, sent_at, receives, received_at,"
+                                        " first_received_at, uuid, md5, trace, group_id, attributes, body)"
+                                        " VALUES (?1, ?2, ?3, ?4, 0, ?4, ?4, ?5, ?6, ?7, ?8, ?9, ?10)");
+    if (w) {
+        store_bind_int(w, 1, row->id);
+        store_bind_int(w, 2, row->box);
+        store_bind_int(w, 3, row->visible_at_ms);
+        store_bind_int(w, 4, store_now_ms(tx));
+        store_bind_blob(w, 5, slice_of((const char *)row->uuid, 16));
+        store_bind_blob(w, 6, slice_of((const char *)m->md5, sizeof m->md5));
+        if (m->trace.p)
+            store_bind_text(w, 7, m->trace);
+        if (m->group_id.p)
+            store_bind_text(w, 8, m->group_id);
+        if (m->packed.p)
+            store_bind_blob(w, 9, m->packed);
+        store_bind_text(w, 10, m->body);
+    }
+    return store_run(tx, w);
+}
+
 int
 lsqs_put_message(struct local_sqs *s, struct store_tx *tx, struct lsqs_queue *q, const struct lsqs_send *m,
                  char ret_id[UUID_TEXT_BYTES])
@@ -85,18 +95,7 @@ lsqs_put_message(struct local_sqs *s, struct store_tx *tx, struct lsqs_queue *q,
     int code = lsqs_touch(s, tx, q);
     if (code < 0)
         return code;
-    sqlite3_stmt *w = store_prepare(tx, "INSERT INTO sqs_message (id, box, visible_at, sent_at, receives, uuid)"
-                                        " VALUES (?, ?, ?, ?, 0, ?)");
-    if (w) {
-        store_bind_int(w, 1, id);
-        store_bind_int(w, 2, q->box);
-        store_bind_int(w, 3, visible_at_ms);
-        store_bind_int(w, 4, now_ms);
-        store_bind_blob(w, 5, slice_of((const char *)uuid, sizeof uuid));
-    }
-    code = store_run(tx, w);
-    if (code == 0)
-        code = insert_payload(tx, id, m);
+    code = insert(tx, &(struct row){id, q->box, visible_at_ms, uuid}, m);
     if (code < 0)
         return code;
     q->counts.total++;

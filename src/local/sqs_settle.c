@@ -74,19 +74,47 @@ find_message(struct store_tx *tx, const struct lsqs_queue *q, const struct lsqs_
 
 /* ---- one --------------------------------------------------------------------------------------------------------- */
 
+/* Deletes what the handle is of, if the handle is its newest and it is, or is not, in flight: one statement instead of
+ * one that looks and one that deletes. */
+static int
+delete_row(struct store_tx *tx, const struct lsqs_queue *q, const struct lsqs_handle *h, bool in_flight,
+           bool *ret_removed)
+{
+    uint8_t last_uuid[16];
+    sqlite3_stmt *w = store_prepare(
+        tx, in_flight ? "DELETE FROM sqs_message WHERE id = ? AND box = ? AND receives = ? AND uuid BETWEEN ? AND ?"
+                        " AND visible_at > ?"
+                      : "DELETE FROM sqs_message WHERE id = ? AND box = ? AND receives = ? AND uuid BETWEEN ? AND ?"
+                        " AND visible_at <= ?");
+    memset(last_uuid, 0xff, sizeof last_uuid);
+    memcpy(last_uuid, h->uuid, sizeof h->uuid);
+    if (w) {
+        store_bind_int(w, 1, h->message);
+        store_bind_int(w, 2, q->box);
+        store_bind_int(w, 3, h->receive);
+        store_bind_blob(w, 4, slice_of((const char *)h->uuid, sizeof h->uuid));
+        store_bind_blob(w, 5, slice_of((const char *)last_uuid, sizeof last_uuid));
+        store_bind_int(w, 6, store_now_ms(tx));
+    }
+    int code = store_run(tx, w);
+    *ret_removed = code == 0 && store_changes(tx) > 0;
+    return code;
+}
+
 static int
 delete_one(struct store_tx *tx, struct lsqs_call *c, const struct lsqs_settle *entry, struct lsqs_error *e)
 {
     struct lsqs_handle h;
-    struct message m;
+    bool removed;
     if (!read_handle(c, entry->handle, &h, e))
         return 0;
-    int code = find_message(tx, c->queue, &h, &m);
-    if (code < 0 || !m.current)
-        return code;
-    c->queue->counts.total--;
-    c->queue->counts.in_flight -= m.visible_at_ms > store_now_ms(tx);
-    return lsqs_remove_message(tx, h.message);
+    int code = delete_row(tx, c->queue, &h, true, &removed);
+    if (code == 0 && removed)
+        c->queue->counts.in_flight--;
+    else if (code == 0)
+        code = delete_row(tx, c->queue, &h, false, &removed);
+    c->queue->counts.total -= code == 0 && removed;
+    return code;
 }
 
 static int

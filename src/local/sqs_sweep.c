@@ -107,12 +107,6 @@ lsqs_remove_message(struct store_tx *tx, int64_t id)
     sqlite3_stmt *w = store_prepare(tx, "DELETE FROM sqs_message WHERE id = ?");
     if (w)
         store_bind_int(w, 1, id);
-    int code = store_run(tx, w);
-    if (code < 0)
-        return code;
-    w = store_prepare(tx, "DELETE FROM sqs_payload WHERE id = ?");
-    if (w)
-        store_bind_int(w, 1, id);
     return store_run(tx, w);
 }
 

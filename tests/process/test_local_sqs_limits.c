@@ -39,10 +39,11 @@ fill(const char *queue, int n)
     char sql[1000], *why = NULL;
     snprintf(sql, sizeof sql,
              "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %d)"
-             " INSERT INTO sqs_message (id, box, visible_at, sent_at, receives, received_at, first_received_at, uuid)"
-             " SELECT 1000000 + i, q.box, m.sent_at + 40000000, m.sent_at, 1, m.sent_at, m.sent_at, randomblob(16)"
-             " FROM n, sqs_queue AS q, (SELECT max(sent_at) AS sent_at FROM sqs_message) AS m WHERE q.name = '%s';"
-             "INSERT INTO sqs_payload (id, md5, body) SELECT id, zeroblob(16), 'm' FROM sqs_message WHERE id > 1000000",
+             " INSERT INTO sqs_message (id, box, visible_at, sent_at, receives, received_at, first_received_at, uuid,"
+             " md5, body)"
+             " SELECT 1000000 + i, q.box, m.sent_at + 40000000, m.sent_at, 1, m.sent_at, m.sent_at, randomblob(16),"
+             " zeroblob(16), 'm'"
+             " FROM n, sqs_queue AS q, (SELECT max(sent_at) AS sent_at FROM sqs_message) AS m WHERE q.name = '%s'",
              n, queue);
     assert_int_equal(sqlite3_open(tmp_path(local_fixture.folder, "fanout-local.sqlite3"), &db), SQLITE_OK);
     if (sqlite3_exec(db, sql, NULL, NULL, &why) != SQLITE_OK)
