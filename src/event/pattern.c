@@ -73,7 +73,7 @@ event_parse(struct slice text, struct json *ret_event, struct err *e)
 int
 event_pattern_explain(const struct event_pattern *p, struct json event, struct buf *out, struct err *e)
 {
-    if (!event_pattern_match(p, event))
-        buf_add_string(out, "the event does not match\n");
+    if (!event_pattern_match(p, event) && pattern_explain(p->set->patterns[0], event, out) != 0)
+        return err_no_memory(e);
     return buf_failed(out) ? err_no_memory(e) : 0;
 }

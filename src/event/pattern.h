@@ -51,7 +51,8 @@
  * all elements of any other array (fields are sorted by path, as Java sorts strings).
  *
  * An event may spell the way to an array of objects in two ways, {"a":[{...}],"a.b":1} or "a" twice. Fields below a may
- * then match by one each. That is found by search, which gives up, with no match, after work of 100,000 + 4 * its size.
+ * then match by one each. That is found by search, which gives up, with no match, after work of 100,000 + 4 * its
+ * size for each combination of $or.
  *
  * **Numbers** are compared as doubles. A number that is no double to its last digit, such as 1e400, 9007199254740993 or
  * 0.10000000000000001, is equal only to the same text; numeric and anything-but do not take it.
@@ -92,16 +93,18 @@ bool event_pattern_match(const struct event_pattern *p, struct json event);
 /* The same from the event's bytes. Errors are event_parse's; *ret_matches is untouched then. */
 int event_pattern_match_text(const struct event_pattern *p, struct slice event, bool *ret_matches, struct err *e);
 
-/* Why the event does not match: appends a line for each field of the pattern that failed, each ended by a newline, and
- * nothing when the event matches. A line names the field by its dotted path, what the pattern wanted there and what the
- * event has there:
+/* Why the event does not match: appends a line for each field of the pattern that failed, and nothing when the event
+ * matches. A line names the field by its dotted path, what the pattern wanted there and what the event has there:
  *
  *     detail.state: wanted "paid" or {"prefix":"pa"}; the event has "open"
  *     detail.who.id: wanted 7; missing
- *     detail.item.n: wanted 2; the event has 2, but not in the element of the array detail.item that has detail.item.id
+ *     detail.who: wanted {"exists":true}; the event has an object there, which is no value
+ *     detail.item.n: wanted 2; the event has 1, 2, but not together with detail.item.id: no element of an array has
+ * both
  *
- * Of a pattern with $or every branch is told, each under a heading. Meant for people: it takes its time and allocates.
- * ERR_NO_MEMORY: out is undefined. */
+ * A field is told to fail when it cannot be satisfied together with those before it (by path) that can. Of a pattern
+ * with $or each combination of its objects is told, indented, below "combination 1 of 2:". Long values are cut ("...").
+ * Meant for people: it takes its time and allocates. event is what json_parse gave. ERR_NO_MEMORY: out is undefined. */
 int event_pattern_explain(const struct event_pattern *p, struct json event, struct buf *out, struct err *e);
 
 /* json_parse for an event: ERR_INVALID with the place for broken JSON and for what is no object, ERR_LIMIT when it is

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/json.h"
 #include "base/slice.h"
@@ -128,14 +129,25 @@ const char *pattern_parse_cidr(struct slice text, struct pattern_test *ret_test,
 const char *pattern_check_wildcard(struct slice text, size_t *ret_at);
 
 /* A wildcard's literal pieces between its stars, unescaped into out (room for text.n bytes); returns how many there
- * are: one more than stars. pieces has room for text.n + 1. */
+ * are: one more than stars. Of a pattern that was compiled those are few: a text that the whole wildcard matches is
+ * matched by its beginning up to each star. */
+#define PATTERN_MAX_PIECES (PATTERN_MAX_COMPLEXITY + 1)
 size_t pattern_split_wildcard(struct slice text, char *out, struct slice *pieces);
 bool pattern_wildcard_matches(const struct slice *pieces, size_t n, struct slice text);
 
 /* pattern_complexity.c: whether the wildcards of a field are too many for AWS. Entries with `but` count as one. */
 int pattern_check_complexity(const struct pattern *p, bool *ret_too_complex, struct err *e);
 
-/* pattern_test.c: one value against one entry, or test, the plain way (matching many at once is ruleset_value.c's). */
+/* pattern_test.c: one value against one entry the plain way (matching many at once is ruleset_value.c's), or against
+ * all of a field's. */
 bool pattern_entry_matches(const struct pattern_entry *entry, struct json value);
+bool pattern_field_matches(const struct pattern_field *field, struct json value);
+
+/* Whether an event's key is the first names of the path: all of them (*here), or else *path becomes the rest. */
+bool pattern_follow(struct json key, struct slice *path, bool *here);
+
+/* pattern_explain.c: as event_pattern_explain, of an event that does not match. 0 or ERR_NO_MEMORY; out may have
+ * failed. */
+int pattern_explain(const struct pattern *p, struct json event, struct buf *out);
 
 #endif

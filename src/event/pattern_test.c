@@ -13,7 +13,7 @@ static bool
 wildcard_matches(const struct pattern_text *t, struct slice wildcard)
 {
     char text[EVENT_PATTERN_MAX_BYTES];
-    struct slice pieces[EVENT_PATTERN_MAX_BYTES];
+    struct slice pieces[PATTERN_MAX_PIECES];
     return pattern_text_matches_wildcard(t, pieces, pattern_split_wildcard(wildcard, text, pieces));
 }
 
@@ -77,4 +77,29 @@ pattern_entry_matches(const struct pattern_entry *entry, struct json value)
         if (test_matches(&entry->tests[i], value))
             return !entry->but;
     return entry->but;
+}
+
+bool
+pattern_field_matches(const struct pattern_field *field, struct json value)
+{
+    for (size_t i = 0; i < field->n_entries; i++)
+        if (!field->entries[i].absent && pattern_entry_matches(&field->entries[i], value))
+            return true;
+    return false;
+}
+
+bool
+pattern_follow(struct json key, struct slice *path, bool *here)
+{
+    if (*here)
+        return false;
+    if (json_equals_string(key, *path))
+        return *here = true;
+    for (size_t i = 0; i < path->n; i++) {
+        if (path->p[i] == '.' && json_equals_string(key, slice_of(path->p, i))) {
+            *path = slice_of(path->p + i + 1, path->n - i - 1);
+            return true;
+        }
+    }
+    return false;
 }

@@ -183,6 +183,7 @@ int ruleset_match(const struct event_rules *set, struct event_scratch *s, struct
 
 /* ruleset_search.c: one pattern against an event, by trying everything within bounds. */
 bool ruleset_search(const struct pattern *p, struct json event);
+bool ruleset_search_rule(const struct pattern_rule *rule, struct json event);
 
 /* ruleset.c: bytes of scratch that a set takes, and making one of so much zeroed memory. */
 size_t ruleset_scratch_bytes(const struct event_rules *set);

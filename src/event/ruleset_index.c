@@ -123,7 +123,7 @@ static bool
 split(struct indexer *x, struct ruleset_test *test)
 {
     char *text = arena_alloc(&x->set->arena, test->text.n);
-    struct slice pieces[EVENT_PATTERN_MAX_BYTES];
+    struct slice pieces[PATTERN_MAX_PIECES];
     if (!text)
         return false;
     test->n_pieces = (uint32_t)pattern_split_wildcard(test->text, text, pieces);

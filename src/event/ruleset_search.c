@@ -4,7 +4,7 @@
 
 /* Elements chosen at the same time, calls within calls. */
 #define MAX_CHOICES 512
-#define MAX_CALLS   4000
+#define MAX_CALLS   1000
 
 struct choice {
     const char *array, *element; /* where they start */
@@ -33,15 +33,6 @@ struct goal {
 static enum answer next_field(struct search *s, size_t field);
 static enum answer walk(struct search *s, struct json value, struct goal g);
 
-static bool
-satisfies(const struct pattern_field *field, struct json value)
-{
-    for (size_t i = 0; i < field->n_entries; i++)
-        if (!field->entries[i].absent && pattern_entry_matches(&field->entries[i], value))
-            return true;
-    return false;
-}
-
 /* A value that added no choice is as good as any other: when it does not lead on, nothing does. (Unless something has
  * to be missing, which a choice can help to.) */
 static enum answer
@@ -51,7 +42,7 @@ at_value(struct search *s, struct json value, struct goal g)
         return NO;
     if (g.absence)
         return YES;
-    if (!satisfies(s->rule->fields[g.field], value))
+    if (!pattern_field_matches(s->rule->fields[g.field], value))
         return NO;
     enum answer answer = next_field(s, g.field + 1);
     return answer == NO && s->n_choices == g.choices && !s->absents ? NO_MORE : answer;
@@ -77,26 +68,6 @@ walk_element(struct search *s, struct json array, struct json element, struct go
     return answer;
 }
 
-/* Whether what is to come of the path starts with this name. */
-static bool
-step(struct json key, struct goal *g)
-{
-    struct slice rest = g->path;
-    if (g->here)
-        return false;
-    if (json_equals_string(key, rest)) {
-        g->here = true;
-        return true;
-    }
-    for (size_t i = 0; i < rest.n; i++) {
-        if (rest.p[i] == '.' && json_equals_string(key, slice_of(rest.p, i))) {
-            g->path = slice_of(rest.p + i + 1, rest.n - i - 1);
-            return true;
-        }
-    }
-    return false;
-}
-
 static enum answer
 walk_container(struct search *s, struct json value, struct goal g)
 {
@@ -105,7 +76,7 @@ walk_container(struct search *s, struct json value, struct goal g)
         enum answer answer = NO;
         if (value.type == JSON_ARRAY)
             answer = walk_element(s, value, it.value, g);
-        else if (step(it.key, &below))
+        else if (pattern_follow(it.key, &below.path, &below.here))
             answer = walk(s, it.value, below);
         if (answer != NO)
             return answer;
@@ -146,17 +117,19 @@ next_field(struct search *s, size_t field)
 }
 
 bool
+ruleset_search_rule(const struct pattern_rule *rule, struct json event)
+{
+    struct search s = {.rule = rule, .event = event, .steps = 100000 + 4 * (uint64_t)event.text.n};
+    for (size_t i = 0; i < rule->n_fields; i++)
+        s.absents = s.absents || rule->fields[i]->absent;
+    return next_field(&s, 0) == YES;
+}
+
+bool
 ruleset_search(const struct pattern *p, struct json event)
 {
-    struct search s = {.event = event, .steps = 100000 + 4 * (uint64_t)event.text.n};
-    for (size_t i = 0; i < p->n_rules; i++) {
-        s.rule = &p->rules[i];
-        s.n_choices = 0;
-        s.absents = false;
-        for (size_t k = 0; k < s.rule->n_fields; k++)
-            s.absents = s.absents || s.rule->fields[k]->absent;
-        if (next_field(&s, 0) == YES)
+    for (size_t i = 0; i < p->n_rules; i++)
+        if (ruleset_search_rule(&p->rules[i], event))
             return true;
-    }
     return false;
 }
