@@ -235,14 +235,9 @@ static int
 verify_messages(struct arena *arena, const struct arriving *a, struct sqs_received *received, struct err *e)
 {
     struct sqs_message *messages = arena_alloc(arena, a->n * sizeof *messages);
-    struct slice *bodies = arena_alloc(arena, a->n * sizeof *bodies);
-    uint8_t(*md5)[DIGEST_MD5_BYTES] = arena_alloc(arena, a->n * sizeof *md5);
     char(*hex)[DIGEST_MD5_HEX] = arena_alloc(arena, a->n * sizeof *hex);
-    if (!messages || !bodies || !md5 || !hex)
+    if (!messages || !hex)
         return err_no_memory(e);
-    for (size_t i = 0; i < a->n; i++)
-        bodies[i] = a->messages[i].m.body;
-    digest_md5_each(bodies, a->n, md5);
     received->messages = messages;
     for (size_t i = 0; i < a->n; i++) {
         const struct incoming *in = &a->messages[i];
@@ -250,7 +245,7 @@ verify_messages(struct arena *arena, const struct arriving *a, struct sqs_receiv
         int rc = check_attributes(in, &sound, e);
         if (rc != 0)
             return rc;
-        digest_hex(md5[i], sizeof md5[i], hex[i]);
+        digest_md5_hex(in->m.body.p, in->m.body.n, hex[i]);
         if (!sound || (in->m.md5_of_body.n > 0 && !slice_equals_string(in->m.md5_of_body, hex[i]))) {
             received->corrupt++;
             continue;

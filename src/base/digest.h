@@ -24,9 +24,6 @@ void digest_sha256(const void *p, size_t n, uint8_t out[DIGEST_SHA256_BYTES]);
 void digest_sha256_hex(const void *p, size_t n, char out[DIGEST_SHA256_HEX]);
 void digest_hmac_sha256(const void *key, size_t key_n, const void *p, size_t n, uint8_t out[DIGEST_SHA256_BYTES]);
 
-/* The MD5s of n texts, of any lengths: two of the same length take as long as one and a half, four as long as two. */
-void digest_md5_each(const struct slice *texts, size_t n, uint8_t (*out)[DIGEST_MD5_BYTES]);
-
 /* Lower-case; out needs 2 * n + 1 bytes. */
 void digest_hex(const uint8_t *p, size_t n, char *out);
 

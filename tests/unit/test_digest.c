@@ -32,32 +32,6 @@ md5_gives_the_digests_of_rfc_1321(void **state)
     assert_string_equal(hex, cases[0][1]);
 }
 
-/* Against OpenSSL's, which hashes one at a time: every length around the ends of blocks, and lengths in any mixture. */
-static void
-md5_of_many_texts_is_that_of_each(void **state)
-{
-    (void)state;
-    static char bytes[5000];
-    struct slice texts[40];
-    uint8_t many[40][DIGEST_MD5_BYTES], one[DIGEST_MD5_BYTES];
-    uint32_t random = 1;
-    for (size_t i = 0; i < sizeof bytes; i++)
-        bytes[i] = (char)((random = random * 1664525 + 1013904223) >> 24);
-    for (size_t round = 0; round < 600; round++) {
-        size_t n = round % 40;
-        for (size_t i = 0; i < n; i++) {
-            random = random * 1664525 + 1013904223;
-            size_t length = round < 300 ? round : (random >> 8) % (round % 3 ? 200 : 4900);
-            texts[i] = slice_of(length > 0 ? bytes + (random >> 24) % 97 : NULL, length);
-        }
-        digest_md5_each(texts, n, many);
-        for (size_t i = 0; i < n; i++) {
-            digest_md5(texts[i].p, texts[i].n, one);
-            assert_memory_equal(many[i], one, sizeof one);
-        }
-    }
-}
-
 static void
 sha256_gives_the_digests_of_fips_180(void **state)
 {
@@ -278,7 +252,6 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(threads_do_not_disturb_each_other), /* first, so that they race for the fetch */
         cmocka_unit_test(md5_gives_the_digests_of_rfc_1321),
-        cmocka_unit_test(md5_of_many_texts_is_that_of_each),
         cmocka_unit_test(sha256_gives_the_digests_of_fips_180),
         cmocka_unit_test(hmac_gives_the_codes_of_rfc_4231),
         cmocka_unit_test(an_empty_key_is_not_the_key_of_the_call_before),
