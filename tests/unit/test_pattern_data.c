@@ -1,6 +1,8 @@
-/* Every case of the reference data: answers recorded against AWS, and the pairs of AWS's own matcher's tests. the
- * naive matcher (lib/naive_pattern.h) must give the recorded answer, so that the witness of src/event is itself
- * witnessed. */
+/* Every case of the reference data: answers recorded against AWS, and the pairs of AWS's own matcher's tests. src/event
+ * and the naive matcher (lib/naive_pattern.h) must each give the recorded answer, so that the witness of the random
+ * tests is itself witnessed. */
+#include "event/pattern.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -66,6 +68,27 @@ struct answer {
     enum outcome outcome;
     char reason[600];
 };
+
+static void
+ask_engine(struct slice pattern, struct slice event, struct answer *ret)
+{
+    struct event_pattern *p;
+    struct json value;
+    struct err e;
+    ret->reason[0] = '\0';
+    if (event_pattern_compile(pattern, &p, &e) != 0) {
+        ret->outcome = REFUSED;
+        snprintf(ret->reason, sizeof ret->reason, "%s", e.text);
+        char *place = strstr(ret->reason, " at [line: ");
+        if (place)
+            *place = '\0';
+        return;
+    }
+    if (json_parse(event, &value, &e) != 0)
+        fail_msg("%.*s: %s", SLICE_ARG(event), e.text);
+    ret->outcome = event_pattern_match(p, value) ? MATCH : NO_MATCH;
+    event_pattern_destroy(p);
+}
 
 static void
 ask_witness(struct slice pattern, struct slice event, struct answer *ret)
@@ -210,6 +233,20 @@ run_pairs(ask_function *ask, const char *who)
 }
 
 static void
+patterns_are_answered_as_aws_answered_them(void **state)
+{
+    (void)state;
+    run_cases(ask_engine, "src/event", true);
+}
+
+static void
+pairs_of_awss_matcher_are_answered_as_it_does(void **state)
+{
+    (void)state;
+    run_pairs(ask_engine, "src/event");
+}
+
+static void
 the_witness_answers_as_aws_answered(void **state)
 {
     (void)state;
@@ -229,6 +266,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_witness_answers_as_aws_answered),
         cmocka_unit_test(the_witness_answers_as_awss_matcher_does),
+        cmocka_unit_test(patterns_are_answered_as_aws_answered_them),
+        cmocka_unit_test(pairs_of_awss_matcher_are_answered_as_it_does),
     };
     return cmocka_run_group_tests_name("pattern_data", tests, NULL, NULL);
 }
