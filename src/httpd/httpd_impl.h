@@ -1,5 +1,5 @@
 /* httpd_impl: what httpd.c (the server's life), httpd_connections.c (its connections' lives), httpd_request.c (one
- * request's life) and probe.c share. */
+ * request's life), httpd_read.c (what handlers see of it) and probe.c share. */
 #ifndef FANOUT_HTTPD_IMPL_H
 #define FANOUT_HTTPD_IMPL_H
 
@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/buf.h"
 #include "httpd/httpd.h"
 
 struct httpd_connection;
@@ -53,6 +54,32 @@ enum httpd_stage {
     HTTPD_REFUSING,   /* parked, and about to be answered by httpd_destroy */
     HTTPD_SETTLED,    /* reply (or, if that is NULL, the wish to drop) is there, or who makes it */
     HTTPD_ANSWERING,  /* inside the function of httpd_answer_later, on libmicrohttpd's thread */
+};
+
+/* A header as it came. */
+struct httpd_field {
+    struct slice name, value;
+};
+
+/* One request, from its headers to its answer. */
+struct httpd_request {
+    struct httpd *httpd;
+    struct MHD_Connection *connection;
+    struct MHD_Response *reply;
+    int status;
+    httpd_late_fn *late; /* makes the reply, with late_context */
+    void *late_context;
+    _Atomic(enum httpd_stage) stage;
+    bool announced; /* the headers are there */
+    bool too_long;
+    bool is_unsent; /* counted in httpd->unsent */
+    struct slice method, path, query;
+    struct buf body;
+    size_t discarded_bytes;
+    struct httpd_field *headers;
+    size_t n_headers, max_headers;
+    struct httpd_request *next, **link; /* among the parked; link is NULL when it is not */
+    char target[];                      /* as sent */
 };
 
 /* libmicrohttpd's callbacks for one request. */

@@ -12,66 +12,33 @@
 #include "aws/sigv4.h"
 #include "base/clock.h"
 #include "base/digest.h"
+#include "httpd/httpd_impl.h"
 
 #define HEADERS_MAX 24
 
-/* In place of httpd's own. */
-struct httpd_request {
-    struct slice method, path, query, body;
-    struct sigv4_header headers[HEADERS_MAX + 8];
-    size_t n_headers;
+/* A request as httpd has it. */
+struct asked {
+    struct httpd_field headers[HEADERS_MAX + 8];
+    struct httpd_request r;
 };
 
-struct slice
-httpd_method(const struct httpd_request *r)
+static void
+copy(struct asked *to, const struct asked *from)
 {
-    return r->method;
-}
-
-struct slice
-httpd_path(const struct httpd_request *r)
-{
-    return r->path;
-}
-
-struct slice
-httpd_query(const struct httpd_request *r)
-{
-    return r->query;
-}
-
-struct slice
-httpd_body(const struct httpd_request *r)
-{
-    return r->body;
-}
-
-struct slice
-httpd_header(const struct httpd_request *r, const char *name)
-{
-    for (size_t i = 0; i < r->n_headers; i++)
-        if (r->headers[i].name.n == strlen(name) && strncasecmp(r->headers[i].name.p, name, strlen(name)) == 0)
-            return r->headers[i].value;
-    return slice_of(NULL, 0);
-}
-
-size_t
-httpd_header_count(const struct httpd_request *r)
-{
-    return r->n_headers;
-}
-
-void
-httpd_header_at(const struct httpd_request *r, size_t i, struct slice *ret_name, struct slice *ret_value)
-{
-    *ret_name = r->headers[i].name;
-    *ret_value = r->headers[i].value;
+    *to = *from;
+    to->r.headers = to->headers;
 }
 
 static void
-add_header(struct httpd_request *r, struct slice name, struct slice value)
+set_body(struct asked *a, struct slice body)
 {
-    r->headers[r->n_headers++] = (struct sigv4_header){.name = name, .value = value};
+    a->r.body = (struct buf){.data = (char *)(uintptr_t)body.p, .len = body.n};
+}
+
+static void
+add_header(struct asked *a, struct slice name, struct slice value)
+{
+    a->headers[a->r.n_headers++] = (struct httpd_field){.name = name, .value = value};
 }
 
 static bool
@@ -86,9 +53,10 @@ is_token(struct slice name)
 }
 
 static void
-read_request(struct slice rest, struct httpd_request *r)
+read_request(struct slice rest, struct asked *a)
 {
-    *r = (struct httpd_request){.n_headers = 0};
+    struct httpd_request *r = &a->r;
+    *r = (struct httpd_request){.headers = a->headers};
     r->method = take_line(&rest);
     r->path = take_line(&rest);
     r->query = take_line(&rest);
@@ -102,9 +70,9 @@ read_request(struct slice rest, struct httpd_request *r)
             break;
         struct slice name = slice_of(line.p, colon ? (size_t)(colon - line.p) : line.n);
         if (is_token(name))
-            add_header(r, name, colon ? slice_of(colon + 1, line.n - name.n - 1) : SLICE(""));
+            add_header(a, name, colon ? slice_of(colon + 1, line.n - name.n - 1) : SLICE(""));
     }
-    r->body = rest;
+    set_body(a, rest);
 }
 
 /* ---- signing ---- */
@@ -128,31 +96,38 @@ is_ours(struct slice name)
 }
 
 static void
-keep_signable_headers(struct httpd_request *r)
+keep_signable_headers(struct asked *a)
 {
     size_t n = 0;
-    for (size_t i = 0; i < r->n_headers; i++)
-        if (!is_ours(r->headers[i].name))
-            r->headers[n++] = r->headers[i];
-    r->n_headers = n;
-    add_header(r, SLICE("Host"), SLICE("localhost:4566"));
+    for (size_t i = 0; i < a->r.n_headers; i++)
+        if (!is_ours(a->headers[i].name))
+            a->headers[n++] = a->headers[i];
+    a->r.n_headers = n;
+    add_header(a, SLICE("Host"), SLICE("localhost:4566"));
 }
 
-/* What is signed, of all headers but Authorization; empty when it cannot be. */
-static void
-canonical(const struct signing *s, const struct httpd_request *r, struct slice payload, struct buf *out)
+/* What is signed of a; room has a place for each header. */
+static struct sigv4_request
+to_sign(const struct asked *a, struct slice payload, bool all_headers, struct sigv4_header *room)
 {
-    struct httpd_request copy = *r;
     size_t n = 0;
-    for (size_t i = 0; i < copy.n_headers; i++)
-        if (sigv4_header_is_signed(copy.headers[i].name))
-            copy.headers[n++] = copy.headers[i];
-    const struct sigv4_request q = {.method = copy.method,
-                                    .path = copy.path,
-                                    .query = copy.query,
-                                    .headers = copy.headers,
-                                    .n_headers = n,
-                                    .payload_hash = payload};
+    for (size_t i = 0; i < a->r.n_headers; i++)
+        if (all_headers || sigv4_header_is_signed(a->headers[i].name))
+            room[n++] = (struct sigv4_header){.name = a->headers[i].name, .value = a->headers[i].value};
+    return (struct sigv4_request){.method = a->r.method,
+                                  .path = a->r.path,
+                                  .query = a->r.query,
+                                  .headers = room,
+                                  .n_headers = n,
+                                  .payload_hash = payload};
+}
+
+/* Of all headers but Authorization; empty when it cannot be signed. */
+static void
+canonical(const struct signing *s, const struct asked *a, struct slice payload, struct buf *out)
+{
+    struct sigv4_header room[HEADERS_MAX + 8];
+    const struct sigv4_request q = to_sign(a, payload, false, room);
     buf_reset(out);
     (void)sigv4_canonical_request(&q, &s->scope, out, NULL, NULL);
 }
@@ -171,29 +146,30 @@ flip(struct slice *part, size_t at, struct buf *room)
 }
 
 static bool
-is_let_in(const struct signing *s, const struct httpd_request *r)
+is_let_in(const struct signing *s, const struct asked *a)
 {
     struct local_auth_result result;
-    local_auth_verify(s->auth, r, s->service, &result);
+    local_auth_verify(s->auth, &a->r, s->service, &result);
     check((result.status == 0) == (result.code == NULL));
     return result.status == 0;
 }
 
-/* r->headers ends with Authorization, which ends with the signature. */
+/* a's headers end with Authorization, which ends with the signature. */
 static void
-try_a_flipped_bit(const struct signing *s, const struct httpd_request *r, struct slice payload, size_t at)
+try_a_flipped_bit(const struct signing *s, const struct asked *a, struct slice payload, size_t at)
 {
-    struct httpd_request other = *r;
+    struct asked other;
     struct buf room = BUF_INIT, before = BUF_INIT, after = BUF_INIT;
-    size_t last = other.n_headers - 1;
-    struct slice *parts[] = {&other.method, &other.path, &other.query, &other.headers[at % last].value};
+    size_t last = a->r.n_headers - 1;
+    copy(&other, a);
+    struct slice *parts[] = {&other.r.method, &other.r.path, &other.r.query, &other.headers[at % last].value};
     if (flip(parts[at % 4], at / 4, &room)) {
-        canonical(s, r, payload, &before);
+        canonical(s, a, payload, &before);
         canonical(s, &other, payload, &after);
         if (!slice_equals(buf_slice(&before), buf_slice(&after)))
             check(!is_let_in(s, &other));
     }
-    other = *r;
+    copy(&other, a);
     buf_reset(&room);
     buf_add_slice(&room, other.headers[last].value);
     check(room.len > 64);
@@ -205,65 +181,71 @@ try_a_flipped_bit(const struct signing *s, const struct httpd_request *r, struct
     buf_clean_up(&after);
 }
 
+/* a is signed. */
 static void
-sign_with_header(const struct signing *s, const struct httpd_request *from, size_t at)
+try_other_headers_and_bodies(const struct signing *s, const struct asked *a, size_t at)
 {
-    struct httpd_request r = *from, other;
-    struct buf authorization = BUF_INIT, body = BUF_INIT;
-    char date[CLOCK_ISO8601_BYTES], hash[DIGEST_SHA256_HEX];
-    keep_signable_headers(&r);
-    clock_format_basic(s->scope.wall_ms, date);
-    digest_sha256_hex(r.body.p, r.body.n, hash);
-    add_header(&r, SLICE("x-amz-date"), slice_of_string(date));
-    if (s->s3)
-        add_header(&r, SLICE("x-amz-content-sha256"), slice_of_string(hash));
-    const struct sigv4_request q = {.method = r.method,
-                                    .path = r.path,
-                                    .query = r.query,
-                                    .headers = r.headers,
-                                    .n_headers = r.n_headers,
-                                    .payload_hash = slice_of_string(hash)};
-    if (sigv4_authorization(&q, &s->scope, &s->credentials, NULL, &authorization, NULL) == 0) {
-        add_header(&r, SLICE("Authorization"), buf_slice(&authorization));
-        check(is_let_in(s, &r));
-        try_a_flipped_bit(s, &r, slice_of_string(hash), at);
-        other = r;
-        if (flip(&other.body, at, &body))
-            check(!is_let_in(s, &other));
-        other = r; /* a signed header is not there */
-        other.headers[at % (r.n_headers - 1)] = other.headers[r.n_headers - 1];
-        other.n_headers--;
+    struct asked other;
+    struct buf room = BUF_INIT;
+    struct slice body = httpd_body(&a->r);
+    if (flip(&body, at, &room)) {
+        copy(&other, a);
+        set_body(&other, body);
         check(!is_let_in(s, &other));
-        other = r; /* S3 takes none of its own that was not signed */
-        add_header(&other, SLICE("x-amz-acl"), SLICE("public-read"));
-        if (httpd_header(&r, "x-amz-acl").n == 0)
-            check(is_let_in(s, &other) == !s->s3);
     }
-    buf_clean_up(&authorization);
-    buf_clean_up(&body);
+    copy(&other, a); /* a signed header is not there */
+    other.headers[at % (a->r.n_headers - 1)] = other.headers[a->r.n_headers - 1];
+    other.r.n_headers--;
+    check(!is_let_in(s, &other));
+    copy(&other, a); /* S3 takes none of its own that was not signed */
+    add_header(&other, SLICE("x-amz-acl"), SLICE("public-read"));
+    if (httpd_header(&a->r, "x-amz-acl").n == 0)
+        check(is_let_in(s, &other) == !s->s3);
+    buf_clean_up(&room);
 }
 
 static void
-sign_with_query(const struct signing *s, const struct httpd_request *from, size_t at)
+sign_with_header(const struct signing *s, const struct asked *from, size_t at)
 {
-    struct httpd_request r = *from;
+    struct asked a;
+    struct sigv4_header room[HEADERS_MAX + 8];
+    struct buf authorization = BUF_INIT;
+    char date[CLOCK_ISO8601_BYTES], hash[DIGEST_SHA256_HEX];
+    copy(&a, from);
+    keep_signable_headers(&a);
+    clock_format_basic(s->scope.wall_ms, date);
+    struct slice body = httpd_body(&a.r);
+    digest_sha256_hex(body.p, body.n, hash);
+    add_header(&a, SLICE("x-amz-date"), slice_of_string(date));
+    if (s->s3)
+        add_header(&a, SLICE("x-amz-content-sha256"), slice_of_string(hash));
+    const struct sigv4_request q = to_sign(&a, slice_of_string(hash), true, room);
+    if (sigv4_authorization(&q, &s->scope, &s->credentials, NULL, &authorization, NULL) == 0) {
+        add_header(&a, SLICE("Authorization"), buf_slice(&authorization));
+        check(is_let_in(s, &a));
+        try_a_flipped_bit(s, &a, slice_of_string(hash), at);
+        try_other_headers_and_bodies(s, &a, at);
+    }
+    buf_clean_up(&authorization);
+}
+
+static void
+sign_with_query(const struct signing *s, const struct asked *from, size_t at)
+{
+    struct asked a, other;
+    struct sigv4_header room[HEADERS_MAX + 8];
     struct buf query = BUF_INIT;
-    const struct slice payload = SLICE("UNSIGNED-PAYLOAD");
-    keep_signable_headers(&r);
-    const struct sigv4_request q = {.method = r.method,
-                                    .path = r.path,
-                                    .query = r.query,
-                                    .headers = r.headers,
-                                    .n_headers = r.n_headers,
-                                    .payload_hash = payload};
+    copy(&a, from);
+    keep_signable_headers(&a);
+    const struct sigv4_request q = to_sign(&a, SLICE("UNSIGNED-PAYLOAD"), true, room);
     if (sigv4_presign(&q, &s->scope, &s->credentials, 60, false, &query, NULL) == 0) {
-        r.query = buf_slice(&query);
-        check(is_let_in(s, &r));
-        struct httpd_request other = r;
-        struct buf room = BUF_INIT;
-        if (at % 2 && flip(&other.method, at, &room))
+        a.r.query = buf_slice(&query);
+        check(is_let_in(s, &a));
+        struct buf flipped = BUF_INIT;
+        copy(&other, &a);
+        if (at % 2 && flip(&other.r.method, at, &flipped))
             check(!is_let_in(s, &other));
-        buf_clean_up(&room);
+        buf_clean_up(&flipped);
     }
     buf_clean_up(&query);
 }
@@ -274,7 +256,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static struct local_auth *auth;
     static const struct local_auth_options options = {
         .access_key_id = "AKIDEXAMPLE", .secret_access_key = "a secret", .region = "us-east-1"};
-    struct httpd_request r;
+    struct asked a;
     if (!auth && local_auth_new(&options, &auth, NULL) != 0)
         abort();
     if (size == 0)
@@ -288,19 +270,19 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                    .encode_path_twice = !s.s3};
     s.credentials = (struct sigv4_credentials){.access_key_id = slice_of_string(options.access_key_id),
                                                .secret_access_key = slice_of_string(options.secret_access_key)};
-    read_request(slice_of((const char *)data + 1, size - 1), &r);
-    check(!is_let_in(&s, &r));
+    read_request(slice_of((const char *)data + 1, size - 1), &a);
+    check(!is_let_in(&s, &a));
     bool looks_signed =
-        (r.query.n > 0 && (memmem(r.query.p, r.query.n, "AWSAccessKeyId", 14) ||
-                           memmem(r.query.p, r.query.n, "X-Amz-", 6) || memchr(r.query.p, '%', r.query.n)));
+        (a.r.query.n > 0 && (memmem(a.r.query.p, a.r.query.n, "AWSAccessKeyId", 14) ||
+                             memmem(a.r.query.p, a.r.query.n, "X-Amz-", 6) || memchr(a.r.query.p, '%', a.r.query.n)));
     size_t at = 0;
     for (size_t i = 0; i < size; i++)
         at = at * 31 + data[i];
     at %= 1000000;
     if (looks_signed)
         return 0;
-    sign_with_header(&s, &r, at);
+    sign_with_header(&s, &a, at);
     if (s.s3)
-        sign_with_query(&s, &r, at);
+        sign_with_query(&s, &a, at);
     return 0;
 }
