@@ -198,6 +198,7 @@ local_events_load(struct local_events *s, struct store_tx *tx)
         rc = load_rules(s, tx);
     for (size_t i = 0; rc == 0 && i < s->n_buses; first += s->buses[i++].n_rules)
         rc = compile_bus(s, tx, &s->buses[i], first);
+    s->stale = rc != 0;
     return rc;
 }
 

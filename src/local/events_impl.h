@@ -43,11 +43,12 @@ struct local_events {
     size_t n_buses;
     struct events_rule *rules; /* of all buses, one bus after the other */
     size_t n_rules;
+    bool stale; /* rules or targets were changed since: they are compiled again before the next event */
 };
 
 /* ---- what is kept in memory; writer thread ----------------------------------------------------------------------- */
 
-/* Makes it of the tables again, after they were changed. */
+/* Makes it of the tables again, when the buses were changed, or the rules and there is an event to be delivered. */
 int local_events_load(struct local_events *s, struct store_tx *tx);
 
 /* A bus as callers name it (a name, an ARN, or nothing: the default one) by its name. */
@@ -135,7 +136,7 @@ void local_events_end_page(struct events_request *r, struct slice last);
 /* Appends `"NAME":"TEXT"`, with a comma in front unless it is the first; an empty text is left out. */
 void local_events_add_text(struct buf *out, const char *name, struct slice text);
 
-/* A call changed a rule or its targets: what is compiled is made again, and the next provisioning knows. */
+/* A call changed a rule or its targets: what is compiled is stale, and the next provisioning knows. */
 int local_events_rule_changed(struct store_tx *tx, struct events_request *r, struct slice bus, struct slice rule);
 
 /* Answers with an error as JSON 1.1 services do: {"__type":"CODE","message":"..."}. */

@@ -27,7 +27,8 @@ local_events_end_rules(struct local_events *s, struct store_tx *tx)
                             "DELETE FROM events_rules WHERE (bus, name) IN"
                             " (SELECT bus, rule FROM events_provisioned WHERE NOT seen);"
                             "DELETE FROM events_provisioned WHERE NOT seen");
-    return rc != 0 ? rc : local_events_load(s, tx);
+    s->stale = true;
+    return rc;
 }
 
 int
@@ -38,8 +39,8 @@ local_events_rule_changed(struct store_tx *tx, struct events_request *r, struct 
         store_bind_text(q, 1, bus);
         store_bind_text(q, 2, rule);
     }
-    int rc = store_run(tx, q);
-    return rc != 0 ? rc : local_events_load(r->events, tx);
+    r->events->stale = true;
+    return store_run(tx, q);
 }
 
 /* ---- a rule -------------------------------------------------------------------------------------------------------
@@ -219,5 +220,6 @@ local_events_provide_rule(struct local_events *s, struct store_tx *tx, const str
     if (rc == 0 && !same)
         rc = write_rule(tx, rule, bus);
     buf_clean_up(&definition);
-    return rc != 0 || same ? rc : local_events_load(s, tx);
+    s->stale = s->stale || !same;
+    return rc;
 }

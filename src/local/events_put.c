@@ -241,7 +241,7 @@ static int
 run(struct store_tx *tx, struct store_job *job)
 {
     struct put_call *c = (struct put_call *)job;
-    int rc = 0;
+    int rc = c->events->stale ? local_events_load(c->events, tx) : 0;
     for (size_t i = 0; rc == 0 && i < c->n; i++) {
         const struct entry *entry = &c->entries[i];
         const struct events_bus *bus = entry->code ? NULL : find_bus(c->events, entry);

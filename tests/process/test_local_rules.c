@@ -14,6 +14,8 @@
 #include <string.h>
 
 #include "lib/local.h"
+#include "lib/shared.h"
+#include "lib/skip.h"
 #include "lib/tmp.h"
 
 #define ACCOUNT     "000000000000"
@@ -590,6 +592,55 @@ a_pattern_is_tried_on_an_event(void **state)
     assert_string_equal(aws.error, "InvalidEventPatternException");
 }
 
+/* Sends what was sent to AWS, and compares with what it answered. */
+static void
+try_recorded(struct json one)
+{
+    struct json pattern, event, expect, message;
+    struct buf body = BUF_INIT, words = BUF_INIT;
+    assert_true(json_get(one, "pattern", &pattern) && json_get(one, "event", &event) &&
+                json_get(one, "expect", &expect));
+    buf_add_string(&body, "{\"EventPattern\":");
+    json_write_string(&body, pattern.text);
+    buf_add_string(&body, ",\"Event\":");
+    json_write_string(&body, event.text);
+    buf_add_char(&body, '}');
+    assert_true(aws_call_begin(&aws, "events", "AWSEvents.TestEventPattern", buf_slice(&body)));
+    aws_call_finish(&aws);
+    if (json_equals_string(expect, SLICE("error"))) {
+        assert_true(json_get(one, "error_message", &message));
+        assert_int_equal(json_decode(message, &words, NULL), 0);
+        if (aws.status != 400 || strcmp(aws.error, "InvalidEventPatternException") != 0 ||
+            strncmp(aws.message, words.data, words.len) != 0)
+            fail_msg("%.*s: not \"%s\", but %d %s: %s", SLICE_ARG(pattern.text), words.data, aws.status, aws.error,
+                     aws.message);
+    } else {
+        bool match = json_equals_string(expect, SLICE("match"));
+        if (!slice_equals_string(aws.body, match ? "{\"Result\":true}" : "{\"Result\":false}"))
+            fail_msg("%.*s on %.*s: %.*s", SLICE_ARG(pattern.text), SLICE_ARG(event.text), SLICE_ARG(aws.body));
+    }
+    buf_clean_up(&body);
+    buf_clean_up(&words);
+}
+
+static void
+what_aws_was_recorded_to_answer_is_answered(void **state)
+{
+    (void)state;
+    struct buf text = BUF_INIT;
+    struct json file, cases;
+    size_t n = 0;
+    if (!shared_read("data/event-patterns/cases.json", &text))
+        skip_because("../shared/data/event-patterns/cases.json is missing");
+    assert_int_equal(json_parse(buf_slice(&text), &file, NULL), 0);
+    assert_true(json_get(file, "cases", &cases));
+    for (struct json_iter it = json_iter(cases); json_next(&it); n++)
+        try_recorded(it.value);
+    print_message("%zu recorded cases\n", n);
+    assert_true(n > 90);
+    buf_clean_up(&text);
+}
+
 static void
 what_is_no_event_is_not_tried(void **state)
 {
@@ -731,6 +782,7 @@ main(void)
         cmocka_unit_test(a_message_group_goes_along),
         cmocka_unit_test(what_gives_no_input_is_a_dead_letter),
         cmocka_unit_test(a_pattern_is_tried_on_an_event),
+        cmocka_unit_test(what_aws_was_recorded_to_answer_is_answered),
         cmocka_unit_test(what_is_no_event_is_not_tried),
         cmocka_unit_test(what_is_no_request_is_refused),
         cmocka_unit_test(kill_9_keeps_rules_and_targets),
