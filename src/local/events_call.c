@@ -25,15 +25,15 @@ bool
 local_events_take(struct events_violations *v, struct local_call *call)
 {
     struct buf message = BUF_INIT;
-    bool is_type = v->wrong_type.len > 0, valid = !is_type && v->n == 0;
-    if (!valid) {
-        if (is_type)
-            buf_add_slice(&message, buf_slice(&v->wrong_type));
-        else
-            local_events_write_violations(v, &message);
-        local_events_refuse(call, 400, is_type ? "SerializationException" : "ValidationException",
-                            message.len > 0 ? message.data : "");
-    }
+    bool valid = local_events_is_valid(v);
+    if (!valid)
+        local_events_write_violations(v, &message);
+    if (v->no_memory || buf_failed(&message))
+        local_events_refuse(call, 500, "InternalException", "Out of memory.");
+    else if (!valid)
+        local_events_refuse(call, 400, v->n_wrong_types > 0 ? "SerializationException" : "ValidationException",
+                            message.data);
+    valid = valid && !buf_failed(&message);
     buf_clean_up(&message);
     local_events_violations_clean_up(v);
     return valid;

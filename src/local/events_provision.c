@@ -100,10 +100,12 @@ check_target(const struct local_events_target *t, struct err *e)
         rc = err_no_memory(e);
     } else if ((rc = json_parse(buf_slice(&text), &target, e)) == 0) {
         local_events_check_shape(&v, &EVENTS_TARGET, target);
-        if (v.n > 0)
+        if (!local_events_is_valid(&v))
             local_events_write_violations(&v, &message);
-        if (v.wrong_type.len > 0 || v.n > 0)
-            rc = err_set(e, ERR_INVALID, "%s", v.wrong_type.len > 0 ? v.wrong_type.data : message.data);
+        if (v.no_memory || buf_failed(&message))
+            rc = err_no_memory(e);
+        else if (message.len > 0)
+            rc = err_set(e, ERR_INVALID, "%s", message.data);
         else
             rc = local_events_compile_target(target, &arena, &compiled, e);
     }

@@ -43,8 +43,18 @@ begin(struct events_violations *v, const struct slice *value, const char *path)
 void
 local_events_write_violations(const struct events_violations *v, struct buf *out)
 {
+    if (v->n_wrong_types > 0) {
+        buf_add_slice(out, buf_slice(&v->wrong_type));
+        return;
+    }
     buf_add_format(out, "%zu validation error%s detected: ", v->n, v->n > 1 ? "s" : "");
     buf_add_slice(out, buf_slice(&v->text));
+}
+
+bool
+local_events_is_valid(const struct events_violations *v)
+{
+    return v->n_wrong_types == 0 && v->n == 0 && !v->no_memory;
 }
 
 void
@@ -158,7 +168,7 @@ type_name(enum json_type type)
 static void
 refuse_type(struct events_violations *v, const char *wanted, struct json value, const struct place *at)
 {
-    if (v->wrong_type.len == 0)
+    if (v->n_wrong_types++ == 0)
         buf_add_format(&v->wrong_type, "%s has to be %s, and is %s", at->n > 0 ? at->text : "the request", wanted,
                        type_name(value.type));
 }
@@ -191,11 +201,14 @@ static void
 check_string(struct events_violations *v, const struct events_shape *shape, struct json value, const struct place *at)
 {
     struct buf text = BUF_INIT;
+    int rc = value.type == JSON_STRING ? json_decode(value, &text, NULL) : 0;
     if (value.type != JSON_STRING)
         refuse_type(v, "a string", value, at);
-    else if (json_decode(value, &text, NULL) == 0)
+    else if (buf_failed(&text))
+        v->no_memory = true;
+    else if (rc == 0)
         check_text(v, shape, buf_slice(&text), at->text);
-    else if (v->wrong_type.len == 0)
+    else if (v->n_wrong_types++ == 0)
         buf_add_format(&v->wrong_type, "%s holds half of a surrogate pair", at->text);
     buf_clean_up(&text);
 }
@@ -318,6 +331,7 @@ local_events_check_shape(struct events_violations *v, const struct events_shape 
 {
     struct place at = {.n = 0};
     check(v, shape, value, &at);
+    v->no_memory = v->no_memory || buf_failed(&v->wrong_type) || buf_failed(&v->text);
 }
 
 void

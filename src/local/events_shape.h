@@ -57,9 +57,11 @@ struct events_member {
 
 /* What is wrong with a request. All zero is nothing. */
 struct events_violations {
-    struct buf wrong_type; /* the first member of a type it must not have; AWS looks no further then */
-    struct buf text;       /* the constraints that are not kept, in the words AWS's services share */
-    size_t n;
+    size_t n_wrong_types;  /* of members that have a type they must not have; AWS looks no further then */
+    struct buf wrong_type; /* the first of them */
+    size_t n;              /* of constraints that are not kept */
+    struct buf text;       /* in the words AWS's services share */
+    bool no_memory;        /* to look at everything */
 };
 
 void local_events_violations_clean_up(struct events_violations *v);
@@ -77,7 +79,10 @@ void local_events_check_length(struct events_violations *v, struct slice value, 
 void local_events_check_bus(struct events_violations *v, struct slice bus, const char *path, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* "N validation errors detected: ...", of a v with n > 0. */
+/* Nothing is wrong. */
+bool local_events_is_valid(const struct events_violations *v);
+
+/* What is wrong with one that is not valid: the wrong type, or "N validation errors detected: ...". */
 void local_events_write_violations(const struct events_violations *v, struct buf *out);
 
 /* Reads a string of a request that was checked: decoded, with a NUL behind it, in the arena. A member that is not

@@ -14,10 +14,10 @@ is_good(const struct events_shape *shape, struct json value)
     struct events_violations v = {0};
     struct buf text = BUF_INIT;
     local_events_check_shape(&v, shape, value);
-    bool good = v.n == 0 && v.wrong_type.len == 0;
-    check((v.n > 0) == (v.text.len > 0));
-    if (v.n > 0)
+    bool good = local_events_is_valid(&v);
+    if (!good)
         local_events_write_violations(&v, &text);
+    check(good == (text.len == 0) && !v.no_memory);
     buf_clean_up(&text);
     local_events_violations_clean_up(&v);
     return good;

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "lib/aws_call.h"
 #include "lib/proc.h"
+#include "lib/queue_take.h"
 #include "lib/s3_call.h"
 #include "lib/tmp.h"
 
@@ -189,57 +190,10 @@ assert_refused(const char *body, const char *code, const char *beginning)
         fail_msg("\"%s\" does not begin with \"%s\"", aws.message, beginning);
 }
 
-/* A message that is in the queue now: PutEvents answers after its delivery is durable, so nothing is waited for. It is
- * deleted. False: the queue is empty. What it is stays in *reply until its clean up. */
-static bool
-receive(const char *queue, struct aws_call *reply)
-{
-    char handle[1000];
-    aws_call_init(reply, url);
-    assert_int_equal(aws_call_sqs(reply, "ReceiveMessage",
-                                  "{\"QueueUrl\":\"%s/000000000000/%s\",\"MessageAttributeNames\":[\"All\"]}", url,
-                                  queue),
-                     200);
-    if (aws_call_count(reply, "Messages") == 0)
-        return false;
-    struct aws_call deletion;
-    aws_call_init(&deletion, url);
-    assert_true(aws_call_text(reply, "Messages.0.ReceiptHandle", handle, sizeof handle));
-    assert_int_equal(aws_call_sqs(&deletion, "DeleteMessage",
-                                  "{\"QueueUrl\":\"%s/000000000000/%s\",\"ReceiptHandle\":\"%s\"}", url, queue, handle),
-                     200);
-    aws_call_clean_up(&deletion);
-    return true;
-}
-
-static void
-assert_empty(const char *queue)
-{
-    struct aws_call reply;
-    if (receive(queue, &reply))
-        fail_msg("%s holds %.*s", queue, SLICE_ARG(reply.body));
-    aws_call_clean_up(&reply);
-}
-
-/* The next message's body, which the caller frees. */
-static char *
-take(const char *queue)
-{
-    struct aws_call reply;
-    struct json body;
-    struct buf text = BUF_INIT;
-    if (!receive(queue, &reply))
-        fail_msg("%s is empty", queue);
-    assert_true(aws_call_at(&reply, "Messages.0.Body", &body));
-    assert_int_equal(json_decode(body, &text, NULL), 0);
-    aws_call_clean_up(&reply);
-    return buf_take(&text);
-}
-
 static void
 assert_takes_id(const char *queue, const char *id)
 {
-    char expected[100], *body = take(queue);
+    char expected[100], *body = queue_take_body(url, queue);
     snprintf(expected, sizeof expected, "{\"version\":\"0\",\"id\":\"%s\",", id);
     assert_memory_equal(body, expected, strlen(expected));
     free(body);
@@ -278,10 +232,10 @@ an_event_comes_out_in_aws_s_envelope_and_is_captured_as_it_came_out(void **state
              "\"account\":\"000000000000\",\"time\":\"2025-11-20T06:00:00Z\",\"region\":\"us-east-1\","
              "\"resources\":[\"arn:x\",\"say \\\"y\\\"\"],\"detail\":{\"k\": 1}}",
              event_id(0));
-    char *body = take("captured");
+    char *body = queue_take_body(url, "captured");
     assert_string_equal(body, expected);
     assert_object("2025-11-20T06:00:00Z", event_id(0), expected);
-    assert_empty("captured");
+    queue_assert_empty(url, "captured");
     free(body);
 }
 
@@ -310,7 +264,7 @@ details_come_out_byte_for_byte(void **state)
                        "\"account\":\"000000000000\",\"time\":\"2025-11-20T06:00:00Z\",\"region\":\"us-east-1\","
                        "\"resources\":[],\"detail\":%s}",
                        event_id(0), DETAILS[i]);
-        char *body = take("captured");
+        char *body = queue_take_body(url, "captured");
         assert_string_equal(body, expected.data);
         assert_object("2025-11-20T06:00:00Z", event_id(0), expected.data);
         free(body);
@@ -327,7 +281,7 @@ an_event_without_a_time_has_the_present_one(void **state)
     assert_int_equal(put("{\"Source\":\"captured\",\"DetailType\":\"d\",\"Detail\":\"{}\",\"EventBusName\":\"bus\"}"),
                      200);
     int64_t after = clock_wall_ms();
-    char *body = take("captured"), *time = strstr(body, "\"time\":\"");
+    char *body = queue_take_body(url, "captured"), *time = strstr(body, "\"time\":\"");
     assert_non_null(time);
     assert_int_equal(clock_parse_iso8601(time + 8, strlen("2025-11-20T06:00:00Z"), &at, NULL), 0);
     assert_in_range(at, before, after);
@@ -350,9 +304,9 @@ rules_choose_by_literal_and_by_prefix(void **state)
                      200);
     assert_count_failed("0");
     assert_takes_id("literal", event_id(0));
-    assert_empty("literal");
+    queue_assert_empty(url, "literal");
     assert_takes_id("prefix", event_id(3));
-    assert_empty("prefix");
+    queue_assert_empty(url, "prefix");
 }
 
 static void
@@ -361,7 +315,8 @@ every_target_of_every_rule_gets_the_same_event(void **state)
     (void)state;
     assert_int_equal(put("{\"Source\":\"for.two\",\"DetailType\":\"d\",\"Detail\":\"{}\",\"EventBusName\":\"bus\"}"),
                      200);
-    char *literal = take("literal"), *prefix = take("prefix"), *captured = take("captured");
+    char *literal = queue_take_body(url, "literal"), *prefix = queue_take_body(url, "prefix"),
+         *captured = queue_take_body(url, "captured");
     assert_string_equal(literal, prefix);
     assert_string_equal(literal, captured);
     free(literal);
@@ -392,7 +347,7 @@ an_event_for_an_unknown_bus_gets_an_id_and_goes_nowhere(void **state)
     assert_count_failed("0");
     assert_int_equal(strlen(event_id(0)), 36);
     assert_int_equal(strlen(event_id(1)), 36);
-    assert_empty("literal");
+    queue_assert_empty(url, "literal");
     assert_non_null(proc_wait_line(server, "bus=no-such-bus", 10000));
 }
 
@@ -405,7 +360,7 @@ a_replayed_event_is_delivered_and_not_captured_again(void **state)
                          "{\"Source\":\"captured\",\"DetailType\":\"d\",\"Time\":1763618400,\"Detail\":\"{}\","
                          "\"Resources\":[\"urn:fanout:event:1\"],\"EventBusName\":\"bus\"}"),
                      200);
-    char *first = take("captured"), *second = take("captured");
+    char *first = queue_take_body(url, "captured"), *second = queue_take_body(url, "captured");
     bool in_order = strstr(first, event_id(0)) != NULL;
     assert_non_null(strstr(in_order ? first : second, "[\"urn:fanout:event:1\",\"urn:fanout:replay:job\"]"));
     assert_object("2025-11-20T06:00:00Z", event_id(0), NULL);
@@ -442,7 +397,7 @@ each_entry_fails_by_itself(void **state)
         assert_failed(i, "MalformedDetail", "Detail is malformed.");
     assert_failed(8, "InvalidArgument", "Parameter Detail is not valid. Reason: Detail is a required argument.");
     assert_takes_id("literal", event_id(9));
-    assert_empty("literal");
+    queue_assert_empty(url, "literal");
 }
 
 /* A detail of objects in each other: depth of them. */
@@ -472,7 +427,7 @@ a_detail_nests_as_deep_as_its_envelope_can_be_read(void **state)
             assert_takes_id("captured", event_id(0));
         } else {
             assert_failed(0, "MalformedDetail", "Detail is malformed.");
-            assert_empty("captured");
+            queue_assert_empty(url, "captured");
         }
     }
 }
@@ -508,7 +463,7 @@ what_is_no_put_events_call_is_refused_as_a_whole(void **state)
                        i > 0 ? "," : "");
     buf_add_string(&body, "]}");
     assert_refused(body.data, "ValidationException", MANY);
-    assert_empty("literal");
+    queue_assert_empty(url, "literal");
     buf_clean_up(&body);
 }
 
@@ -566,7 +521,7 @@ of_a_member_given_twice_the_last_counts(void **state)
     assert_int_equal(put("{\"Source\":\"x\",\"Source\":\"captured\",\"DetailType\":\"d\",\"Detail\":\"{}\","
                          "\"Resources\":[\"a\",\"b\",\"c\"],\"Resources\":[\"d\"],\"EventBusName\":\"bus\"}"),
                      200);
-    char *body = take("captured");
+    char *body = queue_take_body(url, "captured");
     assert_non_null(strstr(body, "\"resources\":[\"d\"]"));
     free(body);
 }
@@ -627,7 +582,7 @@ an_event_too_large_for_any_queue_is_captured(void **state)
                          filling),
                      200);
     assert_count_failed("0");
-    assert_empty("captured");
+    queue_assert_empty(url, "captured");
     snprintf(path, sizeof path, "/archive/raw-events/2025-11-20T06:00:00Z-%s.json", event_id(0));
     s3_call(url, &(struct s3_request){.method = "GET", .path = path}, &a);
     assert_int_equal(a.status, 200);
@@ -648,7 +603,7 @@ another_operation_and_a_wrong_secret_are_refused(void **state)
                      400);
     assert_string_equal(aws.error, "InvalidSignatureException");
     aws.secret_access_key = "test";
-    assert_empty("literal");
+    queue_assert_empty(url, "literal");
 }
 
 /* ---- what cannot be delivered ------------------------------------------------------------------------------------ */
@@ -675,7 +630,7 @@ assert_buried(const char *source, const char *rule, const char *target, const ch
                          source, 0),
                      200);
     assert_count_failed("0");
-    if (!receive("dead", &reply))
+    if (!queue_take(url, "dead", &reply))
         fail_msg("no dead letter for %s", source);
     aws_call_text(&reply, "Messages.0.Body", body, sizeof body); /* cut; its beginning is enough */
     snprintf(arn, sizeof arn, "arn:aws:events:us-east-1:000000000000:rule/bus/%s", rule);
@@ -692,7 +647,7 @@ assert_buried(const char *source, const char *rule, const char *target, const ch
     assert_true(aws_call_at(&reply, "Messages.0.Body", &whole));
     assert_true(json_starts_with(whole, SLICE("{\"version\":\"0\",\"id\":\"")));
     aws_call_clean_up(&reply);
-    assert_empty("dead");
+    queue_assert_empty(url, "dead");
 }
 
 static void
@@ -704,7 +659,7 @@ what_no_target_takes_becomes_a_dead_letter_that_says_why(void **state)
     assert_buried("for.a.gone.bucket", "RDoomed", "arn:aws:lambda:us-east-1:000000000000:function:capture-doomed",
                   "NO_RESOURCE");
     assert_buried("for.a.small.queue", "RSmall", ARN("small"), "SDK_CLIENT_ERROR");
-    assert_empty("small");
+    queue_assert_empty(url, "small");
 }
 
 static void
@@ -715,7 +670,7 @@ without_a_dead_letter_queue_it_is_dropped_and_logged(void **state)
                      200);
     assert_count_failed("0");
     assert_non_null(proc_wait_line(server, "rule=RNobody", 10000));
-    assert_empty("dead");
+    queue_assert_empty(url, "dead");
 }
 
 /* ---- faults and crashes ------------------------------------------------------------------------------------------ */
@@ -730,9 +685,9 @@ a_duplicate_fault_delivers_twice_and_captures_once(void **state)
     assert_int_equal(put("{\"Source\":\"captured\",\"DetailType\":\"d\",\"Time\":1763618400,\"Detail\":\"{}\","
                          "\"EventBusName\":\"bus\"}"),
                      200);
-    char *body = take("captured"), *again = take("captured");
+    char *body = queue_take_body(url, "captured"), *again = queue_take_body(url, "captured");
     assert_string_equal(body, again);
-    assert_empty("captured");
+    queue_assert_empty(url, "captured");
     assert_object("2025-11-20T06:00:00Z", event_id(0), body);
     free(body);
     free(again);
@@ -753,10 +708,10 @@ kill_9_right_after_the_answer_loses_neither_message_nor_object(void **state)
         proc_destroy(server);
         aws_call_clean_up(&aws);
         start();
-        char *body = take("captured");
+        char *body = queue_take_body(url, "captured");
         assert_non_null(strstr(body, id));
         assert_object("2025-11-20T06:00:00Z", id, body);
-        assert_empty("captured");
+        queue_assert_empty(url, "captured");
         free(body);
     }
 }

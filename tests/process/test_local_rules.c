@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "lib/local.h"
+#include "lib/queue_take.h"
 #include "lib/shared.h"
 #include "lib/skip.h"
 #include "lib/tmp.h"
@@ -117,53 +118,20 @@ put_event(const char *source, const char *detail)
     buf_clean_up(&quoted);
 }
 
-/* Receives and deletes a message of a queue that has one now, or not (PutEvents answers after its deliveries); false:
- * it has none. What it is stays in *reply until its clean up. */
-static bool
-receive(const char *queue, struct aws_call *reply)
-{
-    char handle[1000], url[200];
-    snprintf(url, sizeof url, "%s/" ACCOUNT "/%s", server.url, queue);
-    aws_call_init(reply, server.url);
-    assert_int_equal(
-        aws_call_sqs(reply, "ReceiveMessage",
-                     "{\"QueueUrl\":\"%s\",\"MessageAttributeNames\":[\"All\"],\"AttributeNames\":[\"All\"]}", url),
-        200);
-    if (aws_call_count(reply, "Messages") == 0)
-        return false;
-    struct aws_call deletion;
-    aws_call_init(&deletion, server.url);
-    assert_true(aws_call_text(reply, "Messages.0.ReceiptHandle", handle, sizeof handle));
-    aws_call_sqs(&deletion, "DeleteMessage", "{\"QueueUrl\":\"%s\",\"ReceiptHandle\":\"%s\"}", url, handle);
-    assert_int_equal(deletion.status, 200);
-    aws_call_clean_up(&deletion);
-    return true;
-}
-
 static void
 assert_empty(const char *queue)
 {
-    struct aws_call reply;
-    if (receive(queue, &reply))
-        fail_msg("%s holds %.*s", queue, SLICE_ARG(reply.body));
-    aws_call_clean_up(&reply);
+    queue_assert_empty(server.url, queue);
 }
 
 /* The next message's body is this; NULL: any. */
 static void
 assert_takes(const char *queue, const char *expected)
 {
-    struct aws_call reply;
-    struct json body;
-    struct buf text = BUF_INIT;
-    if (!receive(queue, &reply))
-        fail_msg("%s is empty", queue);
-    assert_true(aws_call_at(&reply, "Messages.0.Body", &body));
-    assert_int_equal(json_decode(body, &text, NULL), 0);
+    char *body = queue_take_body(server.url, queue);
     if (expected)
-        assert_string_equal(text.data, expected);
-    buf_clean_up(&text);
-    aws_call_clean_up(&reply);
+        assert_string_equal(body, expected);
+    free(body);
 }
 
 static void
@@ -545,7 +513,7 @@ a_message_group_goes_along(void **state)
     put_rule("r");
     put_target("r", "1", "q", ",\"SqsParameters\":{\"MessageGroupId\":\"tenant-7\"}");
     put_event("orders", "{}");
-    assert_true(receive("q", &reply));
+    assert_true(queue_take(server.url, "q", &reply));
     assert_true(aws_call_text(&reply, "Messages.0.Attributes.MessageGroupId", group, sizeof group));
     assert_string_equal(group, "tenant-7");
     aws_call_clean_up(&reply);
@@ -562,7 +530,7 @@ what_gives_no_input_is_a_dead_letter(void **state)
     put_target("r", "1", "q", ",\"InputPath\":\"$.detail.n\",\"DeadLetterConfig\":{\"Arn\":\"" QUEUE("dead") "\"}");
     put_event("orders", "{\"m\":1}");
     assert_empty("q");
-    assert_true(receive("dead", &reply));
+    assert_true(queue_take(server.url, "dead", &reply));
     assert_true(aws_call_text(&reply, "Messages.0.MessageAttributes.ERROR_CODE.StringValue", text, sizeof text));
     assert_string_equal(text, "INVALID_JSON");
     assert_true(aws_call_text(&reply, "Messages.0.MessageAttributes.ERROR_MESSAGE.StringValue", text, sizeof text));

@@ -11,7 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/failing_malloc.h"
 #include "local/events_path.h"
+#include "local/events_requests.h"
 
 #define EVENT                                                                                                          \
     "{\"version\":\"0\",\"id\":\"i\",\"detail-type\":\"customerCreated\",\"source\":\"s\",\"account\":\"1\","          \
@@ -295,6 +297,67 @@ a_template_cannot_make_more_than_a_message_holds(void **state)
     buf_clean_up(&template);
 }
 
+/* Everything that allocates, of a target's way from the request to the text it gets. */
+static int
+check_compile_and_apply(void)
+{
+    static const char TARGET[] =
+        "{\"Id\":\"t\",\"Arn\":\"arn\",\"InputTransformer\":{\"InputPathsMap\":{\"a\":\"$.detail.items[1].id\"},"
+        "\"InputTemplate\":\"{\\\"a\\\":<a>,\\\"r\\\":\\\"<aws.events.rule-name>\\\",\\\"e\\\":<aws.events.event>}\"}}";
+    struct events_input_subject subject = {.rule_arn = SLICE("arn"), .rule_name = SLICE("rule")};
+    struct events_violations v = {0};
+    struct events_input input;
+    struct json target;
+    struct arena arena;
+    struct buf made = BUF_INIT;
+    struct slice text;
+    struct err e = {0};
+    int rc = json_parse(slice_of_string(TARGET), &target, &e);
+    if (rc == 0)
+        rc = json_parse(SLICE(EVENT), &subject.event, &e);
+    arena_init(&arena, 0);
+    if (rc == 0)
+        local_events_check_shape(&v, &EVENTS_TARGET, target);
+    if (rc == 0 && !local_events_is_valid(&v))
+        rc = v.no_memory ? ERR_NO_MEMORY : ERR_INVALID;
+    if (rc == 0)
+        rc = local_events_input_compile(target, SLICE("t"), &arena, &input, &e);
+    if (rc == 0)
+        rc = local_events_input_apply(&input, &subject, &made, &text, &e);
+    local_events_violations_clean_up(&v);
+    buf_clean_up(&made);
+    arena_clean_up(&arena);
+    return rc;
+}
+
+/* A request that is refused, for its types or for its lengths. */
+static int
+refuse_a_request(void)
+{
+    static const char *const REQUESTS[] = {"{\"Id\":1,\"Arn\":[]}", "{\"Id\":\"?\",\"Arn\":\"\"}"};
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < 2; i++) {
+        struct events_violations v = {0};
+        struct json target;
+        rc = json_parse(slice_of_string(REQUESTS[i]), &target, NULL);
+        local_events_check_shape(&v, &EVENTS_TARGET, target);
+        if (local_events_is_valid(&v))
+            rc = ERR_INVALID; /* never */
+        else if (v.no_memory)
+            rc = ERR_NO_MEMORY;
+        local_events_violations_clean_up(&v);
+    }
+    return rc;
+}
+
+static void
+no_allocation_that_fails_makes_good_of_bad_or_leaks(void **state)
+{
+    (void)state;
+    failing_malloc_each(check_compile_and_apply);
+    failing_malloc_each(refuse_a_request);
+}
+
 int
 main(void)
 {
@@ -310,6 +373,7 @@ main(void)
         cmocka_unit_test(what_is_no_input_is_refused_in_aws_s_words_where_they_are_known),
         cmocka_unit_test(what_is_no_path_is_refused_with_its_place),
         cmocka_unit_test(a_template_cannot_make_more_than_a_message_holds),
+        cmocka_unit_test(no_allocation_that_fails_makes_good_of_bad_or_leaks),
     };
     return cmocka_run_group_tests_name("local_events_input", tests, NULL, NULL);
 }
