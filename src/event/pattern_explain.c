@@ -135,7 +135,7 @@ pattern_explain(const struct pattern *p, struct json event, struct buf *out)
     }
     for (size_t i = 0; i < p->n_rules; i++)
         most = p->rules[i].n_fields > most ? p->rules[i].n_fields : most;
-    struct pattern_rule kept = {.fields = malloc(most * sizeof(struct pattern_field *))};
+    struct pattern_rule kept = {.fields = malloc((most + 1) * sizeof(struct pattern_field *))};
     if (!kept.fields)
         return ERR_NO_MEMORY;
     for (size_t i = 0; i < p->n_rules; i++) {

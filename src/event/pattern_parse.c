@@ -78,11 +78,16 @@ make_room(struct arena *arena, void *list, size_t *room, size_t n, size_t size)
     return true;
 }
 
+/* Whether $or made too much of the pattern, up to what stands here. */
 static int
-too_many(const struct pattern_parser *c, const char *at)
+check_bounds(const struct pattern_parser *c, const struct rules *rules, struct json here)
 {
-    size_t line, column;
-    json_locate(c->text, at, &line, &column);
+    size_t in_all = 0, line, column;
+    for (size_t i = 0; i < rules->n; i++)
+        in_all += rules->list[i].n_fields;
+    if (rules->n <= PATTERN_MAX_RULES && in_all <= PATTERN_MAX_RULE_FIELDS)
+        return 0;
+    json_locate(c->text, here.text.p, &line, &column);
     return err_set(c->e, ERR_LIMIT,
                    "Event pattern is not valid. Reason: $or makes more than %d combinations, or %d fields in all of "
                    "them at [line: %zu, column: %zu]",
@@ -139,7 +144,7 @@ put_field(const struct pattern_parser *c, struct pattern_rule *rule, struct patt
 static int
 parse_field(struct pattern_parser *c, struct rules *rules, struct slice path, struct json array)
 {
-    size_t room = json_count(array), in_all = 0;
+    size_t room = json_count(array);
     struct arena *arena = &c->pattern->arena;
     struct pattern_field *field = arena_zalloc(arena, sizeof *field);
     if (!field || !(field->entries = arena_alloc(arena, room * sizeof *field->entries)) ||
@@ -157,11 +162,9 @@ parse_field(struct pattern_parser *c, struct rules *rules, struct slice path, st
     if (room == 0)
         return pattern_refuse(c, array.text.p, "Empty arrays are not allowed");
     int rc = rules->n == 0 ? add_rule(c, rules, NULL) : 0;
-    for (size_t i = 0; rc == 0 && i < rules->n; i++) {
+    for (size_t i = 0; rc == 0 && i < rules->n; i++)
         rc = put_field(c, &rules->list[i], field);
-        in_all += rules->list[i].n_fields;
-    }
-    return rc == 0 && in_all > PATTERN_MAX_RULE_FIELDS ? too_many(c, array.text.p) : rc;
+    return rc == 0 ? check_bounds(c, rules, array) : rc;
 }
 
 static int
@@ -248,14 +251,14 @@ parse_or(struct pattern_parser *c, struct rules *rules, struct place place, stru
             rc = add_rule(c, &branch, &before.list[i]);
         if (rc == 0)
             rc = parse_object(c, &branch, place, it.value);
-        if (rc == 0 && rules->n + branch.n > PATTERN_MAX_RULES)
-            rc = too_many(c, it.value.text.p);
         for (size_t i = 0; rc == 0 && i < branch.n; i++) {
             if (!make_room(&c->pattern->arena, &rules->list, &rules->room, rules->n, sizeof *rules->list))
                 rc = err_no_memory(c->e);
             else
                 rules->list[rules->n++] = branch.list[i];
         }
+        if (rc == 0)
+            rc = check_bounds(c, rules, it.value);
         if (rc != 0)
             return rc;
     }

@@ -15,6 +15,7 @@
 #include "config/conf.h"
 #include "event/envelope.h"
 #include "event/pattern.h"
+#include "event/ruleset.h"
 #include "ipc/ledger.h"
 #include "lib/failing_malloc.h"
 #include "lib/sim.h"
@@ -22,17 +23,96 @@
 #include "worker/engine.h"
 #include "worker/engine_thread.h"
 
+/* Something of everything: operators, $or, names in common, wildcards. */
+#define PATTERN                                                                                                        \
+    "{\"source\":[\"a\",\"b\",{\"prefix\":\"c\"},{\"suffix\":{\"equals-ignore-case\":\"D\"}}],\"detail\":{\"x\":{"     \
+    "\"y\":["                                                                                                          \
+    "1,null,true,1e400,\"10.0.0.1\",{\"exists\":false}]},\"z\":[{\"anything-but\":[\"q\"]},{\"wildcard\":\"a*b\"}],"   \
+    "\"$or\":[{\"n\":[{\"numeric\":[\">\",1,\"<\",5]}]},{\"n\":[{\"cidr\":\"10.0.0.0/"                                 \
+    "8\"}],\"m\":[{\"suffix\":\"x\"}]}]}}"
+
 static int
 compile_pattern(void)
 {
     struct event_pattern *p;
     struct err e;
-    int rc = event_pattern_compile(
-        SLICE("{\"source\":[\"a\",\"b\",{\"prefix\":\"c\"}],\"detail\":{\"x\":{\"y\":[1,null,true]},\"z\":[\"q\"]}}"),
-        &p, &e);
+    int rc = event_pattern_compile(SLICE(PATTERN), &p, &e);
     if (rc == 0)
         event_pattern_destroy(p);
     return rc;
+}
+
+static int
+compile_rules(void)
+{
+    const struct slice patterns[] = {SLICE(PATTERN), SLICE("{\"source\":[\"a\"],\"detail\":{\"x\":{\"y\":[1]}}}"),
+                                     SLICE(PATTERN)};
+    struct event_rules *rules;
+    struct event_scratch *scratch;
+    size_t bad = 0;
+    struct err e;
+    int rc = event_rules_compile(patterns, 3, &rules, &bad, &e);
+    if (rc != 0) {
+        assert_int_equal(bad, 3);
+        return rc;
+    }
+    rc = event_scratch_new(rules, &scratch, &e);
+    if (rc == 0)
+        event_scratch_destroy(scratch);
+    event_rules_destroy(rules);
+    return rc;
+}
+
+static int
+explain_pattern(void)
+{
+    struct failing_malloc given = failing_malloc_suspend();
+    struct event_pattern *p;
+    struct json event;
+    struct err e;
+    assert_int_equal(event_pattern_compile(SLICE(PATTERN), &p, &e), 0);
+    assert_int_equal(event_parse(SLICE("{\"source\":\"x\",\"detail\":{\"x\":[{\"y\":7}],\"n\":9}}"), &event, &e), 0);
+    failing_malloc_resume(&given);
+    struct buf out = BUF_INIT;
+    int rc = event_pattern_explain(p, event, &out, &e);
+    buf_clean_up(&out);
+    long counted = failing_malloc_stop();
+    event_pattern_destroy(p);
+    failing_malloc_disregard(&given, counted);
+    return rc;
+}
+
+/* With every allocation failing it matches as ever. */
+static void
+matching_does_not_allocate(void **state)
+{
+    (void)state;
+    const struct slice patterns[] = {SLICE(PATTERN), SLICE("{\"a\":{\"b\":[1],\"c\":[{\"exists\":false}]}}")};
+    struct slice event = SLICE("{\"source\":\"\\u0061\",\"detail\":{\"x\":{\"y\":1.0},\"z\":\"r\",\"n\":2.5},"
+                               "\"a\":[{\"b\":[1]},[[{\"c\":2}]]],\"a.c\":3}");
+    struct event_pattern *p;
+    struct event_rules *rules;
+    struct event_scratch *scratch;
+    uint32_t indexes[2];
+    bool matches = false;
+    size_t n = 0;
+    struct err e;
+    assert_int_equal(event_pattern_compile(patterns[0], &p, &e), 0);
+    assert_int_equal(event_rules_compile(patterns, 2, &rules, NULL, &e), 0);
+    assert_int_equal(event_scratch_new(rules, &scratch, &e), 0);
+    failing_malloc_begin();
+    int rc = event_pattern_match_text(p, event, &matches, &e);
+    int rules_rc = event_rules_match_text(rules, scratch, event, indexes, &n, &e);
+    long counted = failing_malloc_stop();
+    assert_int_equal(rc, 0);
+    assert_int_equal(rules_rc, 0);
+    assert_int_equal(counted, 0);
+    assert_true(matches);
+    assert_int_equal(n, 1);
+    assert_int_equal(indexes[0], 0);
+    event_scratch_destroy(scratch);
+    event_rules_destroy(rules);
+    event_pattern_destroy(p);
 }
 
 static int
@@ -206,6 +286,8 @@ a_queue_is_looked_for_again_though_there_was_no_memory_for_a_timer(void **state)
         failing_malloc_each(f);                                                                                        \
     }
 TEST_WITHOUT_MEMORY(compile_pattern)
+TEST_WITHOUT_MEMORY(compile_rules)
+TEST_WITHOUT_MEMORY(explain_pattern)
 TEST_WITHOUT_MEMORY(write_envelope)
 TEST_WITHOUT_MEMORY(parse_template)
 TEST_WITHOUT_MEMORY(hold_messages)
@@ -216,6 +298,9 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(compile_pattern_survives_want_of_memory),
+        cmocka_unit_test(compile_rules_survives_want_of_memory),
+        cmocka_unit_test(explain_pattern_survives_want_of_memory),
+        cmocka_unit_test(matching_does_not_allocate),
         cmocka_unit_test(write_envelope_survives_want_of_memory),
         cmocka_unit_test(parse_template_survives_want_of_memory),
         cmocka_unit_test(hold_messages_survives_want_of_memory),
