@@ -42,6 +42,13 @@ local_events_refuse(struct local_call *call, int status, const char *code, const
 }
 
 void
+httpd_answer_later(struct httpd_request *r, httpd_late_fn *answer, void *context)
+{
+    check(r == &request);
+    answer(context);
+}
+
+void
 local_answer_failure(struct local_call *call, const struct err *error)
 {
     (void)call, (void)error;
