@@ -117,12 +117,10 @@ corrupt(struct store_tx *tx, sqlite3_stmt *q, const struct events_rule *rule, in
 static int
 load_targets(struct local_events *s, struct store_tx *tx, struct events_rule *rule)
 {
-    sqlite3_stmt *q = store_prepare(tx, "SELECT count(*) OVER (), target, capture_bucket"
-                                        " FROM events_targets WHERE bus = ?1 AND rule = ?2 ORDER BY id");
-    if (q) {
-        store_bind_text(q, 1, rule->bus);
-        store_bind_text(q, 2, rule->name);
-    }
+    sqlite3_stmt *q = local_events_prepare(tx,
+                                           "SELECT count(*) OVER (), target, capture_bucket"
+                                           " FROM events_targets WHERE bus = ?1 AND rule = ?2 ORDER BY id",
+                                           rule->bus, rule->name);
     int rc;
     while ((rc = store_step(tx, q)) == 1) {
         if (!rule->targets)

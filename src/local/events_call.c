@@ -165,11 +165,8 @@ local_events_find_rule(struct store_tx *tx, struct events_request *r, const char
         rc = local_events_text(tx, r, r->body, name, ret_rule);
     if (rc != 0)
         return rc;
-    sqlite3_stmt *q = store_prepare(tx, "SELECT 1 FROM events_rules WHERE bus = ?1 AND name = ?2");
-    if (q) {
-        store_bind_text(q, 1, *ret_bus);
-        store_bind_text(q, 2, *ret_rule);
-    }
+    sqlite3_stmt *q =
+        local_events_prepare(tx, "SELECT 1 FROM events_rules WHERE bus = ?1 AND name = ?2", *ret_bus, *ret_rule);
     if ((rc = store_step(tx, q)) < 0)
         return rc;
     if (rc == 1) {
@@ -179,6 +176,20 @@ local_events_find_rule(struct store_tx *tx, struct events_request *r, const char
     local_events_reject(r, "ResourceNotFoundException", "Rule %.*s does not exist on EventBus %.*s.",
                         SLICE_ARG(*ret_rule), SLICE_ARG(*ret_bus));
     return 1;
+}
+
+/* ---- tables -------------------------------------------------------------------------------------------------------
+ */
+
+sqlite3_stmt *
+local_events_prepare(struct store_tx *tx, const char *sql, struct slice bus, struct slice rule)
+{
+    sqlite3_stmt *q = store_prepare(tx, sql);
+    if (q) {
+        store_bind_text(q, 1, bus);
+        store_bind_text(q, 2, rule);
+    }
+    return q;
 }
 
 /* ---- pages --------------------------------------------------------------------------------------------------------
@@ -210,15 +221,34 @@ local_events_read_page(struct store_tx *tx, struct events_request *r, struct eve
     return 0;
 }
 
-void
-local_events_end_page(struct events_request *r, struct slice last)
+int
+local_events_write_page(struct store_tx *tx, struct events_request *r, const struct events_page *page, sqlite3_stmt *q,
+                        const char *list, events_add_fn *add)
 {
+    struct slice last = {0};
+    int64_t n = 0;
+    int rc;
+    buf_add_format(&r->answer, "{\"%s\":[", list);
+    while ((rc = store_step(tx, q)) == 1 && n < page->limit) {
+        struct slice name = store_column(q, 0);
+        if (++n == page->limit)
+            last = slice_of(arena_strdup_slice(&r->call->arena, name), name.n);
+        buf_add_string(&r->answer, n > 1 ? "," : "");
+        if ((rc = add(tx, r, q)) != 0) {
+            store_reset(q);
+            return rc;
+        }
+    }
+    if (rc < 0)
+        return rc;
     buf_add_char(&r->answer, ']');
-    if (last.n > 0) {
+    if (rc == 1) {
         struct buf token = BUF_INIT;
+        store_reset(q);
         digest_base64_encode(&token, last.p, last.n);
         local_events_add_text(&r->answer, "NextToken", buf_slice(&token));
         buf_clean_up(&token);
     }
     buf_add_char(&r->answer, '}');
+    return 0;
 }

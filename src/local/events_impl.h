@@ -51,6 +51,9 @@ struct local_events {
 /* Makes it of the tables again, when the buses were changed, or the rules and there is an event to be delivered. */
 int local_events_load(struct local_events *s, struct store_tx *tx);
 
+/* A statement whose first two bindings are a bus and a rule; NULL as store_prepare's. */
+sqlite3_stmt *local_events_prepare(struct store_tx *tx, const char *sql, struct slice bus, struct slice rule);
+
 /* A bus as callers name it (a name, an ARN, or nothing: the default one) by its name. */
 struct slice local_events_bus_name(struct slice bus);
 
@@ -130,8 +133,12 @@ struct events_page {
 };
 int local_events_read_page(struct store_tx *tx, struct events_request *r, struct events_page *ret_page);
 
-/* Ends a list's answer with the token of the page that begins after last; empty: there is no more. */
-void local_events_end_page(struct events_request *r, struct slice last);
+/* Answers with a page of the rows of q, which has one row more than the page when there is another page, and the
+ * entry's name in its first column: {"LIST":[...],"NextToken":"..."}. add appends the entry of a row; a code of run's.
+ */
+typedef int events_add_fn(struct store_tx *tx, struct events_request *r, sqlite3_stmt *q);
+int local_events_write_page(struct store_tx *tx, struct events_request *r, const struct events_page *page,
+                            sqlite3_stmt *q, const char *list, events_add_fn *add);
 
 /* Appends `"NAME":"TEXT"`, with a comma in front unless it is the first; an empty text is left out. */
 void local_events_add_text(struct buf *out, const char *name, struct slice text);

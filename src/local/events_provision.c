@@ -34,11 +34,8 @@ local_events_end_rules(struct local_events *s, struct store_tx *tx)
 int
 local_events_rule_changed(struct store_tx *tx, struct events_request *r, struct slice bus, struct slice rule)
 {
-    sqlite3_stmt *q = store_prepare(tx, "UPDATE events_provisioned SET changed = 1 WHERE bus = ?1 AND rule = ?2");
-    if (q) {
-        store_bind_text(q, 1, bus);
-        store_bind_text(q, 2, rule);
-    }
+    sqlite3_stmt *q =
+        local_events_prepare(tx, "UPDATE events_provisioned SET changed = 1 WHERE bus = ?1 AND rule = ?2", bus, rule);
     r->events->stale = true;
     return store_run(tx, q);
 }
@@ -138,13 +135,12 @@ note(struct store_tx *tx, const struct local_events_rule *rule, struct slice bus
      bool *ret_same)
 {
     bool changed = false;
-    sqlite3_stmt *q = store_prepare(tx, "SELECT definition = ?3, changed FROM events_provisioned"
-                                        " WHERE bus = ?1 AND rule = ?2");
-    if (q) {
-        store_bind_text(q, 1, bus);
-        store_bind_text(q, 2, rule->name);
+    sqlite3_stmt *q = local_events_prepare(tx,
+                                           "SELECT definition = ?3, changed FROM events_provisioned"
+                                           " WHERE bus = ?1 AND rule = ?2",
+                                           bus, rule->name);
+    if (q)
         store_bind_text(q, 3, definition);
-    }
     int rc = store_step(tx, q);
     if (rc < 0)
         return rc;
@@ -158,11 +154,11 @@ note(struct store_tx *tx, const struct local_events_rule *rule, struct slice bus
                   "a rule of the template is left as calls have changed it; it becomes the template's again when that "
                   "changes, and by a reset",
                   LOG_SLICE("bus", bus), LOG_SLICE("rule", rule->name));
-    q = store_prepare(tx, "INSERT OR REPLACE INTO events_provisioned (bus, rule, definition, changed, seen)"
-                          " VALUES (?1, ?2, ?3, ?4, 1)");
+    q = local_events_prepare(tx,
+                             "INSERT OR REPLACE INTO events_provisioned (bus, rule, definition, changed, seen)"
+                             " VALUES (?1, ?2, ?3, ?4, 1)",
+                             bus, rule->name);
     if (q) {
-        store_bind_text(q, 1, bus);
-        store_bind_text(q, 2, rule->name);
         store_bind_text(q, 3, definition);
         store_bind_int(q, 4, changed);
     }
@@ -172,11 +168,8 @@ note(struct store_tx *tx, const struct local_events_rule *rule, struct slice bus
 static int
 write_targets(struct store_tx *tx, const struct local_events_rule *rule, struct slice bus)
 {
-    sqlite3_stmt *q = store_prepare(tx, "DELETE FROM events_targets WHERE bus = ?1 AND rule = ?2");
-    if (q) {
-        store_bind_text(q, 1, bus);
-        store_bind_text(q, 2, rule->name);
-    }
+    sqlite3_stmt *q =
+        local_events_prepare(tx, "DELETE FROM events_targets WHERE bus = ?1 AND rule = ?2", bus, rule->name);
     int rc = store_run(tx, q);
     for (size_t i = 0; rc == 0 && i < rule->n_targets; i++) {
         const struct local_events_target *t = &rule->targets[i];
@@ -194,11 +187,11 @@ static int
 write_rule(struct store_tx *tx, const struct local_events_rule *rule, struct slice bus)
 {
     sqlite3_stmt *q =
-        store_prepare(tx, "INSERT OR REPLACE INTO events_rules (bus, name, pattern, state, description, role_arn)"
-                          " VALUES (?1, ?2, ?3, ?4, '', '')");
+        local_events_prepare(tx,
+                             "INSERT OR REPLACE INTO events_rules (bus, name, pattern, state, description, role_arn)"
+                             " VALUES (?1, ?2, ?3, ?4, '', '')",
+                             bus, rule->name);
     if (q) {
-        store_bind_text(q, 1, bus);
-        store_bind_text(q, 2, rule->name);
         store_bind_text(q, 3, rule->pattern);
         store_bind_text(q, 4, rule->enabled ? SLICE("ENABLED") : SLICE("DISABLED"));
     }

@@ -126,11 +126,11 @@ put_rule(struct store_tx *tx, struct events_request *r)
     if ((rc = check_pattern(tx, r, rule.pattern)) != 0)
         return rc < 0 ? rc : 0;
     sqlite3_stmt *q =
-        store_prepare(tx, "INSERT OR REPLACE INTO events_rules (bus, name, pattern, state, description, role_arn)"
-                          " VALUES (?1, ?2, ?3, ?4, ?5, ?6)");
+        local_events_prepare(tx,
+                             "INSERT OR REPLACE INTO events_rules (bus, name, pattern, state, description, role_arn)"
+                             " VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                             rule.bus, rule.name);
     if (q) {
-        store_bind_text(q, 1, rule.bus);
-        store_bind_text(q, 2, rule.name);
         store_bind_text(q, 3, rule.pattern);
         store_bind_text(q, 4, rule.state);
         store_bind_text(q, 5, rule.description);
@@ -148,16 +148,16 @@ put_rule(struct store_tx *tx, struct events_request *r)
 /* ---- DescribeRule, ListRules --------------------------------------------------------------------------------------
  */
 
-/* Appends the members of the rule in this row (name, pattern, state, description, role_arn). */
+#define RULE_COLUMNS "name, pattern, state, description, role_arn, bus"
+
+/* Appends the members of the rule in this row. */
 static int
-add_rule(struct store_tx *tx, struct events_request *r, struct slice bus, sqlite3_stmt *q)
+add_rule(struct store_tx *tx, struct events_request *r, sqlite3_stmt *q)
 {
-    struct slice name = store_column(q, 0);
+    struct slice name = store_column(q, 0), bus = store_column(q, 5);
     struct slice arn = local_events_rule_arn(r->events, &r->call->arena, bus, name);
-    if (!arn.p) {
-        store_reset(q);
+    if (!arn.p)
         return store_fail(tx, ERR_NO_MEMORY, "out of memory");
-    }
     local_events_add_text(&r->answer, "Name", name);
     local_events_add_text(&r->answer, "Arn", arn);
     local_events_add_text(&r->answer, "EventPattern", store_column(q, 1));
@@ -175,21 +175,25 @@ describe_rule(struct store_tx *tx, struct events_request *r)
     int rc = local_events_find_rule(tx, r, "Name", &bus, &name);
     if (rc != 0)
         return rc < 0 ? rc : 0;
-    sqlite3_stmt *q = store_prepare(tx, "SELECT name, pattern, state, description, role_arn FROM events_rules"
-                                        " WHERE bus = ?1 AND name = ?2");
-    if (q) {
-        store_bind_text(q, 1, bus);
-        store_bind_text(q, 2, name);
-    }
+    sqlite3_stmt *q =
+        local_events_prepare(tx, "SELECT " RULE_COLUMNS " FROM events_rules WHERE bus = ?1 AND name = ?2", bus, name);
     if ((rc = store_step(tx, q)) != 1)
         return rc < 0 ? rc : store_fail(tx, ERR_CORRUPT, "a rule has gone");
     buf_add_char(&r->answer, '{');
-    if ((rc = add_rule(tx, r, bus, q)) != 0)
-        return rc;
-    store_reset(q);
+    rc = add_rule(tx, r, q);
     local_events_add_text(&r->answer, "CreatedBy", slice_of_string(local_account(r->events->local)));
     buf_add_char(&r->answer, '}');
-    return 0;
+    store_reset(q);
+    return rc;
+}
+
+static int
+add_listed_rule(struct store_tx *tx, struct events_request *r, sqlite3_stmt *q)
+{
+    buf_add_char(&r->answer, '{');
+    int rc = add_rule(tx, r, q);
+    buf_add_char(&r->answer, '}');
+    return rc;
 }
 
 static int
@@ -204,33 +208,15 @@ list_rules(struct store_tx *tx, struct events_request *r)
         rc = local_events_read_page(tx, r, &page);
     if (rc != 0)
         return rc < 0 ? rc : 0;
-    sqlite3_stmt *q = store_prepare(tx, "SELECT name, pattern, state, description, role_arn FROM events_rules"
-                                        " WHERE bus = ?1 AND name > ?2 AND substr(name, 1, length(?3)) = ?3"
-                                        " ORDER BY name LIMIT ?4 + 1");
+    sqlite3_stmt *q = store_prepare(tx, "SELECT " RULE_COLUMNS " FROM events_rules WHERE bus = ?1 AND name > ?2"
+                                        " AND substr(name, 1, length(?3)) = ?3 ORDER BY name LIMIT ?4 + 1");
     if (q) {
         store_bind_text(q, 1, bus);
         store_bind_text(q, 2, page.after);
         store_bind_text(q, 3, prefix);
         store_bind_int(q, 4, page.limit);
     }
-    struct slice last = {0};
-    int64_t n = 0;
-    buf_add_string(&r->answer, "{\"Rules\":[");
-    while ((rc = store_step(tx, q)) == 1 && n < page.limit) {
-        struct slice name = store_column(q, 0);
-        if (++n == page.limit)
-            last = slice_of(arena_strdup_slice(&r->call->arena, name), name.n);
-        buf_add_string(&r->answer, n > 1 ? ",{" : "{");
-        if ((rc = add_rule(tx, r, bus, q)) != 0)
-            return rc;
-        buf_add_char(&r->answer, '}');
-    }
-    if (rc < 0)
-        return rc;
-    if (rc == 1)
-        store_reset(q);
-    local_events_end_page(r, rc == 1 ? last : slice_of(NULL, 0));
-    return 0;
+    return local_events_write_page(tx, r, &page, q, "Rules", add_listed_rule);
 }
 
 /* ---- DeleteRule, EnableRule, DisableRule --------------------------------------------------------------------------
@@ -246,22 +232,14 @@ delete_rule(struct store_tx *tx, struct events_request *r)
         rc = local_events_text(tx, r, r->body, "Name", &name);
     if (rc != 0)
         return rc < 0 ? rc : 0;
-    sqlite3_stmt *q = store_prepare(tx, "SELECT 1 FROM events_targets WHERE bus = ?1 AND rule = ?2");
-    if (q) {
-        store_bind_text(q, 1, bus);
-        store_bind_text(q, 2, name);
-    }
+    sqlite3_stmt *q = local_events_prepare(tx, "SELECT 1 FROM events_targets WHERE bus = ?1 AND rule = ?2", bus, name);
     if ((rc = store_step(tx, q)) < 0)
         return rc;
     if (rc == 1) {
         store_reset(q);
         return local_events_reject(r, "ValidationException", "Rule can't be deleted since it has targets.");
     }
-    q = store_prepare(tx, "DELETE FROM events_rules WHERE bus = ?1 AND name = ?2");
-    if (q) {
-        store_bind_text(q, 1, bus);
-        store_bind_text(q, 2, name);
-    }
+    q = local_events_prepare(tx, "DELETE FROM events_rules WHERE bus = ?1 AND name = ?2", bus, name);
     rc = store_run(tx, q);
     return rc != 0 ? rc : local_events_rule_changed(tx, r, bus, name);
 }
@@ -273,12 +251,10 @@ set_state(struct store_tx *tx, struct events_request *r, struct slice state)
     int rc = local_events_find_rule(tx, r, "Name", &bus, &name);
     if (rc != 0)
         return rc < 0 ? rc : 0;
-    sqlite3_stmt *q = store_prepare(tx, "UPDATE events_rules SET state = ?3 WHERE bus = ?1 AND name = ?2");
-    if (q) {
-        store_bind_text(q, 1, bus);
-        store_bind_text(q, 2, name);
+    sqlite3_stmt *q =
+        local_events_prepare(tx, "UPDATE events_rules SET state = ?3 WHERE bus = ?1 AND name = ?2", bus, name);
+    if (q)
         store_bind_text(q, 3, state);
-    }
     rc = store_run(tx, q);
     return rc != 0 ? rc : local_events_rule_changed(tx, r, bus, name);
 }

@@ -100,11 +100,12 @@ int
 local_events_write_target(struct store_tx *tx, struct slice bus, struct slice rule, struct slice id,
                           struct slice target, struct slice capture_bucket)
 {
-    sqlite3_stmt *q = store_prepare(tx, "INSERT OR REPLACE INTO events_targets (bus, rule, id, target, capture_bucket)"
-                                        " VALUES (?1, ?2, ?3, ?4, ?5)");
+    sqlite3_stmt *q =
+        local_events_prepare(tx,
+                             "INSERT OR REPLACE INTO events_targets (bus, rule, id, target, capture_bucket)"
+                             " VALUES (?1, ?2, ?3, ?4, ?5)",
+                             bus, rule);
     if (q) {
-        store_bind_text(q, 1, bus);
-        store_bind_text(q, 2, rule);
         store_bind_text(q, 3, id);
         store_bind_text(q, 4, target);
         store_bind_text(q, 5, capture_bucket);
@@ -115,12 +116,10 @@ local_events_write_target(struct store_tx *tx, struct slice bus, struct slice ru
 static int
 has_target(struct store_tx *tx, struct slice bus, struct slice rule, struct slice id)
 {
-    sqlite3_stmt *q = store_prepare(tx, "SELECT 1 FROM events_targets WHERE bus = ?1 AND rule = ?2 AND id = ?3");
-    if (q) {
-        store_bind_text(q, 1, bus);
-        store_bind_text(q, 2, rule);
+    sqlite3_stmt *q =
+        local_events_prepare(tx, "SELECT 1 FROM events_targets WHERE bus = ?1 AND rule = ?2 AND id = ?3", bus, rule);
+    if (q)
         store_bind_text(q, 3, id);
-    }
     int rc = store_step(tx, q);
     if (rc == 1)
         store_reset(q);
@@ -172,11 +171,8 @@ static int
 check_limit(struct store_tx *tx, struct events_request *r, struct slice bus, struct slice rule,
             const struct events_target *targets, size_t n)
 {
-    sqlite3_stmt *q = store_prepare(tx, "SELECT count(*) FROM events_targets WHERE bus = ?1 AND rule = ?2");
-    if (q) {
-        store_bind_text(q, 1, bus);
-        store_bind_text(q, 2, rule);
-    }
+    sqlite3_stmt *q =
+        local_events_prepare(tx, "SELECT count(*) FROM events_targets WHERE bus = ?1 AND rule = ?2", bus, rule);
     int rc = store_step(tx, q);
     if (rc != 1)
         return rc < 0 ? rc : store_fail(tx, ERR_CORRUPT, "a count gave no row");
@@ -227,12 +223,10 @@ put_targets(struct store_tx *tx, struct events_request *r)
 static int
 remove_target(struct store_tx *tx, struct slice bus, struct slice rule, struct slice id)
 {
-    sqlite3_stmt *q = store_prepare(tx, "DELETE FROM events_targets WHERE bus = ?1 AND rule = ?2 AND id = ?3");
-    if (q) {
-        store_bind_text(q, 1, bus);
-        store_bind_text(q, 2, rule);
+    sqlite3_stmt *q =
+        local_events_prepare(tx, "DELETE FROM events_targets WHERE bus = ?1 AND rule = ?2 AND id = ?3", bus, rule);
+    if (q)
         store_bind_text(q, 3, id);
-    }
     return store_run(tx, q);
 }
 
@@ -275,38 +269,31 @@ remove_targets(struct store_tx *tx, struct events_request *r)
  */
 
 static int
+add_listed_target(struct store_tx *tx, struct events_request *r, sqlite3_stmt *q)
+{
+    (void)tx;
+    buf_add_slice(&r->answer, store_column(q, 1));
+    return 0;
+}
+
+static int
 list_targets(struct store_tx *tx, struct events_request *r)
 {
-    struct slice bus, rule, last = {0};
+    struct slice bus, rule;
     struct events_page page;
-    int64_t n = 0;
     int rc = local_events_find_rule(tx, r, "Rule", &bus, &rule);
     if (rc == 0)
         rc = local_events_read_page(tx, r, &page);
     if (rc != 0)
         return rc < 0 ? rc : 0;
-    sqlite3_stmt *q = store_prepare(tx, "SELECT id, target FROM events_targets WHERE bus = ?1 AND rule = ?2 AND id > ?3"
-                                        " ORDER BY id LIMIT ?4 + 1");
+    sqlite3_stmt *q = local_events_prepare(
+        tx, "SELECT id, target FROM events_targets WHERE bus = ?1 AND rule = ?2 AND id > ?3 ORDER BY id LIMIT ?4 + 1",
+        bus, rule);
     if (q) {
-        store_bind_text(q, 1, bus);
-        store_bind_text(q, 2, rule);
         store_bind_text(q, 3, page.after);
         store_bind_int(q, 4, page.limit);
     }
-    buf_add_string(&r->answer, "{\"Targets\":[");
-    while ((rc = store_step(tx, q)) == 1 && n < page.limit) {
-        struct slice id = store_column(q, 0);
-        if (++n == page.limit)
-            last = slice_of(arena_strdup_slice(&r->call->arena, id), id.n);
-        buf_add_string(&r->answer, n > 1 ? "," : "");
-        buf_add_slice(&r->answer, store_column(q, 1));
-    }
-    if (rc < 0)
-        return rc;
-    if (rc == 1)
-        store_reset(q);
-    local_events_end_page(r, rc == 1 ? last : slice_of(NULL, 0));
-    return 0;
+    return local_events_write_page(tx, r, &page, q, "Targets", add_listed_target);
 }
 
 const struct events_operation EVENTS_TARGET_OPERATIONS[] = {

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "lib/failing_malloc.h"
+#include "lib/parsed.h"
 #include "local/events_path.h"
 #include "local/events_requests.h"
 
@@ -24,16 +25,6 @@
 #define HEAD                                                                                                           \
     "{\"version\":\"0\",\"id\":\"i\",\"detailType\":\"customerCreated\",\"source\":\"s\",\"account\":\"1\","           \
     "\"time\":\"2025-11-20T06:00:00Z\",\"region\":\"r\",\"resources\":[\"x\", \"y\"]}"
-
-static struct json
-parsed(const char *text)
-{
-    struct json v;
-    struct err e = {0};
-    if (json_parse(slice_of_string(text), &v, &e) != 0)
-        fail_msg("%s: %s", text, e.text);
-    return v;
-}
 
 /* What the target makes of EVENT; NULL: it cannot be delivered (then *e says why). */
 static char *
