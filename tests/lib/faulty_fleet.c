@@ -14,8 +14,28 @@
 #include "base/buf.h"
 #include "lib/tmp.h"
 
-struct proc *
-faulty_fleet_start(const char *dir, const char *endpoint, const struct faulty_queue *queues, size_t n)
+void
+faulty_fleet_init(struct faulty_fleet *f)
+{
+    *f = (struct faulty_fleet){.dir = tmp_new()};
+}
+
+void
+faulty_fleet_clean_up(struct faulty_fleet *f)
+{
+    proc_destroy(f->fleet);
+    faulty_sqs_stop(f->sqs);
+    tmp_remove(f->dir);
+}
+
+void
+faulty_fleet_serve(struct faulty_fleet *f, struct faulty_queue *queues, size_t n, int port)
+{
+    f->sqs = faulty_sqs_start(queues, n, port);
+}
+
+void
+faulty_fleet_start(struct faulty_fleet *f, const char *endpoint, const struct faulty_queue *queues, size_t n)
 {
     struct buf text = BUF_INIT;
     char variable[100];
@@ -24,29 +44,30 @@ faulty_fleet_start(const char *dir, const char *endpoint, const struct faulty_qu
                        "%s{ name = \"%s\"; queue = \"%s\"; plugin = \"flaky\"; %s\n"
                        "   options = { record = \"%s/%s\"; %s }; }",
                        i > 0 ? ",\n  " : "consumers = ( ", queues[i].name, queues[i].name,
-                       queues[i].settings ? queues[i].settings : "", dir, queues[i].name,
+                       queues[i].settings ? queues[i].settings : "", f->dir, queues[i].name,
                        queues[i].options ? queues[i].options : "");
-    const char *conf = tmp_write(dir, "fanoutd.conf", "%s );\n", text.data);
+    const char *conf = tmp_write(f->dir, "fanoutd.conf", "%s );\n", text.data);
     buf_clean_up(&text);
     snprintf(variable, sizeof variable, "AWS_ENDPOINT_URL=%s", endpoint);
     const char *env[] = {"AWS_ACCESS_KEY_ID=a", "AWS_SECRET_ACCESS_KEY=b", "AWS_REGION=us-east-1", variable, NULL};
     const char *argv[] = {proc_path("bin/fanoutd"), "-c", conf, NULL};
-    struct proc *fleet = proc_spawn(argv, env);
-    assert_non_null(proc_wait_line(fleet, "msg=ready consumers=", FAULTY_SOON_MS));
-    return fleet;
+    f->fleet = proc_spawn(argv, env);
+    assert_non_null(proc_wait_line(f->fleet, "msg=ready consumers=", FAULTY_SOON_MS));
 }
 
 void
-faulty_fleet_end(struct proc *fleet)
+faulty_fleet_end(struct faulty_fleet *f)
 {
-    proc_signal(fleet, SIGTERM);
-    assert_int_equal(proc_wait_exit(fleet, FAULTY_SOON_MS), 0);
+    proc_signal(f->fleet, SIGTERM);
+    assert_int_equal(proc_wait_exit(f->fleet, FAULTY_SOON_MS), 0);
+    faulty_sqs_stop(f->sqs);
+    f->sqs = NULL;
 }
 
 void
-faulty_fleet_assert_handled_once(const char *dir, const struct faulty_queue *q)
+faulty_fleet_assert_handled_once(const struct faulty_fleet *f, const struct faulty_queue *q)
 {
-    char *text = tmp_read(tmp_path(dir, q->name), NULL);
+    char *text = tmp_read(tmp_path(f->dir, q->name), NULL);
     size_t lines = 0;
     assert_non_null(text);
     for (unsigned i = 0; i < FAULTY_MESSAGES; i++) {

@@ -9,13 +9,24 @@
 
 #define FAULTY_SOON_MS 90000 /* the backoffs of an outage, on a machine under load */
 
-/* In front of whoever is at endpoint. Returns when it is ready; what a queue's handler did is in DIR/NAME. */
-struct proc *faulty_fleet_start(const char *dir, const char *endpoint, const struct faulty_queue *queues, size_t n);
+struct faulty_fleet {
+    const char *dir; /* what a queue's handler did is in DIR/NAME */
+    struct faulty_sqs *sqs;
+    struct proc *fleet;
+};
 
-/* TERM; it ends with 0. */
-void faulty_fleet_end(struct proc *fleet);
+/* For a test's set-up (a folder, nothing else) and its end, whatever runs then. */
+void faulty_fleet_init(struct faulty_fleet *f);
+void faulty_fleet_clean_up(struct faulty_fleet *f);
+
+/* Starts the server; a fleet in front of whoever is at endpoint, which is ready when this returns. */
+void faulty_fleet_serve(struct faulty_fleet *f, struct faulty_queue *queues, size_t n, int port);
+void faulty_fleet_start(struct faulty_fleet *f, const char *endpoint, const struct faulty_queue *queues, size_t n);
+
+/* TERM to the fleet, which ends with 0; then the server: the queues are the test's own again. */
+void faulty_fleet_end(struct faulty_fleet *f);
 
 /* Each message of the queue once. */
-void faulty_fleet_assert_handled_once(const char *dir, const struct faulty_queue *q);
+void faulty_fleet_assert_handled_once(const struct faulty_fleet *f, const struct faulty_queue *q);
 
 #endif

@@ -72,11 +72,9 @@ static const struct faulty_queue ROWS[] = {
 #define N_ROWS (sizeof ROWS / sizeof *ROWS)
 
 struct world {
-    const char *dir;
     struct clock_page *clock;
     struct faulty_queue queues[N_ROWS];
-    struct faulty_sqs *sqs;
-    struct proc *fleet;
+    struct faulty_fleet f;
 };
 
 static int
@@ -85,8 +83,8 @@ make_world(void **state)
     struct world *w = calloc(1, sizeof *w);
     struct err e;
     assert_non_null(w);
-    w->dir = tmp_new();
-    const char *path = tmp_path(w->dir, "clock");
+    faulty_fleet_init(&w->f);
+    const char *path = tmp_path(w->f.dir, "clock");
     assert_int_equal(clock_page_create(path, &w->clock, &e), 0);
     setenv("FANOUT_TEST_CLOCK", path, 1);
     assert_int_equal(clock_init(&e), 0);
@@ -100,9 +98,7 @@ static int
 end_world(void **state)
 {
     struct world *w = *state;
-    proc_destroy(w->fleet);
-    faulty_sqs_stop(w->sqs);
-    tmp_remove(w->dir);
+    faulty_fleet_clean_up(&w->f);
     free(w);
     return 0;
 }
@@ -132,20 +128,18 @@ static void
 every_fault_is_met_with_patience_and_recovered_from_with_nothing_lost(void **state)
 {
     struct world *w = *state;
-    w->sqs = faulty_sqs_start(w->queues, N_ROWS, 0);
-    w->fleet = faulty_fleet_start(w->dir, faulty_sqs_url(w->sqs), w->queues, N_ROWS);
+    faulty_fleet_serve(&w->f, w->queues, N_ROWS, 0);
+    faulty_fleet_start(&w->f, faulty_sqs_url(w->f.sqs), w->queues, N_ROWS);
     for (int64_t ms = 0; ms < FAULT_MS; ms += STEP_MS)
         pass(w);
-    faulty_sqs_mend(w->sqs);
+    faulty_sqs_mend(w->f.sqs);
     int64_t recovery_ms = 0;
-    for (; faulty_sqs_left(w->sqs) > 0 && recovery_ms < RECOVERY_MS; recovery_ms += STEP_MS)
+    for (; faulty_sqs_left(w->f.sqs) > 0 && recovery_ms < RECOVERY_MS; recovery_ms += STEP_MS)
         pass(w);
     print_message("all went on after %lld s\n", (long long)recovery_ms / 1000);
-    size_t left = faulty_sqs_left(w->sqs);
+    size_t left = faulty_sqs_left(w->f.sqs);
     atomic_store(&w->clock->frozen_at_ms, 0); /* the end takes its own time */
-    faulty_fleet_end(w->fleet);
-    faulty_sqs_stop(w->sqs);
-    w->sqs = NULL;
+    faulty_fleet_end(&w->f);
     for (size_t i = 0; i < N_ROWS; i++)
         for (unsigned k = 0; k < FAULTY_MESSAGES; k++)
             if (w->queues[i].deleted[k] == 0)
@@ -153,9 +147,9 @@ every_fault_is_met_with_patience_and_recovered_from_with_nothing_lost(void **sta
     assert_int_equal(left, 0);
     for (size_t i = 0; i < N_ROWS; i++) {
         assert_paced(&w->queues[i]);
-        faulty_fleet_assert_handled_once(w->dir, &w->queues[i]);
+        faulty_fleet_assert_handled_once(&w->f, &w->queues[i]);
     }
-    assert_int_equal(proc_count_lines(w->fleet, "worker started"), N_ROWS); /* an outage is no restart loop */
+    assert_int_equal(proc_count_lines(w->f.fleet, "worker started"), N_ROWS); /* an outage is no restart loop */
 }
 
 int

@@ -44,6 +44,19 @@ inject_into(struct bench *b, struct failure *f)
     b->sim.context = f;
 }
 
+/* A queue with messages "m-0" to "m-39", of which "m-3" has any call of this kind refused that it is part of. */
+#define POISONED 40
+#define POISON   3
+
+static void
+init_poisoned(struct bench *b, enum sim_call call)
+{
+    bench_init(b, 1, NULL);
+    b->sim.poisoned_call = call;
+    b->sim.poison = "m-3";
+    bench_put(b, POISONED);
+}
+
 /* ---- deletes ---- */
 
 static void
@@ -168,13 +181,10 @@ a_delete_that_its_whole_call_is_refused_for_holds_up_no_other(void **state)
 {
     (void)state;
     struct bench b;
-    bench_init(&b, 1, NULL);
-    b.sim.poisoned_call = SIM_DELETE;
-    b.sim.poison = "m-3";
-    bench_put(&b, 40);
+    init_poisoned(&b, SIM_DELETE);
     bench_run(&b, 10000);
-    for (size_t i = 0; i < 40; i++)
-        assert_int_equal(b.sim.messages[i].deleted, i != 3);
+    for (size_t i = 0; i < POISONED; i++)
+        assert_int_equal(b.sim.messages[i].deleted, i != POISON);
     assert_int_equal(bench_in_hand(&b), 0);
     assert_int_equal(BENCH_COUNT(&b, delete_failed), 1);
     assert_in_range(b.sim.calls[SIM_DELETE], 10, 30);
@@ -183,7 +193,7 @@ a_delete_that_its_whole_call_is_refused_for_holds_up_no_other(void **state)
     assert_in_range(b.sim.calls[SIM_DELETE] - calls, 10, 25);
     b.sim.poison = NULL;
     assert_true(bench_run_until(&b, bench_all_deleted, MINUTE));
-    for (size_t i = 0; i < 40; i++)
+    for (size_t i = 0; i < POISONED; i++)
         assert_int_equal(b.sim.messages[i].handled, 1);
     bench_clean_up(&b);
 }
@@ -327,16 +337,13 @@ a_delay_that_its_whole_call_is_refused_for_holds_up_no_other(void **state)
     (void)state;
     int64_t delay_ms = 600000;
     struct bench b;
-    bench_init(&b, 1, NULL);
+    init_poisoned(&b, SIM_VISIBILITY);
     b.decide = retry_once;
     b.context = &delay_ms;
-    b.sim.poisoned_call = SIM_VISIBILITY;
-    b.sim.poison = "m-3";
-    bench_put(&b, 40);
     bench_run(&b, 10000);
-    for (size_t i = 0; i < 40; i++) {
+    for (size_t i = 0; i < POISONED; i++) {
         int64_t left_ms = b.sim.messages[i].visible_at_ms - sim_now_ms();
-        assert_in_range(left_ms, i == 3 ? 0 : 580000, i == 3 ? 30000 : 600000);
+        assert_in_range(left_ms, i == POISON ? 0 : 580000, i == POISON ? 30000 : 600000);
     }
     assert_int_equal(bench_in_hand(&b), 0);
     assert_true(bench_run_until(&b, bench_all_deleted, 15 * MINUTE));
@@ -415,16 +422,13 @@ a_dead_letter_that_its_whole_call_is_refused_for_holds_up_no_other(void **state)
 {
     (void)state;
     struct bench b;
-    bench_init(&b, 1, NULL);
+    init_poisoned(&b, SIM_SEND_DEAD);
     b.decide = reject;
-    b.sim.poisoned_call = SIM_SEND_DEAD;
-    b.sim.poison = "m-3";
-    bench_put(&b, 40);
     bench_run(&b, 10000);
-    for (size_t i = 0; i < 40; i++) {
-        assert_int_equal(b.sim.messages[i].dead_letters, i != 3);
-        assert_int_equal(b.sim.messages[i].deleted, i != 3);
-        if (i != 3)
+    for (size_t i = 0; i < POISONED; i++) {
+        assert_int_equal(b.sim.messages[i].dead_letters, i != POISON);
+        assert_int_equal(b.sim.messages[i].deleted, i != POISON);
+        if (i != POISON)
             assert_int_equal(b.sim.messages[i].handled, 1);
     }
     bench_clean_up(&b);
