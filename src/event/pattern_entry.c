@@ -6,13 +6,7 @@
 #include "event/pattern_rule.h"
 
 #define ONLY_ONE_KEY "Only one key allowed in match expression"
-#define TOO_MANY     "Too many elements in numeric expression"
-
-static bool
-is(struct json string, const char *name)
-{
-    return json_equals_string(string, slice_of_string(name));
-}
+#define TOO_MANY     PATTERN_TOO_MANY
 
 /* Moves behind the value of a one-member object, which must end there. */
 static int
@@ -70,27 +64,12 @@ parse_text(const struct pattern_parser *c, enum pattern_kind kind, struct json v
     return rc;
 }
 
-static int
-parse_number(const struct pattern_parser *c, struct json value, uint64_t *ret_key)
-{
-    if (pattern_number_key(value.text, ret_key))
-        return 0;
-    return pattern_refuse(c, value.text.p, "Cannot compare number : %.*s",
-                          (int)(value.text.n > 100 ? 100 : value.text.n), value.text.p);
-}
-
-static struct pattern_test
-number_from(uint64_t low, uint64_t high)
-{
-    return (struct pattern_test){.kind = PATTERN_NUMBER, .low = low, .high = high};
-}
-
 /* ---- {"prefix": ...} and {"suffix": ...} ---- */
 
 static int
 parse_affix(struct pattern_parser *c, struct json_iter *outer, struct pattern_entry *entry)
 {
-    bool prefix = is(outer->key, "prefix");
+    bool prefix = pattern_is(outer->key, "prefix");
     const char *name = prefix ? "prefix" : "suffix";
     struct json value = outer->value;
     enum pattern_kind kind = prefix ? PATTERN_PREFIX : PATTERN_SUFFIX;
@@ -99,7 +78,7 @@ parse_affix(struct pattern_parser *c, struct json_iter *outer, struct pattern_en
         struct json_iter it = json_iter(value);
         if (!json_next(&it))
             return pattern_refuse(c, value.text.p, "%s expression name not found", prefix ? "Prefix" : "Suffix");
-        if (!is(it.key, "equals-ignore-case"))
+        if (!pattern_is(it.key, "equals-ignore-case"))
             return pattern_refuse(c, it.key.text.p, "Unsupported %s pattern: %.*s", name, PATTERN_ARG(it.key));
         if (it.value.type != JSON_STRING)
             return pattern_refuse(c, it.value.text.p, "equals-ignore-case match pattern must be a string");
@@ -119,82 +98,13 @@ parse_affix(struct pattern_parser *c, struct json_iter *outer, struct pattern_en
 
 /* ---- {"numeric": [...]} ---- */
 
-/* What Jackson calls the text of a token: brackets stand for themselves. */
-#define TOKEN_ARG(v)                                                                                                   \
-    (int)((v).type == JSON_ARRAY || (v).type == JSON_OBJECT ? 1 : (v).type == JSON_STRING ? 0 : (v).text.n), (v).text.p
-
-static int
-parse_range_end(const struct pattern_parser *c, struct json_iter *it, uint64_t low, bool low_open,
-                struct pattern_test *ret_test)
-{
-    uint64_t high;
-    if (it->value.type != JSON_STRING)
-        return pattern_refuse(c, it->value.text.p, "Bad value in numeric range: %.*s", TOKEN_ARG(it->value));
-    bool open = is(it->value, "<");
-    struct json operator= it->value;
-    if (!open && !is(operator, "<="))
-        return pattern_refuse(c, operator.text.p, "Bad numeric range operator: %.*s", PATTERN_ARG(operator));
-    if (!json_next(it) || it->value.type != JSON_NUMBER)
-        return pattern_refuse(c, operator.text.p, "Value of %.*s must be numeric", PATTERN_ARG(operator));
-    struct json number = it->value;
-    if (json_next(it))
-        return pattern_refuse(c, it->value.text.p, "Too many terms in numeric range expression");
-    int rc = parse_number(c, number, &high);
-    if (rc != 0)
-        return rc;
-    if (low >= high)
-        return pattern_refuse(c, number.text.p, "Bottom must be less than top");
-    *ret_test = number_from(low + low_open, high - open);
-    return 0;
-}
-
-static int
-parse_numeric_array(const struct pattern_parser *c, struct json array, struct pattern_test *ret_test)
-{
-    static const char *const OPERATORS[] = {"=", ">", ">=", "<", "<="};
-    struct json_iter it = json_iter(array);
-    uint64_t lowest, highest, key;
-    size_t i = 0;
-    if (!json_next(&it))
-        return pattern_refuse(c, array.text.p, "Invalid member in numeric match: ]");
-    if (it.value.type != JSON_STRING)
-        return pattern_refuse(c, it.value.text.p, "Invalid member in numeric match: %.*s", TOKEN_ARG(it.value));
-    struct json operator= it.value;
-    while (i < 5 && !is(operator, OPERATORS[i]))
-        i++;
-    if (i == 5)
-        return pattern_refuse(c, operator.text.p, "Unrecognized numeric range operator: %.*s", PATTERN_ARG(operator));
-    if (!json_next(&it) || it.value.type != JSON_NUMBER)
-        return pattern_refuse(c, operator.text.p, "Value of %s must be numeric", i == 0 ? "equals" : OPERATORS[i]);
-    struct json number = it.value;
-    bool more = json_next(&it);
-    if (more && OPERATORS[i][0] != '>')
-        return pattern_refuse(c, it.value.text.p, TOO_MANY);
-    int rc = parse_number(c, number, &key);
-    if (rc != 0)
-        return rc;
-    pattern_number_key(SLICE("-1.7976931348623157e308"), &lowest);
-    pattern_number_key(SLICE("1.7976931348623157e308"), &highest);
-    if (OPERATORS[i][0] == '>') {
-        bool open = OPERATORS[i][1] == '\0';
-        if (!more) {
-            *ret_test = number_from(key + open, highest);
-            return 0;
-        }
-        return parse_range_end(c, &it, key, open, ret_test);
-    }
-    bool open = OPERATORS[i][0] == '<' && OPERATORS[i][1] == '\0';
-    *ret_test = i == 0 ? number_from(key, key) : number_from(lowest, key - open);
-    return 0;
-}
-
 static int
 parse_numeric(struct pattern_parser *c, struct json_iter *outer, struct pattern_entry *entry)
 {
     struct pattern_test test;
     if (outer->value.type != JSON_ARRAY)
         return pattern_refuse(c, outer->value.text.p, "Value of numeric must be an array.");
-    int rc = parse_numeric_array(c, outer->value, &test);
+    int rc = pattern_parse_numeric(c, outer->value, &test);
     if (rc == 0)
         rc = expect_end(c, outer, TOO_MANY);
     return rc == 0 ? one_test(c, entry, test) : rc;
@@ -213,9 +123,9 @@ parse_excluded(const struct pattern_parser *c, struct json value, struct pattern
         return parse_text(c, PATTERN_EQUALS, value, ret_test);
     if (value.type != JSON_NUMBER)
         return pattern_refuse(c, value.text.p, "%s", NOT_THERE);
-    int rc = parse_number(c, value, &key);
+    int rc = pattern_parse_number(c, value, &key);
     if (rc == 0)
-        *ret_test = number_from(key, key);
+        *ret_test = pattern_number_from(key, key);
     return rc;
 }
 
@@ -273,11 +183,11 @@ parse_anything_but(struct pattern_parser *c, struct json_iter *outer, struct pat
     if (value.type == JSON_OBJECT) {
         if (!json_next(&it))
             return pattern_refuse(c, value.text.p, "Anything-But expression name not found");
-        kind = is(it.key, "equals-ignore-case") ? PATTERN_EQUALS_FOLDED
-               : is(it.key, "prefix")           ? PATTERN_PREFIX
-               : is(it.key, "suffix")           ? PATTERN_SUFFIX
-               : is(it.key, "wildcard")         ? PATTERN_WILDCARD
-                                                : PATTERN_N_KINDS;
+        kind = pattern_is(it.key, "equals-ignore-case") ? PATTERN_EQUALS_FOLDED
+               : pattern_is(it.key, "prefix")           ? PATTERN_PREFIX
+               : pattern_is(it.key, "suffix")           ? PATTERN_SUFFIX
+               : pattern_is(it.key, "wildcard")         ? PATTERN_WILDCARD
+                                                        : PATTERN_N_KINDS;
         if (kind == PATTERN_N_KINDS)
             return pattern_refuse(c, it.key.text.p, "Unsupported anything-but pattern: %.*s", PATTERN_ARG(it.key));
         value = it.value;
@@ -341,21 +251,21 @@ parse_expression(struct pattern_parser *c, struct json expression, struct patter
     struct json_iter it = json_iter(expression);
     if (!json_next(&it))
         return pattern_refuse(c, expression.text.p, "Match expression name not found");
-    if (is(it.key, "exactly"))
+    if (pattern_is(it.key, "exactly"))
         return parse_whole_text(c, &it, PATTERN_EQUALS, "exact", entry);
-    if (is(it.key, "prefix") || is(it.key, "suffix"))
+    if (pattern_is(it.key, "prefix") || pattern_is(it.key, "suffix"))
         return parse_affix(c, &it, entry);
-    if (is(it.key, "numeric"))
+    if (pattern_is(it.key, "numeric"))
         return parse_numeric(c, &it, entry);
-    if (is(it.key, "anything-but"))
+    if (pattern_is(it.key, "anything-but"))
         return parse_anything_but(c, &it, entry);
-    if (is(it.key, "exists"))
+    if (pattern_is(it.key, "exists"))
         return parse_exists(c, &it, entry);
-    if (is(it.key, "cidr"))
+    if (pattern_is(it.key, "cidr"))
         return parse_cidr(c, &it, entry);
-    if (is(it.key, "equals-ignore-case"))
+    if (pattern_is(it.key, "equals-ignore-case"))
         return parse_whole_text(c, &it, PATTERN_EQUALS_FOLDED, "equals-ignore-case", entry);
-    if (is(it.key, "wildcard"))
+    if (pattern_is(it.key, "wildcard"))
         return parse_whole_text(c, &it, PATTERN_WILDCARD, "wildcard", entry);
     return pattern_refuse(c, it.key.text.p, "Unrecognized match type %.*s", PATTERN_ARG(it.key));
 }
@@ -379,7 +289,7 @@ parse_literal_number(struct pattern_parser *c, struct json value, struct pattern
 {
     uint64_t key;
     if (pattern_number_key(value.text, &key))
-        return one_test(c, entry, number_from(key, key));
+        return one_test(c, entry, pattern_number_from(key, key));
     char *text = arena_strndup(&c->pattern->arena, value.text.p, value.text.n);
     if (!text)
         return err_no_memory(c->e);

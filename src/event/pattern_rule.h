@@ -113,6 +113,24 @@ int pattern_decode(const struct pattern_parser *c, struct json string, struct sl
 /* pattern_entry.c: an entry of a field's array. */
 int pattern_parse_entry(struct pattern_parser *c, struct json entry, struct pattern_entry *ret_entry);
 
+#define PATTERN_TOO_MANY "Too many elements in numeric expression"
+
+static inline bool
+pattern_is(struct json string, const char *name)
+{
+    return json_equals_string(string, slice_of_string(name));
+}
+
+/* pattern_numeric.c: a number that can be compared; the array of {"numeric": [...]}. */
+int pattern_parse_number(const struct pattern_parser *c, struct json value, uint64_t *ret_key);
+int pattern_parse_numeric(const struct pattern_parser *c, struct json array, struct pattern_test *ret_test);
+
+static inline struct pattern_test
+pattern_number_from(uint64_t low, uint64_t high)
+{
+    return (struct pattern_test){.kind = PATTERN_NUMBER, .low = low, .high = high};
+}
+
 /* pattern_number.c. Numbers are compared as doubles, by keys that sort as they do. AWS (its Java library: a BigDecimal
  * that must survive becoming a double) has no key for a number that is no double to the last of its digits, such as
  * 1e400 or 9007199254740993: that one equals its own text alone. */

@@ -162,11 +162,7 @@ struct ruleset_leaf {
 };
 int ruleset_build_indexes(struct event_rules *set, const struct ruleset_leaf *leaves, uint32_t n_leaves, struct err *e);
 
-/* ruleset_value.c: calls found for each leaf of the node that the value satisfies. */
-struct ruleset_matcher;
-void ruleset_look_up(struct ruleset_matcher *m, const struct ruleset_node *node, struct json value);
-
-/* ruleset_match.c */
+/* One event on its way through a set. */
 struct ruleset_matcher {
     const struct event_rules *set;
     struct event_scratch *s;
@@ -176,9 +172,29 @@ struct ruleset_matcher {
     uint32_t collided[8]; /* nodes that the event has two ways to */
     uint32_t n_collided;
 };
+
+/* ruleset_joins.c. Something was found in the innermost scope. */
 void ruleset_found(struct ruleset_matcher *m, uint32_t id, int32_t level, uint32_t rank);
 
-/* Sets s->hits. 0, or why the text is refused (as event_parse). */
+static inline bool
+ruleset_is_found(const struct ruleset_matcher *m, uint32_t id)
+{
+    return m->s->where[id] > m->base;
+}
+
+/* Whether all fields of the part may be missing and are. */
+bool ruleset_is_absent(const struct ruleset_matcher *m, const struct ruleset_part *part);
+
+/* Finds all joins of the innermost scope at the level and below, the deepest first. */
+void ruleset_conclude(struct ruleset_matcher *m, int32_t level);
+
+/* Takes the items from n on off the stack. They can be read until others are found. */
+void ruleset_forget(struct event_scratch *s, uint32_t n);
+
+/* ruleset_value.c: finds each leaf of the node that the value satisfies. */
+void ruleset_look_up(struct ruleset_matcher *m, const struct ruleset_node *node, struct json value);
+
+/* ruleset_match.c. Sets s->hits. 0, or why the text is refused (as event_parse). */
 int ruleset_match(const struct event_rules *set, struct event_scratch *s, struct slice event, struct err *e);
 
 /* ruleset_search.c: one pattern against an event, by trying everything within bounds. */

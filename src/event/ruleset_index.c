@@ -273,12 +273,13 @@ ruleset_build_indexes(struct event_rules *set, const struct ruleset_leaf *leaves
     /* A field that only may be missing has no tests, and still has to be looked at. */
     for (uint32_t i = 0; done && i < set->n_nodes; i++)
         done = set->nodes[i].absence == RULESET_NONE || index_of(&x, i) != NULL;
-    set->indexes = x.indexes.items;
     set->n_indexes = x.indexes.n;
-    set->tests = x.tests.items;
-    set->targets = x.targets.items;
-    set->ranges = x.ranges.items;
-    set->pieces = x.pieces.items;
+    set->indexes = list_take(&x.indexes);
+    set->tests = list_take(&x.tests);
+    set->targets = list_take(&x.targets);
+    set->ranges = list_take(&x.ranges);
+    set->pieces = list_take(&x.pieces);
+    done = done && set->indexes && set->tests && set->targets && set->ranges && set->pieces;
     list_free(&x.references);
     list_free(&x.buts);
     if (!done)

@@ -23,6 +23,14 @@ list_add(struct list *l, const void *item, size_t size)
     return l->n++;
 }
 
+void *
+list_take(struct list *l)
+{
+    void *items = l->items ? l->items : malloc(1);
+    *l = (struct list){0};
+    return items;
+}
+
 void
 list_free(struct list *l)
 {

@@ -19,6 +19,9 @@ struct list {
 /* Appends a copy of the item. Its index, or UINT32_MAX: no memory. */
 uint32_t list_add(struct list *l, const void *item, size_t size);
 
+/* The items, to be freed by the caller; not NULL when there are none. The list is empty then. NULL: no memory. */
+void *list_take(struct list *l);
+
 void list_free(struct list *l);
 
 /* All zero is empty. */

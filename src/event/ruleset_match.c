@@ -6,116 +6,6 @@
 #include "event/ruleset_impl.h"
 #include "event/ruleset_list.h"
 
-/* ---- items ---- */
-
-void
-ruleset_found(struct ruleset_matcher *m, uint32_t id, int32_t level, uint32_t rank)
-{
-    struct event_scratch *s = m->s;
-    uint32_t where = s->where[id];
-    if (where > m->base) {
-        struct ruleset_item *item = &s->items[where - 1];
-        item->level = level > item->level ? level : item->level;
-        item->rank = rank < item->rank ? rank : item->rank;
-        return;
-    }
-    if (s->n_items == s->room) {
-        m->search_all = true;
-        return;
-    }
-    s->items[s->n_items] = (struct ruleset_item){.id = id, .hidden = where, .level = level, .rank = rank};
-    s->where[id] = ++s->n_items;
-}
-
-/* Takes the items from n on off the stack. They can be read until others are found. */
-static void
-forget(struct event_scratch *s, uint32_t n)
-{
-    while (s->n_items > n) {
-        s->n_items--;
-        s->where[s->items[s->n_items].id] = s->items[s->n_items].hidden;
-    }
-}
-
-/* ---- joins ---- */
-
-static bool
-is_found(const struct ruleset_matcher *m, uint32_t id)
-{
-    return m->s->where[id] > m->base;
-}
-
-static bool
-is_absent(const struct ruleset_matcher *m, const struct ruleset_part *part)
-{
-    const struct ruleset_absent *absents = m->set->absents + part->absents.first;
-    if (!part->nullable)
-        return false;
-    for (uint32_t i = 0; i < part->absents.n; i++)
-        if (is_found(m, absents[i].item))
-            return false;
-    return true;
-}
-
-/* Notes the joins that this item is the trigger of, to be looked at when all that is below them is known. */
-static void
-trigger(struct ruleset_matcher *m, uint32_t id, int32_t level, int32_t floor)
-{
-    const struct event_rules *set = m->set;
-    struct event_scratch *s = m->s;
-    if (id >= set->n_parts)
-        return;
-    const uint32_t *joins = set->links + set->parts[id].triggers.first;
-    for (uint32_t i = 0; i < set->parts[id].triggers.n; i++) {
-        uint32_t join = joins[i];
-        int32_t at = set->parts[join].level;
-        if (at < floor || at >= level || s->next_candidate[join] != 0 || is_found(m, join))
-            continue;
-        s->next_candidate[join] = s->candidates[at] ? s->candidates[at] : RULESET_NONE;
-        s->candidates[at] = join + 1;
-        s->levels[at / 64] |= UINT64_C(1) << at % 64;
-    }
-}
-
-static void
-look_at(struct ruleset_matcher *m, uint32_t join, int32_t floor)
-{
-    const struct ruleset_part *q = &m->set->parts[join];
-    const uint32_t *parts = m->set->links + q->parts.first;
-    uint32_t rank = UINT32_MAX;
-    for (uint32_t i = 0; i < q->parts.n; i++) {
-        const struct ruleset_item *item = is_found(m, parts[i]) ? &m->s->items[m->s->where[parts[i]] - 1] : NULL;
-        if (item && item->level > q->level)
-            rank = item->rank < rank ? item->rank : rank;
-        else if (!is_absent(m, &m->set->parts[parts[i]]))
-            return;
-    }
-    ruleset_found(m, join, q->level, rank);
-    trigger(m, join, q->level, floor);
-}
-
-/* Finds all joins of the innermost scope at and above the level, the deepest first. */
-static void
-conclude(struct ruleset_matcher *m, int32_t floor)
-{
-    struct event_scratch *s = m->s;
-    for (uint32_t i = m->base; i < s->n_items; i++)
-        trigger(m, s->items[i].id, s->items[i].level, floor);
-    for (int32_t word = (int32_t)((m->set->n_levels - 1) / 64); word >= floor / 64; word--) {
-        while (s->levels[word]) {
-            int bit = 63 - __builtin_clzll(s->levels[word]);
-            int32_t level = word * 64 + bit;
-            s->levels[word] &= ~(UINT64_C(1) << bit);
-            while (s->candidates[level]) {
-                uint32_t join = s->candidates[level] - 1, next = s->next_candidate[join];
-                s->candidates[level] = next == RULESET_NONE ? 0 : next;
-                s->next_candidate[join] = 0;
-                look_at(m, join, floor);
-            }
-        }
-    }
-}
-
 /* ---- names ---- */
 
 static uint32_t
@@ -230,7 +120,7 @@ leave_element(struct ruleset_matcher *m, uint32_t node, uint32_t outer_base)
     struct event_scratch *s = m->s;
     uint32_t from = m->base, to = s->n_items;
     int32_t depth = m->set->nodes[node].depth;
-    forget(s, from);
+    ruleset_forget(s, from);
     m->base = outer_base;
     for (uint32_t i = from; i < to; i++) {
         struct ruleset_item item = s->items[i];
@@ -259,10 +149,10 @@ leave_array(struct ruleset_matcher *m, uint32_t outer_base)
             continue;
         const struct ruleset_run run = m->set->parts[item->id].absents;
         for (uint32_t k = 0; k < run.n && m->set->absents[run.first + k].rank < item->rank; k++)
-            if (is_found(m, m->set->absents[run.first + k].item))
+            if (ruleset_is_found(m, m->set->absents[run.first + k].item))
                 item->level = -1;
     }
-    forget(s, from);
+    ruleset_forget(s, from);
     m->base = outer_base;
     for (uint32_t i = from; i < to; i++) {
         struct ruleset_item item = s->items[i];
@@ -295,7 +185,7 @@ visit_choices(struct ruleset_matcher *m, struct json_reader *r, uint32_t node)
         m->base = m->s->n_items;
         m->scope = ++m->s->n_scopes;
         visit(m, r, node); /* which may be an array at this node as well */
-        conclude(m, 2 * n->depth);
+        ruleset_conclude(m, 2 * n->depth);
         leave_element(m, node, array_base);
         m->scope = outer_scope;
         *entered = outer_entered;
@@ -419,18 +309,18 @@ ruleset_match(const struct event_rules *set, struct event_scratch *s, struct sli
     else if (!object)
         rc = err_set(e, ERR_INVALID, "Event is not valid. Reason: It is not a JSON object");
     if (rc == 0) {
-        conclude(&m, 0);
+        ruleset_conclude(&m, 0);
         memset(s->hits, 0, (set->n_patterns + 63) / 64 * sizeof *s->hits);
         for (uint32_t i = 0; i < s->n_items; i++)
             if (s->items[i].id < set->n_parts)
                 note_hits(&m, s->items[i].id);
         for (uint32_t i = 0; i < set->nullable.n; i++) {
             uint32_t part = set->links[set->nullable.first + i];
-            if (!is_found(&m, part) && is_absent(&m, &set->parts[part]))
+            if (!ruleset_is_found(&m, part) && ruleset_is_absent(&m, &set->parts[part]))
                 note_hits(&m, part);
         }
     }
-    forget(s, 0);
+    ruleset_forget(s, 0);
     if (rc == 0 && (m.n_collided > 0 || m.search_all))
         search(&m, (struct json){.text = slice_of(start, (size_t)(after - start)), .type = JSON_OBJECT});
     return rc;
