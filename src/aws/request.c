@@ -36,7 +36,10 @@ place(struct aws_call *q, const struct aws_request *request, struct err *e)
 static const char *
 target_of(struct aws_call *q, const char *interface)
 {
-    return arena_format(&q->arena, "%s.%s", interface, q->operation);
+    char *target = arena_alloc(&q->arena, strlen(interface) + 1 + strlen(q->operation) + 1);
+    if (target)
+        stpcpy(stpcpy(stpcpy(target, interface), "."), q->operation);
+    return target;
 }
 
 /* The headers that are the same in every attempt; behind them stays room for the others. */

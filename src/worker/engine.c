@@ -147,9 +147,9 @@ received_again(struct engine *g, struct message *m, const struct sqs_message *r,
 
 /* The message starts its life here. */
 static void
-received_new(struct engine *g, const struct sqs_message *r, int64_t handed_out_ms, int64_t now_ms)
+received_new(struct engine *g, const struct sqs_message *r, int64_t wall_ms, int64_t handed_out_ms, int64_t now_ms)
 {
-    struct message *m = message_new(r, g->queue_name, g->world.wall_ms(), handed_out_ms);
+    struct message *m = message_new(r, g->queue_name, wall_ms, handed_out_ms);
     if (!m || lease_begin(&g->lease, m, handed_out_ms) != 0) {
         if (m)
             message_release(m);
@@ -176,13 +176,14 @@ static void
 messages_received(void *context, const struct sqs_message *messages, size_t n, int64_t handed_out_ms, int64_t now_ms)
 {
     struct engine *g = context;
+    int64_t wall_ms = g->world.wall_ms();
     for (size_t i = 0; i < n; i++) {
         const struct sqs_message *r = &messages[i];
         struct message *m = inflight_find(&g->in_hand, r->id, message_hash(r->id));
         if (m)
             received_again(g, m, r, handed_out_ms, now_ms);
         else
-            received_new(g, r, handed_out_ms, now_ms);
+            received_new(g, r, wall_ms, handed_out_ms, now_ms);
     }
     batcher_end_receive(&g->batcher, now_ms);
     engine_give_back_held(g, now_ms);
