@@ -122,6 +122,16 @@ set_trust(CURL *h, const struct http_engine *g)
     return r;
 }
 
+static bool
+environment_names_a_proxy(void)
+{
+    static const char *const names[] = {"http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (getenv(names[i]))
+            return true;
+    return false;
+}
+
 struct http_call *
 http_call_new(struct http_engine *g)
 {
@@ -158,6 +168,8 @@ http_call_new(struct http_engine *g)
     CURLcode made = curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, "http,https");
     if (made == CURLE_OK)
         made = curl_easy_setopt(h, CURLOPT_USERAGENT, g->user_agent);
+    if (made == CURLE_OK && !environment_names_a_proxy())
+        made = curl_easy_setopt(h, CURLOPT_NOPROXY, "*"); /* or curl asks the environment at each request */
     if (made == CURLE_OK)
         made = set_trust(h, g);
     if (made != CURLE_OK) {

@@ -3,8 +3,9 @@
  * Every program's HTTP client, and its event loop: http_engine_run moves bytes, calls the callbacks of what completed,
  * and fires due timers. One thread owns an engine and everything submitted to it; only http_engine_wakeup may be called
  * from elsewhere. The engine keeps connections open and reuses them, speaks HTTP/1.1, honours the proxy variables of
- * the environment, follows no redirects, keeps no cookies, decodes no compression, never sends Expect, and gives every
- * handle CURLOPT_QUICK_EXIT, so that an unanswering resolver cannot block the loop. The program ignores SIGPIPE.
+ * the environment (which are there from the start), follows no redirects, keeps no cookies, decodes no compression,
+ * never sends Expect, and gives every handle CURLOPT_QUICK_EXIT, so that an unanswering resolver cannot block the loop.
+ * The program ignores SIGPIPE.
  *
  * TLS is 1.2 or later, and a certificate is verified always: its chain up to an authority of ca_file (of the system's
  * store when there is none; never both), its dates, its host. Nothing switches that off. A connection that has to be
