@@ -42,10 +42,16 @@ node_of_path(struct ruleset_builder *b, struct slice path)
     }
 }
 
-static void
-flatten_children(struct ruleset_builder *b)
+static int
+compare_children(const void *a, const void *b, void *set)
 {
-    struct event_rules *set = b->set;
+    const struct ruleset_node *nodes = ((const struct event_rules *)set)->nodes;
+    return ruleset_compare_names(nodes[*(const uint32_t *)a].name, nodes[*(const uint32_t *)b].name);
+}
+
+static void
+flatten_children(struct event_rules *set)
+{
     uint32_t at = 0;
     for (uint32_t i = 1; i < set->n_nodes; i++)
         set->nodes[set->nodes[i].parent].children.n++;
@@ -56,11 +62,11 @@ flatten_children(struct ruleset_builder *b)
     }
     for (uint32_t i = 1; i < set->n_nodes; i++) {
         struct ruleset_run *run = &set->nodes[set->nodes[i].parent].children;
-        uint32_t k = run->first + run->n++;
-        for (; k > run->first && ruleset_compare_names(set->nodes[set->children[k - 1]].name, set->nodes[i].name) > 0;
-             k--)
-            set->children[k] = set->children[k - 1];
-        set->children[k] = i;
+        set->children[run->first + run->n++] = i;
+    }
+    for (uint32_t i = 0; i < set->n_nodes; i++) {
+        const struct ruleset_run *run = &set->nodes[i].children;
+        qsort_r(set->children + run->first, run->n, sizeof *set->children, compare_children, set);
     }
 }
 
@@ -266,7 +272,7 @@ ruleset_build(struct event_rules *set, struct err *e)
     set->absents = list_take(&absents);
     int rc = done && set->nodes && set->parts && set->links && set->absents ? 0 : err_no_memory(e);
     if (rc == 0) {
-        flatten_children(&b);
+        flatten_children(set);
         rc = ruleset_build_indexes(set, b.leaves.items, b.leaves.n, e);
     }
     list_free(&b.leaves);

@@ -6,6 +6,9 @@
 #define MAX_CHOICES 512
 #define MAX_CALLS   1000
 
+/* Values to look at, each counted by its size. */
+#define RULESET_SEARCH_STEPS(event) (100000 + 4 * (uint64_t)(event).text.n)
+
 struct choice {
     const char *array, *element; /* where they start */
 };
@@ -116,20 +119,30 @@ next_field(struct search *s, size_t field)
     return answer == NO_MORE ? NO : answer;
 }
 
-bool
-ruleset_search_rule(const struct pattern_rule *rule, struct json event)
+static bool
+search_rule(struct search *s, const struct pattern_rule *rule)
 {
-    struct search s = {.rule = rule, .event = event, .steps = 100000 + 4 * (uint64_t)event.text.n};
+    s->rule = rule;
+    s->n_choices = 0;
+    s->absents = false;
     for (size_t i = 0; i < rule->n_fields; i++)
-        s.absents = s.absents || rule->fields[i]->absent;
-    return next_field(&s, 0) == YES;
+        s->absents = s->absents || rule->fields[i]->absent;
+    return next_field(s, 0) == YES;
 }
 
 bool
 ruleset_search(const struct pattern *p, struct json event)
 {
+    struct search s = {.event = event, .steps = RULESET_SEARCH_STEPS(event)};
     for (size_t i = 0; i < p->n_rules; i++)
-        if (ruleset_search_rule(&p->rules[i], event))
+        if (search_rule(&s, &p->rules[i]))
             return true;
     return false;
+}
+
+bool
+ruleset_search_rule(const struct pattern_rule *rule, struct json event)
+{
+    struct search s = {.event = event, .steps = RULESET_SEARCH_STEPS(event)};
+    return search_rule(&s, rule);
 }
