@@ -24,11 +24,17 @@ meaningless(const char *name, struct err *e)
     return err_set(e, ERR_PROTOCOL, "%s holds half of a surrogate pair", name);
 }
 
-static bool
-is_called(struct json key, const char *name, size_t n)
+/* A key without escapes, as all of SQS's are, means what it is written as. */
+static const struct sqs_field *
+find_field(struct json key, const struct sqs_field *fields, size_t n)
 {
     struct slice raw = json_raw(key);
-    return raw.n == n ? memcmp(raw.p, name, n) == 0 : raw.n > n && json_equals_string(key, slice_of(name, n));
+    bool plain = json_is_plain(key);
+    for (const struct sqs_field *f = fields; f < fields + n; f++)
+        if (plain ? raw.n == f->name_n && memcmp(raw.p, f->name, raw.n) == 0
+                  : json_equals_string(key, slice_of(f->name, f->name_n)))
+            return f;
+    return NULL;
 }
 
 /* The value in front, which must be a string or null. */
@@ -54,10 +60,8 @@ int
 sqs_read_field(struct sqs_source *s, struct json key, const struct sqs_field *fields, size_t n, void *out,
                struct err *e)
 {
-    const struct sqs_field *f = fields, *end = fields + n;
-    while (f < end && !is_called(key, f->name, f->name_n))
-        f++;
-    if (f == end)
+    const struct sqs_field *f = find_field(key, fields, n);
+    if (!f)
         return 1;
     return read_text(s, f->name, (struct slice *)((char *)out + f->offset), e);
 }
