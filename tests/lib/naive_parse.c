@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
+
 void *
 naive_more(struct arena *arena, const void *list, size_t n, size_t size)
 {
@@ -29,17 +31,45 @@ naive_join(struct arena *arena, struct slice path, struct slice name, bool first
     return slice_of(joined, path.n + 1 + name.n);
 }
 
+/* \u and four digits, which the scanner has seen to. */
+static uint32_t
+read_unit(const char *p)
+{
+    char digits[5] = {p[2], p[3], p[4], p[5], '\0'};
+    return (uint32_t)strtoul(digits, NULL, 16);
+}
+
 struct slice
 naive_decode(struct arena *arena, struct json string, bool *ret_lone)
 {
-    size_t n;
-    char *text = arena_alloc(arena, string.text.n);
+    static const char escaped[] = "\"\\/bfnrt", meant[] = "\"\\/\b\f\n\r\t";
+    struct slice raw = json_raw(string);
+    char *text = arena_alloc(arena, raw.n);
+    size_t n = 0;
     if (!text)
         abort();
-    if (json_decode_into(string, text, string.text.n, &n))
-        return slice_of(text, n);
-    *ret_lone = true;
-    return SLICE("");
+    for (const char *p = raw.p, *end = raw.p + raw.n; p < end;) {
+        if (*p != '\\') {
+            text[n++] = *p++;
+        } else if (p[1] != 'u') {
+            text[n++] = meant[strchr(escaped, p[1]) - escaped];
+            p += 2;
+        } else {
+            uint32_t c = read_unit(p), low = end - p >= 12 && p[6] == '\\' && p[7] == 'u' ? read_unit(p + 6) : 0;
+            if (c >= 0xd800 && c < 0xdc00 && low >= 0xdc00 && low < 0xe000) {
+                c = 0x10000 + (c - 0xd800) * 1024 + (low - 0xdc00);
+                p += 6;
+            }
+            p += 6;
+            if (c >= 0xd800 && c < 0xe000) {
+                text[n++] = '\xff';
+                *ret_lone = true;
+            } else {
+                n += utf8_encode(c, text + n);
+            }
+        }
+    }
+    return slice_of(text, n);
 }
 
 static void

@@ -76,7 +76,7 @@ enum naive_answer naive_parse(struct arena *arena, struct json pattern, struct n
 void *naive_more(struct arena *arena, const void *list, size_t n, size_t size);
 struct slice naive_join(struct arena *arena, struct slice path, struct slice name, bool first);
 
-/* The string, or *ret_lone when it holds half of a surrogate pair. */
+/* What the string means. Half of a surrogate pair is the byte 0xff, which is nowhere else, and *ret_lone. */
 struct slice naive_decode(struct arena *arena, struct json string, bool *ret_lone);
 
 /* Says why the pattern is invalid. False. */

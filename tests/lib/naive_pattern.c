@@ -72,7 +72,7 @@ struct flat {
     struct leaf *leaves;
     size_t n, room;
     unsigned arrays;
-    bool lone;
+    bool lone; /* no pattern holds half of a surrogate pair, so nothing equals it */
 };
 
 static void
@@ -226,5 +226,5 @@ naive_pattern_match(const struct naive_pattern *p, struct json event)
         yes = try_field(&p->rules.list[i], 0, &flat, NULL, &effort);
     free(flat.leaves);
     arena_clean_up(&flat.arena);
-    return flat.lone || effort.unsure ? NAIVE_UNSURE : yes ? NAIVE_YES : NAIVE_NO;
+    return effort.unsure ? NAIVE_UNSURE : yes ? NAIVE_YES : NAIVE_NO;
 }

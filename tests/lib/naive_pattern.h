@@ -6,9 +6,9 @@
  * sub-rule is tried path by path, in ascending order, with every leaf that agrees with the leaves chosen so far. That
  * is exponential: for small patterns and events only.
  *
- * Where it does not know, it says so: letters without a known other case, halves of surrogate pairs, exponents of ten
- * digits, and what takes too long. How complex a wildcard may be, how many sub-rules there may be and how long a
- * pattern, it does not judge. */
+ * Where it does not know, it says so: letters without a known other case, exponents of ten digits, patterns with half
+ * of a surrogate pair, and what takes too long. How complex a wildcard may be, how many sub-rules there may be and how
+ * long a pattern, it does not judge. */
 #ifndef FANOUT_TESTS_LIB_NAIVE_PATTERN_H
 #define FANOUT_TESTS_LIB_NAIVE_PATTERN_H
 

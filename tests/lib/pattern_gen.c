@@ -53,8 +53,11 @@ pattern_gen_string(struct pattern_gen *g, struct buf *out, const char *text, siz
     buf_add_char(out, '"');
     for (size_t i = 0, length; i < n; i += length) {
         length = utf8_length(text + i, text + n);
-        if (length == 0)
+        if (length == 0) {
+            write_unit(g, out, 0xd800 + (unsigned)pattern_gen_draw(g, 2048));
             length = 1;
+            continue;
+        }
         uint32_t c = code_point(text + i, length);
         if (plain || pattern_gen_chance(g, 60)) {
             if (c == '"' || c == '\\')
@@ -122,7 +125,13 @@ write_value(struct pattern_gen *g, struct buf *out, struct pattern_gen_leaf *way
         buf_add_char(out, ']');
     } else {
         pattern_gen_draw_scalar(g, way);
-        pattern_gen_scalar(g, out, way);
+        if (way->is_string && pattern_gen_chance(g, 2)) /* half of a surrogate pair, which no pattern has */
+            pattern_gen_string(g, out,
+                               "x\xff"
+                               "y",
+                               3);
+        else
+            pattern_gen_scalar(g, out, way);
         if (g->n_leaves < PATTERN_GEN_LEAVES)
             g->leaves[g->n_leaves++] = *way;
     }

@@ -28,7 +28,7 @@ const char *pattern_gen_one_of(struct pattern_gen *g, const char *const *list);
 /* White space, rarely. */
 void pattern_gen_space(struct pattern_gen *g, struct buf *out);
 
-/* As a JSON string, in any of the ways to write it. */
+/* As a JSON string, in any of the ways to write it. What is no UTF-8 becomes halves of surrogate pairs. */
 void pattern_gen_string(struct pattern_gen *g, struct buf *out, const char *text, size_t n);
 
 void pattern_gen_draw_scalar(struct pattern_gen *g, struct pattern_gen_leaf *leaf);
