@@ -6,7 +6,8 @@
  *                                                      error what is wrong with them, and exits with 0 or 2
  *
  * The main thread opens and closes the plugin and, between the two, waits for the supervisor, for signals and for the
- * engine's end. TERM and INT drain, as IPC_DRAIN and the end of the channel do; QUIT ends at once. Exit codes: ipc.h.
+ * engine's end; guard.c's thread ends a process that does not get as far once its supervisor is dead. TERM and INT
+ * drain, as IPC_DRAIN and the end of the channel do; QUIT ends at once. Exit codes: channel.h.
  */
 #include <assert.h>
 #include <errno.h>
@@ -25,11 +26,13 @@
 #include "ipc/channel.h"
 #include "ipc/ledger.h"
 #include "worker/engine_thread.h"
+#include "worker/guard.h"
 #include "worker/load.h"
 #include "worker/pool.h"
 
 #define LOG_CLOSE_MS 1000
 #define STOP_MS      1000 /* for the handler threads' ends after a drain, beyond what is left of its time */
+#define GRACE_MS     5000 /* for all that comes after a drain, when there is no supervisor to bound it */
 
 struct arguments {
     const char *consumer;
@@ -330,6 +333,8 @@ work(struct worker *w, const struct arguments *a)
     if (ledger_open(IPC_FD_LEDGER, &w->ledger, &e) != 0)
         return fail(&e);
     ledger_reset(w->ledger);
+    if (guard_start(IPC_FD_CHANNEL, w->load.conf->drain_timeout_s * INT64_C(1000) + GRACE_MS, &e) != 0)
+        return fail(&e);
     if (start(w, &e) != 0)
         return fail(&e);
     log_write(LOG_INFO, "ready", LOG_STR("plugin", w->load.handler), LOG_STR("queue", w->load.consumer->queue),

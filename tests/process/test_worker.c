@@ -12,11 +12,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "aws/sqs.h"
 #include "base/buf.h"
+#include "base/clock.h"
 #include "lib/aws_call.h"
 #include "lib/lone_worker.h"
 #include "lib/system.h"
@@ -601,6 +603,52 @@ who_is_told_to_drain_while_its_plugin_opens_receives_nothing(void **state)
     forget_worker(w);
 }
 
+struct outliving {
+    struct clock_page *clock;
+    pid_t pid;
+};
+
+/* Moves the clock, too: the worker looks at it each 10 ms. */
+static bool
+has_ended(void *context)
+{
+    const struct outliving *o = context;
+    siginfo_t info = {.si_pid = 0};
+    atomic_fetch_add(&o->clock->offset_ms, 100);
+    assert_int_equal(waitid(P_PID, (id_t)o->pid, &info, WEXITED | WNOHANG | WNOWAIT), 0);
+    return info.si_pid == o->pid;
+}
+
+static void
+no_plugin_makes_a_worker_outlive_its_supervisor(void **state)
+{
+    struct world *w = *state;
+    static const struct {
+        const char *options;
+        bool ready;
+    } cases[] = {{"open_ms = 600000;", false}, {"close_ms = 600000;", true}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct outliving o;
+        struct ipc_message m;
+        struct err e;
+        const char *path = tmp_path(w->dir, "clock");
+        assert_int_equal(clock_page_create(path, &o.clock, &e), 0);
+        setenv("FANOUT_TEST_CLOCK", path, 1);
+        start_worker(w, proc_path("tests/plugins/stuck.so"), "", cases[i].options, w->system->url);
+        unsetenv("FANOUT_TEST_CLOCK");
+        o.pid = w->worker.pid;
+        assert_int_equal(lone_worker_wait(&w->worker, IPC_READY, &m, cases[i].ready ? SOON_MS : 0), cases[i].ready);
+        close(w->worker.channel_fd);
+        w->worker.channel_fd = -1;
+        assert_true(proc_wait_until(has_ended, &o, SOON_MS));
+        assert_int_equal(lone_worker_end(&w->worker, SOON_MS), 1);
+        forget_worker(w);
+    }
+    char *log = tmp_read(tmp_path(w->dir, "log"), NULL);
+    assert_non_null(strstr(log, "the plugin does not return and the supervisor is gone"));
+    free(log);
+}
+
 int
 main(void)
 {
@@ -621,6 +669,7 @@ main(void)
         TEST(a_denied_delete_names_the_permission_and_the_queue_and_is_made_up_for),
         TEST(a_wrong_plugin_or_option_is_refused_with_the_reason_and_2),
         TEST(who_is_told_to_drain_while_its_plugin_opens_receives_nothing),
+        TEST(no_plugin_makes_a_worker_outlive_its_supervisor),
         TEST(a_plugin_that_refuses_to_open_is_a_failure_not_a_wrong_configuration),
     };
     return cmocka_run_group_tests_name("worker", tests, NULL, NULL);
