@@ -52,7 +52,7 @@
  *
  * An event may spell the way to an array of objects in two ways, {"a":[{...}],"a.b":1} or "a" twice. Fields below a may
  * then match by one each. That is found by search, which gives up, with no match, after looking at 100,000 values and
- * some more, the larger the event is.
+ * some more, the larger the event is; patterns of a set share eight times that.
  *
  * **Numbers** are compared as doubles. A number that is no double to its last digit, such as 1e400, 9007199254740993 or
  * 0.10000000000000001, is equal only to the same text; numeric and anything-but do not take it.

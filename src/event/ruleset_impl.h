@@ -197,8 +197,16 @@ void ruleset_look_up(struct ruleset_matcher *m, const struct ruleset_node *node,
 /* ruleset_match.c. Sets s->hits. 0, or why the text is refused (as event_parse). */
 int ruleset_match(const struct event_rules *set, struct event_scratch *s, struct slice event, struct err *e);
 
-/* ruleset_search.c: one pattern against an event, by trying everything within bounds. */
-bool ruleset_search(const struct pattern *p, struct json event);
+/* ruleset_search.c: one pattern, or one rule of it, against an event by trying everything within bounds: so many steps,
+ * one for each value that is looked at and for each 16 bytes of it, for a pattern, and no more than *steps, which what
+ * was used is taken from. */
+static inline uint64_t
+ruleset_search_steps(struct json event)
+{
+    return 100000 + 4 * (uint64_t)event.text.n;
+}
+#define RULESET_SEARCH_PATTERNS 8 /* how many patterns may use all of that with one event */
+bool ruleset_search(const struct pattern *p, struct json event, uint64_t *steps);
 bool ruleset_search_rule(const struct pattern_rule *rule, struct json event);
 
 /* ruleset.c: bytes of scratch that a set takes, and making one of so much zeroed memory. */

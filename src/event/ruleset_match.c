@@ -278,6 +278,7 @@ search(struct ruleset_matcher *m, struct json event)
 {
     const struct event_rules *set = m->set;
     char *out = m->s->buffers->tail;
+    uint64_t steps = RULESET_SEARCH_PATTERNS * ruleset_search_steps(event);
     for (uint32_t i = 0; i < set->n_patterns; i++) {
         bool concerned = m->search_all;
         for (uint32_t k = 0; k < m->n_collided && !concerned; k++)
@@ -286,7 +287,7 @@ search(struct ruleset_matcher *m, struct json event)
         if (!concerned)
             continue;
         m->s->hits[i / 64] &= ~(UINT64_C(1) << i % 64);
-        if (ruleset_search(set->patterns[i], event))
+        if (ruleset_search(set->patterns[i], event, &steps))
             m->s->hits[i / 64] |= UINT64_C(1) << i % 64;
     }
 }

@@ -6,9 +6,6 @@
 #define MAX_CHOICES 512
 #define MAX_CALLS   1000
 
-/* Values to look at, each counted by its size. */
-#define RULESET_SEARCH_STEPS(event) (100000 + 4 * (uint64_t)(event).text.n)
-
 struct choice {
     const char *array, *element; /* where they start */
 };
@@ -131,18 +128,21 @@ search_rule(struct search *s, const struct pattern_rule *rule)
 }
 
 bool
-ruleset_search(const struct pattern *p, struct json event)
+ruleset_search(const struct pattern *p, struct json event, uint64_t *steps)
 {
-    struct search s = {.event = event, .steps = RULESET_SEARCH_STEPS(event)};
-    for (size_t i = 0; i < p->n_rules; i++)
-        if (search_rule(&s, &p->rules[i]))
-            return true;
-    return false;
+    uint64_t most = ruleset_search_steps(event);
+    struct search s = {.event = event, .steps = *steps < most ? *steps : most};
+    uint64_t given = s.steps;
+    bool matches = false;
+    for (size_t i = 0; i < p->n_rules && !matches; i++)
+        matches = search_rule(&s, &p->rules[i]);
+    *steps -= given - s.steps;
+    return matches;
 }
 
 bool
 ruleset_search_rule(const struct pattern_rule *rule, struct json event)
 {
-    struct search s = {.event = event, .steps = RULESET_SEARCH_STEPS(event)};
+    struct search s = {.event = event, .steps = ruleset_search_steps(event)};
     return search_rule(&s, rule);
 }
