@@ -125,7 +125,7 @@ ends_well(const char *p, const char *end)
 }
 
 const char *
-json_check_value(const char *p, const char *end, struct json_fault *f)
+json_check_value(const char *p, const char *end, size_t open, struct json_fault *f)
 {
     uint64_t objects[JSON_MAX_DEPTH / 64] = {0}; /* bit d: the container at depth d is an object */
     size_t depth = 0;
@@ -155,7 +155,7 @@ value:
         break;
     case JSON_IS(JSON_OBJECT):
     case JSON_IS(JSON_ARRAY):
-        if (depth == JSON_MAX_DEPTH) {
+        if (open + depth == JSON_MAX_DEPTH) {
             *f = (struct json_fault){.at = p, .code = ERR_LIMIT};
             return NULL;
         }
@@ -252,7 +252,7 @@ static const char *
 first_value(struct slice text, struct json *ret_value, struct json_fault *f)
 {
     const char *end = text.p + text.n, *start = json_skip_space(text.p, end);
-    const char *after = json_check_value(start, end, f);
+    const char *after = json_check_value(start, end, 0, f);
     if (after)
         *ret_value = json_value_from(start, after);
     return after;

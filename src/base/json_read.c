@@ -50,7 +50,7 @@ json_read_take(struct json_reader *r)
     if (!r->at)
         return nothing;
     struct json_fault f;
-    const char *start = r->at, *after = json_check_value(start, r->end, &f);
+    const char *start = r->at, *after = json_check_value(start, r->end, r->open, &f);
     if (!after) {
         fail(r, &f);
         return nothing;
@@ -152,6 +152,10 @@ json_read_enter(struct json_reader *r)
     if (!r->at)
         return;
     assert(JSON_CLASS[(unsigned char)*r->at] == C_OPEN);
+    if (r->open == JSON_MAX_DEPTH) {
+        fail(r, &(struct json_fault){.at = r->at, .code = ERR_LIMIT});
+        return;
+    }
     r->at++;
     r->open++;
     r->first = true;

@@ -108,7 +108,7 @@ json_plain_bytes(const char *p)
 #endif
 
 /* json.c: each returns what is behind the thing at p, or NULL when it is refused. */
-const char *json_check_value(const char *p, const char *end, struct json_fault *f);
+const char *json_check_value(const char *p, const char *end, size_t open, struct json_fault *f); /* inside so many */
 const char *json_check_string(const char *p, const char *end, struct json_fault *f);    /* p is behind the quote */
 const char *json_check_character(const char *p, const char *end, struct json_fault *f); /* one that is no quote */
 int json_report(const struct json_fault *f, struct slice text, struct err *e);

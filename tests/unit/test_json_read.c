@@ -144,6 +144,48 @@ too_deep_a_value_is_refused_when_it_is_taken(void **state)
     buf_clean_up(&deep);
 }
 
+/* As json_parse counts: what was entered, and what is inside of a value that is taken. */
+static void
+depth_counts_from_the_start_of_the_text(void **state)
+{
+    (void)state;
+    for (int entered = 0; entered < JSON_MAX_DEPTH; entered += 73) {
+        for (int deep = JSON_MAX_DEPTH; deep <= JSON_MAX_DEPTH + 1; deep++) {
+            struct buf text = BUF_INIT;
+            struct json v;
+            struct err e = {0};
+            for (int i = 0; i < deep; i++)
+                buf_add_char(&text, '[');
+            for (int i = 0; i < deep; i++)
+                buf_add_char(&text, ']');
+            struct json_reader r = json_reader(buf_slice(&text));
+            for (int i = 0; i < entered; i++) {
+                json_read_enter(&r);
+                json_read_element(&r);
+            }
+            json_read_take(&r);
+            for (int i = 0; i < entered; i++)
+                json_read_element(&r);
+            int rc = json_read_end(&r, &e);
+            assert_int_equal(rc, deep > JSON_MAX_DEPTH ? ERR_LIMIT : 0);
+            assert_int_equal(rc, json_parse(buf_slice(&text), &v, NULL));
+            buf_clean_up(&text);
+        }
+    }
+    struct buf text = BUF_INIT;
+    for (int i = 0; i < 100000; i++)
+        buf_add_char(&text, '[');
+    struct json_reader r = json_reader(buf_slice(&text));
+    int entered = 0;
+    for (; entered < 100000 && !json_read_has_failed(&r); entered++) {
+        json_read_enter(&r);
+        json_read_element(&r);
+    }
+    assert_int_equal(entered, JSON_MAX_DEPTH + 1);
+    assert_int_equal(json_read_end(&r, NULL), ERR_LIMIT);
+    buf_clean_up(&text);
+}
+
 static void
 after_a_fault_there_is_nothing_more(void **state)
 {
@@ -269,6 +311,7 @@ main(void)
         cmocka_unit_test(what_is_valid_is_read_as_json_parse_reads_it),
         cmocka_unit_test(what_is_broken_is_refused_in_json_parses_words),
         cmocka_unit_test(too_deep_a_value_is_refused_when_it_is_taken),
+        cmocka_unit_test(depth_counts_from_the_start_of_the_text),
         cmocka_unit_test(after_a_fault_there_is_nothing_more),
         cmocka_unit_test(a_text_without_escapes_is_not_copied),
         cmocka_unit_test(random_texts_are_judged_alike),

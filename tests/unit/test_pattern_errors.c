@@ -308,6 +308,42 @@ events_that_are_none_are_refused_with_the_place(void **state)
     event_pattern_destroy(p);
 }
 
+/* Whether a pattern looks there or not. */
+static void
+events_nested_too_deep_are_refused(void **state)
+{
+    (void)state;
+    static const char *const PATTERNS[] = {"{\"a\":[1]}", "{\"a\":{\"b\":[1],\"c\":[2]}}", "{\"b\":[1]}",
+                                           "{\"a\":[1],\"a.a\":[{\"exists\":false}]}"};
+    static const char *const OPEN[] = {"[", "{\"a\":", "[[{\"a\":"}, *const CLOSE[] = {"]", "}", "}]]"};
+    static const int EACH[] = {1, 1, 3};
+    for (size_t i = 0; i < N_ELEMENTS(PATTERNS) * N_ELEMENTS(OPEN); i++) {
+        struct event_pattern *p = NULL;
+        size_t kind = i % N_ELEMENTS(OPEN);
+        assert_int_equal(event_pattern_compile(slice_of_string(PATTERNS[i / N_ELEMENTS(OPEN)]), &p, NULL), 0);
+        for (int deep = 500; deep <= 200000; deep = deep < 530 ? deep + 1 : deep * 20) {
+            struct buf event = BUF_INIT;
+            struct err e = {0};
+            struct json v;
+            bool matches = false;
+            buf_add_string(&event, "{\"a\":");
+            for (int k = 1; k < deep; k += EACH[kind])
+                buf_add_string(&event, OPEN[kind]);
+            buf_add_char(&event, '1');
+            for (int k = 1; k < deep; k += EACH[kind])
+                buf_add_string(&event, CLOSE[kind]);
+            buf_add_char(&event, '}');
+            int rc = event_pattern_match_text(p, buf_slice(&event), &matches, &e);
+            assert_int_equal(rc, event_parse(buf_slice(&event), &v, NULL));
+            assert_int_equal(rc, deep <= 510 ? 0 : deep > 514 ? ERR_LIMIT : rc);
+            if (rc != 0)
+                assert_non_null(strstr(e.text, "nested deeper than 512 levels"));
+            buf_clean_up(&event);
+        }
+        event_pattern_destroy(p);
+    }
+}
+
 int
 main(void)
 {
@@ -321,6 +357,7 @@ main(void)
         cmocka_unit_test(the_complexity_of_any_wildcards_is_soon_known),
         cmocka_unit_test(or_is_bounded),
         cmocka_unit_test(events_that_are_none_are_refused_with_the_place),
+        cmocka_unit_test(events_nested_too_deep_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
