@@ -18,12 +18,14 @@
 #include "base/clock.h"
 #include "lib/http_calls.h"
 
-/* A resolver in place of the C library's (libcurl calls it from threads of its own). It knows one name, whose address
- * is the stub server's. */
-#define NAME "resolved.example"
+/* A resolver in place of the C library's (libcurl calls it from threads of its own, which may come late: each test has
+ * a name of its own). The address of the present name is the stub server's. */
+#define DOMAIN ".resolved.example"
+static char resolver_name[60];
 static pthread_mutex_t resolver_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t resolver_progress = PTHREAD_COND_INITIALIZER;
-static unsigned resolver_asked, resolver_left;
+static unsigned resolver_asked, resolver_left; /* in all */
+static unsigned asked_by_name;                 /* for the present name */
 static enum { ANSWERS, FAILS, IS_SILENT } resolver;
 
 int __attribute__((visibility("default")))
@@ -31,10 +33,11 @@ getaddrinfo(const char *host, const char *service, const struct addrinfo *hints,
 {
     int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
     *(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
-    if (strcmp(host, NAME) != 0)
+    if (!strstr(host, DOMAIN))
         return real(host, service, hints, ret);
     pthread_mutex_lock(&resolver_lock);
     resolver_asked++;
+    asked_by_name += strcmp(host, resolver_name) == 0;
     pthread_cond_broadcast(&resolver_progress);
     while (resolver == IS_SILENT)
         pthread_cond_wait(&resolver_progress, &resolver_lock);
@@ -54,13 +57,28 @@ resolver_from_here_on(int what)
     pthread_mutex_unlock(&resolver_lock);
 }
 
+/* Another name, for which it answers. */
+static void
+begin_name(void)
+{
+    static unsigned n;
+    resolver_from_here_on(ANSWERS);
+    pthread_mutex_lock(&resolver_lock);
+    snprintf(resolver_name, sizeof resolver_name, "host-%u" DOMAIN, ++n);
+    asked_by_name = 0;
+    pthread_mutex_unlock(&resolver_lock);
+}
+
+/* Waits until it was asked for the name so often; returns how often it was. */
 static unsigned
-times_asked(void)
+await_asked(unsigned n)
 {
     pthread_mutex_lock(&resolver_lock);
-    unsigned n = resolver_asked;
+    while (asked_by_name < n)
+        pthread_cond_wait(&resolver_progress, &resolver_lock);
+    unsigned asked = asked_by_name;
     pthread_mutex_unlock(&resolver_lock);
-    return n;
+    return asked;
 }
 
 /* No thread is left that waits. */
@@ -81,9 +99,13 @@ a_resolver_that_does_not_answer_holds_nobody_up(void **state)
     struct stub_server *s = stub_server_start(http_answer_hello, NULL);
     struct http_seen hanging = {0}, cancelled = {0}, other = {0};
     struct err e;
+    char urls[3][80];
+    begin_name();
     resolver_from_here_on(IS_SILENT);
-    http_calls_submit(&(struct http_request){.url = "http://" NAME "/", .timeout_ms = 200}, &hanging);
-    struct http_call *c = http_calls_submit(&(struct http_request){.url = "http://" NAME "/2"}, &cancelled);
+    for (int i = 0; i < 3; i++)
+        snprintf(urls[i], sizeof urls[i], "http://%s/%d", resolver_name, i);
+    http_calls_submit(&(struct http_request){.url = urls[0], .timeout_ms = 200}, &hanging);
+    struct http_call *c = http_calls_submit(&(struct http_request){.url = urls[1]}, &cancelled);
     http_calls_make(&(struct http_request){.url = stub_server_url(s)}, &other);
     assert_int_equal(other.status, 200);
     http_calls_run_until(&hanging.done);
@@ -91,14 +113,14 @@ a_resolver_that_does_not_answer_holds_nobody_up(void **state)
     assert_false(hanging.request_sent);
     int64_t began_ms = clock_monotonic_ms();
     http_cancel(c);
-    http_calls_submit(&(struct http_request){.url = "http://" NAME "/3"}, &cancelled);
+    http_calls_submit(&(struct http_request){.url = urls[2]}, &cancelled);
     assert_int_equal(http_engine_run(http_calls_engine, 10, &e), 0);
     http_engine_destroy(http_calls_engine);
     assert_true(clock_monotonic_ms() - began_ms < HTTP_PATIENCE_MS / 4);
     assert_int_equal(cancelled.calls, 0);
     assert_int_equal(http_engine_new(&(struct http_engine_options){0}, &http_calls_engine, &e), 0);
 
-    assert_true(times_asked() > 0);
+    assert_true(await_asked(1) > 0);
     end_silence();
     free(hanging.body);
     free(other.body);
@@ -117,9 +139,9 @@ hello_and_close(void *context, const struct stub_request *rq, struct stub_answer
 static int
 call_by_name(int port, int64_t timeout_ms)
 {
-    char url[60];
+    char url[100];
     struct http_seen o = {0};
-    snprintf(url, sizeof url, "http://" NAME ":%d/", port);
+    snprintf(url, sizeof url, "http://%s:%d/", resolver_name, port);
     http_calls_make(&(struct http_request){.url = url, .timeout_ms = timeout_ms}, &o);
     free(o.body);
     return o.status;
@@ -138,19 +160,22 @@ a_host_is_sought_where_it_was_last_while_the_resolver_fails(void **state)
 {
     (void)state;
     struct stub_server *s = stub_server_start(hello_and_close, NULL);
-    static const int kinds[] = {FAILS, IS_SILENT};
+    static const struct {
+        int kind;
+        int64_t timeout_ms;
+    } ways[] = {{FAILS, 0}, {IS_SILENT, 200}};
     for (int i = 0; i < 2; i++) {
         keep_no_answers();
-        resolver_from_here_on(ANSWERS);
+        begin_name();
         assert_int_equal(call_by_name(stub_server_port(s), 0), 200);
-        unsigned asked = times_asked();
         assert_int_equal(call_by_name(stub_server_port(s), 0), 200);
-        assert_int_equal(times_asked(), asked + 1);
-        resolver_from_here_on(kinds[i]);
-        assert_int_equal(call_by_name(stub_server_port(s), 200), 0);
+        assert_int_equal(await_asked(2), 2);
+        resolver_from_here_on(ways[i].kind);
+        assert_int_equal(call_by_name(stub_server_port(s), ways[i].timeout_ms), 0);
+        assert_int_equal(await_asked(3), 3); /* in vain */
         for (int k = 0; k < 5; k++)
             assert_int_equal(call_by_name(stub_server_port(s), 0), 200);
-        assert_int_equal(times_asked(), asked + 2); /* once, in vain */
+        assert_int_equal(await_asked(3), 3);
         end_silence();
     }
     stub_server_stop(s);
@@ -163,18 +188,18 @@ a_host_that_is_no_longer_where_it_was_is_looked_up_again(void **state)
     struct stub_server *s = stub_server_start(hello_and_close, NULL);
     int port = stub_server_port(s);
     keep_no_answers();
-    resolver_from_here_on(ANSWERS);
+    begin_name();
     assert_int_equal(call_by_name(port, 0), 200);
     resolver_from_here_on(FAILS);
     assert_int_equal(call_by_name(port, 0), 0);
     assert_int_equal(call_by_name(port, 0), 200);
     stub_server_stop(s);
     assert_int_equal(call_by_name(port, 0), 0); /* refused */
-    unsigned asked = times_asked();
+    assert_int_equal(await_asked(2), 2);
     s = stub_server_start_at(port, hello_and_close, NULL);
     resolver_from_here_on(ANSWERS);
     assert_int_equal(call_by_name(port, 0), 200);
-    assert_int_equal(times_asked(), asked + 1);
+    assert_int_equal(await_asked(3), 3);
     stub_server_stop(s);
 }
 
@@ -184,6 +209,7 @@ a_host_that_was_never_reached_is_not_made_up(void **state)
     (void)state;
     struct stub_server *s = stub_server_start(hello_and_close, NULL);
     keep_no_answers();
+    begin_name();
     resolver_from_here_on(FAILS);
     for (int i = 0; i < 3; i++)
         assert_int_equal(call_by_name(stub_server_port(s), 0), 0);
