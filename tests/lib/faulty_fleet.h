@@ -26,7 +26,8 @@ void faulty_fleet_start(struct faulty_fleet *f, const char *endpoint, const stru
 /* TERM to the fleet, which ends with 0; then the server: the queues are the test's own again. */
 void faulty_fleet_end(struct faulty_fleet *f);
 
-/* Each message of the queue once. */
+/* Each message of the queue was handled once; or twice, the first time to be retried. */
 void faulty_fleet_assert_handled_once(const struct faulty_fleet *f, const struct faulty_queue *q);
+void faulty_fleet_assert_handled_twice(const struct faulty_fleet *f, const struct faulty_queue *q);
 
 #endif

@@ -128,6 +128,7 @@ static const struct {
     [FAULTY_GONE] = {400, "x-amzn-query-error: AWS.SimpleQueueService.NonExistentQueue;Sender\r\n",
                      "{\"__type\":\"com.amazonaws.sqs#QueueDoesNotExist\"}"},
     [FAULTY_DELETE_FAILING] = {500, "", ""},
+    [FAULTY_CHANGE_FAILING] = {500, "", ""},
 };
 
 static void
@@ -217,18 +218,21 @@ receive(struct faulty_queue *q, const cJSON *request, struct stub_answer *a)
     buf_clean_up(&text);
 }
 
-/* What a delete of each second message fails with; NULL: in no list at all. */
+/* What a delete or change of each second message fails with; NULL: in no list at all. */
 static const char *
 partial_failure(enum faulty_kind kind)
 {
     switch (kind) {
     case FAULTY_DELETE_UNKNOWN:
+    case FAULTY_CHANGE_UNKNOWN:
         return "\"Code\":\"Whatever\"";
     case FAULTY_DELETE_SENDER:
+    case FAULTY_CHANGE_SENDER:
         return "\"Code\":\"InvalidParameterValue\",\"SenderFault\":true,\"Message\":\"no\"";
     case FAULTY_DELETE_HANDLE:
         return "\"Code\":\"ReceiptHandleIsInvalid\",\"SenderFault\":true,\"Message\":\"no\"";
     case FAULTY_DELETE_MISSING:
+    case FAULTY_CHANGE_MISSING:
         return NULL;
     default:
         return "\"Code\":\"InternalError\",\"SenderFault\":false";
@@ -288,22 +292,44 @@ delete_batch(struct faulty_queue *q, const cJSON *request, struct stub_answer *a
     buf_clean_up(&text);
 }
 
+static bool
+refuses_change(struct faulty_queue *q, unsigned i)
+{
+    return i % 2 == 0 && fails(q, q->kind >= FAULTY_CHANGE_SERVER && q->kind <= FAULTY_CHANGE_MISSING);
+}
+
+static void
+change_entry(struct faulty_queue *q, const cJSON *entry, struct buf *good, struct buf *bad)
+{
+    const char *id = text_of(entry, "Id"), *failure = partial_failure(q->kind);
+    unsigned i = (unsigned)strtoul(text_of(entry, "ReceiptHandle"), NULL, 10);
+    double timeout_s = cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(entry, "VisibilityTimeout"));
+    need(i < FAULTY_MESSAGES, "a receipt handle that was never given");
+    if (!refuses_change(q, i)) {
+        q->invisible_until_ms[i] = clock_monotonic_ms() + (int64_t)(timeout_s * 1000);
+        buf_add_format(good, "%s{\"Id\":\"%s\"}", good->len ? "," : "", id);
+    } else if (failure) {
+        buf_add_format(bad, "%s{\"Id\":\"%s\",%s}", bad->len ? "," : "", id, failure);
+    }
+}
+
 static void
 change_visibility(struct faulty_queue *q, const cJSON *request, struct stub_answer *a)
 {
-    struct buf text = BUF_INIT;
+    struct buf good = BUF_INIT, bad = BUF_INIT, text = BUF_INIT;
     const cJSON *entry;
-    buf_add_string(&text, "{\"Successful\":[");
+    if (q->kind == FAULTY_CHANGE_FAILING && fails(q, true)) {
+        fail(q, a);
+        return;
+    }
     cJSON_ArrayForEach(entry, cJSON_GetObjectItemCaseSensitive(request, "Entries"))
     {
-        unsigned i = (unsigned)strtoul(text_of(entry, "ReceiptHandle"), NULL, 10);
-        double timeout_s = cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(entry, "VisibilityTimeout"));
-        need(i < FAULTY_MESSAGES, "a receipt handle that was never given");
-        q->invisible_until_ms[i] = clock_monotonic_ms() + (int64_t)(timeout_s * 1000);
-        buf_add_format(&text, "%s{\"Id\":\"%s\"}", entry->prev && entry->prev->next ? "," : "", text_of(entry, "Id"));
+        change_entry(q, entry, &good, &bad);
     }
-    buf_add_string(&text, "]}");
+    buf_add_format(&text, "{\"Successful\":[%s],\"Failed\":[%s]}", good.len ? good.data : "", bad.len ? bad.data : "");
     stub_answer_http(a, 200, "", text.data);
+    buf_clean_up(&good);
+    buf_clean_up(&bad);
     buf_clean_up(&text);
 }
 

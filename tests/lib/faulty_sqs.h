@@ -1,9 +1,9 @@
 /* faulty_sqs: an SQS endpoint whose queues each have a fault of their own, for tests of the real programs.
  *
  * Queues are there from the start, each with FAULTY_MESSAGES messages "NAME-0" to "NAME-9", without a dead-letter
- * queue. A fault of receiving or deleting holds for the queue's first calls and then ends by itself, or lasts until
- * faulty_sqs_mend. An empty receive is answered at once. Signatures are not looked at. Time is base/clock's, a test
- * clock included. Failures of the machinery abort. */
+ * queue. A fault of receiving, deleting or changing holds for the queue's first calls and then ends by itself, or lasts
+ * until faulty_sqs_mend. An empty receive is answered at once. Signatures are not looked at. Time is base/clock's, a
+ * test clock included. Failures of the machinery abort. */
 #ifndef FANOUT_TESTS_LIB_FAULTY_SQS_H
 #define FANOUT_TESTS_LIB_FAULTY_SQS_H
 
@@ -41,6 +41,12 @@ enum faulty_kind {
     FAULTY_DELETE_SENDER,  /* ... InvalidParameterValue, the sender's fault; the message comes again */
     FAULTY_DELETE_HANDLE,  /* ... ReceiptHandleIsInvalid, the sender's fault; the message comes again */
     FAULTY_DELETE_MISSING, /* ... it is in neither list */
+    /* of the first changes of visibility, as of deletes */
+    FAULTY_CHANGE_FAILING,
+    FAULTY_CHANGE_SERVER,
+    FAULTY_CHANGE_UNKNOWN,
+    FAULTY_CHANGE_SENDER,
+    FAULTY_CHANGE_MISSING,
     /* of the rest */
     FAULTY_MD5,           /* what is delivered does not fit its MD5; each message's first delivery unless it lasts */
     FAULTY_DUPLICATE,     /* each message comes twice, and once more when it was deleted */

@@ -1,5 +1,6 @@
 /* Each fault a queue can have, for half a minute of a clock that the test moves: the real fanoutd asks a bounded number
- * of times a second meanwhile, goes on by itself when the fault is over, and handles each message once.
+ * of times a second meanwhile, goes on by itself when the fault is over, and handles each message once (or twice, when
+ * its handler wants it again).
  *
  * All rows run at once, a consumer each. How the engine paces itself is tests/unit/test_worker_poll.c's and
  * test_worker_settle.c's; answers cut at each byte are tests/unit/test_http_answer.c's. */
@@ -26,10 +27,19 @@
     24 /* three tries each of a receive and some deletes; libcurl itself doubles one whose                             \
         * kept connection is closed. A loop that spins makes hundreds. */
 #define MOST_WHILE_FAULTY 90
+#define MOST_OF_CHANGES   150 /* five messages, each tried by itself about every two seconds */
 
 #define ROW(name_, kind_)                                                                                              \
     {                                                                                                                  \
         .name = name_, .kind = kind_, .faults = FAULTY_LASTS, .visibility_s = 600, .settings = "threads = 1;"          \
+    }
+
+/* Each message is to come again soon after its first delivery, which is a change of its visibility; one that stays
+ * refused comes with the end of its lease. */
+#define ROW_OF_RETRIES(name_, kind_)                                                                                   \
+    {                                                                                                                  \
+        .name = name_, .kind = kind_, .faults = FAULTY_LASTS, .visibility_s = 30, .settings = "threads = 1;",          \
+        .options = "fail_percent = 100; fail_first_receives = 1;"                                                      \
     }
 
 static const struct faulty_queue ROWS[] = {
@@ -68,6 +78,11 @@ static const struct faulty_queue ROWS[] = {
     ROW("delete-invalid-handle", FAULTY_DELETE_HANDLE),
     ROW("delete-in-no-list", FAULTY_DELETE_MISSING),
     ROW("delete-answer-lost", FAULTY_DELETE_LOST),
+    ROW_OF_RETRIES("change-500", FAULTY_CHANGE_FAILING),
+    ROW_OF_RETRIES("change-server-fault", FAULTY_CHANGE_SERVER),
+    ROW_OF_RETRIES("change-unknown-code", FAULTY_CHANGE_UNKNOWN),
+    ROW_OF_RETRIES("change-sender-fault", FAULTY_CHANGE_SENDER),
+    ROW_OF_RETRIES("change-in-no-list", FAULTY_CHANGE_MISSING),
 };
 #define N_ROWS (sizeof ROWS / sizeof *ROWS)
 
@@ -112,6 +127,13 @@ pass(struct world *w)
     poll(NULL, 0, 12);
 }
 
+/* Of its messages' visibility, which each of them needs changed. */
+static bool
+is_of_changes(const struct faulty_queue *q)
+{
+    return q->kind >= FAULTY_CHANGE_FAILING && q->kind <= FAULTY_CHANGE_MISSING;
+}
+
 static void
 assert_paced(const struct faulty_queue *q)
 {
@@ -119,8 +141,9 @@ assert_paced(const struct faulty_queue *q)
                   FAULT_MS / 1000, q->at_most_in_a_second);
     if (q->kind != FAULTY_NOT && q->kind != FAULTY_DUPLICATE && q->failed == 0)
         fail_msg("%s: the fault never struck", q->name);
-    if (q->requests > MOST_WHILE_FAULTY || q->at_most_in_a_second > MOST_IN_A_SECOND)
-        fail_msg("%s: more than %d requests in %d s, or %d in one second", q->name, MOST_WHILE_FAULTY, FAULT_MS / 1000,
+    unsigned most = is_of_changes(q) ? MOST_OF_CHANGES : MOST_WHILE_FAULTY;
+    if (q->requests > most || q->at_most_in_a_second > MOST_IN_A_SECOND)
+        fail_msg("%s: more than %u requests in %d s, or %d in one second", q->name, most, FAULT_MS / 1000,
                  MOST_IN_A_SECOND);
 }
 
@@ -147,7 +170,10 @@ every_fault_is_met_with_patience_and_recovered_from_with_nothing_lost(void **sta
     assert_int_equal(left, 0);
     for (size_t i = 0; i < N_ROWS; i++) {
         assert_paced(&w->queues[i]);
-        faulty_fleet_assert_handled_once(&w->f, &w->queues[i]);
+        if (is_of_changes(&w->queues[i]))
+            faulty_fleet_assert_handled_twice(&w->f, &w->queues[i]);
+        else
+            faulty_fleet_assert_handled_once(&w->f, &w->queues[i]);
     }
     assert_int_equal(proc_count_lines(w->f.fleet, "worker started"), N_ROWS); /* an outage is no restart loop */
 }
