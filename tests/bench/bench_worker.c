@@ -96,6 +96,20 @@ run_worker(const struct bench_case *c, const struct trust *trust, struct canned_
     return ok;
 }
 
+/* How much dearer a message is with the worst number of handler threads than with the best. */
+static double
+spread(const struct samples *samples, int round)
+{
+    static const int numbers[] = {ONE_1K, WORKER_1K, SIXTEEN_1K, MANY_1K};
+    double least = samples[WORKER_1K].cpu_us[round], most = least;
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        double us = samples[numbers[i]].cpu_us[round];
+        least = us < least ? us : least;
+        most = us > most ? us : most;
+    }
+    return most / least;
+}
+
 static bool
 run_round(struct samples *samples, const struct trust *trust, int round, uint64_t messages)
 {
@@ -119,6 +133,9 @@ static void
 print(struct samples *samples, size_t rounds)
 {
     char what[80];
+    double spreads[ROUNDS_MAX];
+    for (size_t r = 0; r < rounds; r++)
+        spreads[r] = spread(samples, (int)r); /* before medians sort them */
     for (int i = 0; i < CASES; i++) {
         const struct bench_case *c = &cases[i];
         snprintf(what, sizeof what, "%s: CPU per message", c->what);
@@ -131,6 +148,10 @@ print(struct samples *samples, size_t rounds)
                                                                            : "bare loop",
                                       .most = c->most_us});
     }
+    figure_print(&(struct figure){.what = "worker, 1 KB: dearest / cheapest of 1 to 64 threads",
+                                  .value = figure_median(spreads, rounds),
+                                  .unit = "x",
+                                  .most = 1.3});
     for (int i = BARE_1K; i <= TLS_1K; i++) {
         snprintf(what, sizeof what, "%s: CPU per message, the quietest round", cases[i].what);
         figure_print(&(struct figure){
