@@ -68,13 +68,25 @@ read_file(const char *name, struct buf *text)
     return failed == 0 ? 0 : complain("cannot read the pattern from %s: %s", name, strerror(failed));
 }
 
+/* Where the error says it is: of what is no JSON at the start, of all else at the end, behind what may quote the
+ * pattern. */
+static bool
+read_place(const char *error, size_t *ret_line, size_t *ret_column)
+{
+    const char *place = NULL;
+    if (sscanf(error, "Event pattern is not valid. Reason: JSON, line %zu, column %zu", ret_line, ret_column) == 2)
+        return true;
+    for (const char *at = error; (at = strstr(at, " at [line: ")) != NULL; at++)
+        place = at;
+    return place && sscanf(place, " at [line: %zu, column: %zu]", ret_line, ret_column) == 2;
+}
+
 /* The line that the error names, and a mark under the place. */
 static void
 show_place(struct slice text, const char *error)
 {
-    const char *place = strstr(error, " at [line: ");
     size_t line, column;
-    if (!place || sscanf(place, " at [line: %zu, column: %zu]", &line, &column) != 2)
+    if (!read_place(error, &line, &column))
         return;
     const char *from = text.p, *end = text.p + text.n;
     for (; line > 1 && from < end; line--) {

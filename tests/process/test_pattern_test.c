@@ -146,8 +146,13 @@ a_bad_pattern_is_shown_with_its_place(void **state)
     assert_string_equal(proc_stdout(ran), "");
     assert_said("fanoutctl pattern test: Event pattern is not valid. Reason: \"caf\xc3\xa9\" must be an object or an "
                 "array at [line: 2, column: 10]\n  \t\"caf\xc3\xa9\": \"orders\"\n  \t        ^\n");
+    assert_int_equal(RUN(PAID "\n", "--pattern", "{\"source\":[1,]}"), 2);
+    assert_said("Event pattern is not valid. Reason: JSON, line 1, column 14 ");
+    assert_said("\n  {\"source\":[1,]}\n               ^\n");
     assert_int_equal(RUN(PAID "\n", "--pattern", "{\"source\":"), 2);
-    assert_said("Event pattern is not valid. Reason: ");
+    assert_said("\n  {\"source\":\n            ^\n");
+    assert_int_equal(RUN(PAID "\n", "--pattern", "{\"a\":[{\" at [line: 9, column: 9]\":1}]}"), 2);
+    assert_said("\n  {\"a\":[{\" at [line: 9, column: 9]\":1}]}\n         ^\n");
     memset(long_pattern, ' ', 5000);
     long_pattern[5000] = '\0';
     assert_int_equal(RUN(PAID "\n", "--pattern", long_pattern), 2);
