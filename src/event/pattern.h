@@ -11,6 +11,11 @@
  *
  * (ruleset.h matches one event against many patterns for little more than the price of one.)
  *
+ * Another program needs of this project event/pattern*.c, event/ruleset*.c and base/{arena,buf,err,json*}.c (or the
+ * archive that `make` leaves as obj/libfanout.a in the build's folder), and no library but C's:
+ *
+ *     cc -std=gnu11 -D_GNU_SOURCE -Isrc yours.c src/event/{pattern,ruleset}*.c src/base/{arena,buf,err,json*}.c
+ *
  * A pattern is an object that has the shape of the events it selects; its leaves are arrays of what the field may be.
  * Every field of the pattern must match (and), by any entry of its array (or). Fields the pattern does not name do not
  * matter. An entry is
@@ -29,10 +34,10 @@
  *     {"cidr": "10.0.0.0/8"}          a string that is an address in the range; IPv6 as well
  *     {"exists": true}                any value but an object or an empty array; null is one
  *     {"exists": false}               no value: the path leads nowhere, to an object or to an empty array
- *     {"anything-but": X}             any value but X: a string, a number, a list of strings or of numbers, or
- * {"prefix": P},
- *                                     {"suffix": P}, {"equals-ignore-case": P}, {"wildcard": P}, P a string or a list.
- *                                     The field must be there; a value of another type is not X
+ *     {"anything-but": X}             any value but X: a string, a number, a list of strings or of numbers, or one of
+ *                                     {"prefix": P}, {"suffix": P}, {"equals-ignore-case": P}, {"wildcard": P}, where
+ *                                     P is a string or a list of them. The field must be there; a value of another
+ *                                     type is not X
  *     {"exactly": "text"}             the same string. AWS's Java library has it; EventBridge does not document it
  *
  * **$or.** The member "$or": [{...}, {...}] of an object, with two objects or more, matches when one of its objects
@@ -99,8 +104,7 @@ int event_pattern_match_text(const struct event_pattern *p, struct slice event, 
  *     detail.state: wanted "paid" or {"prefix":"pa"}; the event has "open"
  *     detail.who.id: wanted 7; missing
  *     detail.who: wanted {"exists":true}; the event has an object there, which is no value
- *     detail.item.n: wanted 2; the event has 1, 2, but not together with detail.item.id: no element of an array has
- * both
+ *     detail.n: wanted 2; the event has 1, 2, but not together with detail.id: no element of an array has both
  *
  * A field is told to fail when it cannot be satisfied together with those before it (by path) that can. Of a pattern
  * with $or each combination of its objects is told, indented, below "combination 1 of 2:". Long values are cut ("...").
