@@ -89,6 +89,7 @@ struct ruleset_part {
     uint32_t node;               /* leaves: where */
     int32_t level;               /* of a join, or 2 * depth + 1 of a leaf */
     int32_t top;                 /* lowest level of a join it is a part of; -1: it is a rule */
+    int32_t bottom;              /* highest level of a join it is a part of; -1: it is a rule and no more */
     struct ruleset_run parts;    /* of set->links: a join's */
     struct ruleset_run triggers; /* of set->links: joins to look at when this was found */
     struct ruleset_run absents;  /* of set->absents: fields that may be missing, sorted by rank */

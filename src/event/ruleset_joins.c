@@ -45,6 +45,16 @@ ruleset_is_absent(const struct ruleset_matcher *m, const struct ruleset_part *pa
     return true;
 }
 
+/* Whether the join is found already: in this scope, or around it by an element before, and then good for all that it is
+ * good for at all. (What may be missing has to be judged in each element.) */
+static bool
+is_known(const struct ruleset_matcher *m, uint32_t join)
+{
+    const struct ruleset_part *part = &m->set->parts[join];
+    uint32_t where = m->s->where[join];
+    return where > m->base || (where > 0 && part->absents.n == 0 && m->s->items[where - 1].level > part->bottom);
+}
+
 /* Notes the joins that this item is the trigger of, to be looked at when all that is below them is known. */
 static void
 trigger(struct ruleset_matcher *m, uint32_t id, int32_t level, int32_t floor)
@@ -57,7 +67,7 @@ trigger(struct ruleset_matcher *m, uint32_t id, int32_t level, int32_t floor)
     for (uint32_t i = 0; i < set->parts[id].triggers.n; i++) {
         uint32_t join = joins[i];
         int32_t at = set->parts[join].level;
-        if (at < floor || at >= level || s->next_candidate[join] != 0 || ruleset_is_found(m, join))
+        if (at < floor || at >= level || s->next_candidate[join] != 0 || is_known(m, join))
             continue;
         s->next_candidate[join] = s->candidates[at] ? s->candidates[at] : RULESET_NONE;
         s->candidates[at] = join + 1;

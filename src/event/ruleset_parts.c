@@ -73,6 +73,7 @@ ruleset_leaf_of(struct ruleset_builder *b, const struct pattern_field *field, ui
     struct ruleset_part part = {.node = node,
                                 .level = 2 * ruleset_node_at(b, node)->depth + 1,
                                 .top = INT32_MAX,
+                                .bottom = -1,
                                 .rules.first = b->leaves.n, /* until all parts are known */
                                 .nullable = field->absent};
     *leaf = list_add(&b->parts, &part, sizeof part);
@@ -93,13 +94,19 @@ join_of(struct ruleset_builder *b, int32_t level, const uint32_t *parts, uint32_
         return RULESET_NONE;
     if (*join != LIST_NEW)
         return *join;
-    struct ruleset_part part = {
-        .node = RULESET_NONE, .level = level, .top = INT32_MAX, .parts = {b->links.n, n}, .nullable = true};
+    struct ruleset_part part = {.node = RULESET_NONE,
+                                .level = level,
+                                .top = INT32_MAX,
+                                .bottom = -1,
+                                .parts = {b->links.n, n},
+                                .nullable = true};
     for (uint32_t i = 0; i < n; i++) {
         struct ruleset_part *p = ruleset_part_at(b, parts[i]);
         part.nullable = part.nullable && p->nullable;
         if (level < p->top)
             p->top = level;
+        if (level > p->bottom)
+            p->bottom = level;
         if (list_add(&b->links, &parts[i], sizeof parts[i]) == RULESET_NONE)
             return *join = RULESET_NONE;
     }
