@@ -201,6 +201,10 @@ two_fields_do_not_match_in_different_elements_of_one_array(void **state)
     assert_no_match(deep, "{\"a\":[{\"x\":0,\"b\":[{\"c\":1,\"d\":1}]},{\"x\":1,\"b\":[{\"c\":1},{\"d\":1}]}]}");
     /* scalars belong to no element */
     assert_matches("{\"a\":[1],\"a.b\":[2]}", "{\"a\":[1,{\"b\":2}]}");
+    /* missing not in all elements, which the first x asks for, but in the one that the other x is in */
+    const char *missing = "{\"a\":{\"x\":[1],\"y\":[{\"exists\":false}]}}";
+    assert_matches(missing, "{\"a.x\":1,\"a\":[{\"x\":1},{\"y\":5}]}");
+    assert_no_match(missing, "{\"a.x\":1,\"a\":[{\"x\":2},{\"y\":5}]}");
 }
 
 static void
