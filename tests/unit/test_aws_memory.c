@@ -1,5 +1,5 @@
-/* The n-th allocation fails, with n rising until nothing fails any more: what reads and writes AWS's messages must end
- * each time with an error or a whole result, and leak nothing. */
+/* The n-th allocation fails, with n rising until nothing fails any more: what reads and writes AWS's messages and files
+ * must end each time with an error or a whole result, and leak nothing. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,11 +7,14 @@
 
 #include <cmocka.h>
 
+#include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "aws/aws.h"
+#include "aws/error.h"
 #include "aws/events_message.h"
+#include "aws/profile.h"
 #include "aws/s3_decode.h"
 #include "aws/sigv4.h"
 #include "aws/sqs_decode.h"
@@ -143,6 +146,50 @@ canonicalise(void)
     return rc;
 }
 
+/* Without memory its body is not read, and its status has to do. */
+static int
+decode_error(struct slice body)
+{
+    const struct aws_error_answer answer = {.status = 400, .body = body};
+    struct aws_error error;
+    aws_error_decode("SendMessage", &answer, &error);
+    if (strcmp(error.code, "400") == 0)
+        return ERR_NO_MEMORY;
+    return strcmp(error.code, "InvalidMessageContents") == 0 && strcmp(error.message, "no") == 0 ? 0 : ERR_CORRUPT;
+}
+
+static int
+decode_json_error(void)
+{
+    return decode_error(SLICE("{\"__type\":\"com.amazonaws.sqs#InvalidMessageContents\",\"message\":\"no\"}"));
+}
+
+static int
+decode_xml_error(void)
+{
+    return decode_error(SLICE("<ErrorResponse><Error><Code>InvalidMessageContents</Code><Message>no</Message></Error>"
+                              "</ErrorResponse>"));
+}
+
+static int
+read_profile(void)
+{
+    struct profile_files *f;
+    struct err e;
+    int rc = profile_files_parse(SLICE("[profile p]\nregion = r\nservices = s\n[services s]\nsqs =\n"
+                                       "  endpoint_url = http://h\n"),
+                                 "config", SLICE("[p]\naws_access_key_id = a\naws_secret_access_key = b\n"),
+                                 "credentials", &f, &e);
+    if (rc != 0)
+        return rc;
+    const char *id = profile_get(f, "p", "aws_access_key_id"), *region = profile_get(f, "p", "region"),
+               *url = profile_get_service(f, "p", "sqs", "endpoint_url");
+    if (!id || !region || !url || strcmp(id, "a") != 0 || strcmp(region, "r") != 0 || strcmp(url, "http://h") != 0)
+        rc = ERR_CORRUPT;
+    profile_files_destroy(f);
+    return rc;
+}
+
 /* ---- a call ---- */
 
 static void
@@ -207,11 +254,15 @@ TEST_WITHOUT_MEMORY(encode_send)
 TEST_WITHOUT_MEMORY(put_events)
 TEST_WITHOUT_MEMORY(decode_listing)
 TEST_WITHOUT_MEMORY(canonicalise)
+TEST_WITHOUT_MEMORY(decode_json_error)
+TEST_WITHOUT_MEMORY(decode_xml_error)
+TEST_WITHOUT_MEMORY(read_profile)
 TEST_WITHOUT_MEMORY(submit_call)
 
 int
 main(void)
 {
+    cJSON_InitHooks(&(cJSON_Hooks){.malloc_fn = malloc, .free_fn = free}); /* else it has the C library's */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(decode_received_survives_want_of_memory),
         cmocka_unit_test(decode_results_survives_want_of_memory),
@@ -220,6 +271,9 @@ main(void)
         cmocka_unit_test(put_events_survives_want_of_memory),
         cmocka_unit_test(decode_listing_survives_want_of_memory),
         cmocka_unit_test(canonicalise_survives_want_of_memory),
+        cmocka_unit_test(decode_json_error_survives_want_of_memory),
+        cmocka_unit_test(decode_xml_error_survives_want_of_memory),
+        cmocka_unit_test(read_profile_survives_want_of_memory),
         cmocka_unit_test(submit_call_survives_want_of_memory),
     };
     return cmocka_run_group_tests_name("aws without memory", tests, NULL, NULL);

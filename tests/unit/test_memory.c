@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include <cjson/cJSON.h>
 #include <curl/curl.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -296,6 +297,7 @@ TEST_WITHOUT_MEMORY(set_up_engine)
 int
 main(void)
 {
+    cJSON_InitHooks(&(cJSON_Hooks){.malloc_fn = malloc, .free_fn = free}); /* else it has the C library's */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(compile_pattern_survives_want_of_memory),
         cmocka_unit_test(compile_rules_survives_want_of_memory),
