@@ -225,7 +225,7 @@ parse_cidr(struct pattern_parser *c, struct json_iter *it, struct pattern_entry 
     const char *fault = pattern_parse_cidr(text, &test, &address);
     if (fault) {
         c->is_final = true; /* AWS's library throws what its second reading, without $or, does not catch */
-        return pattern_refuse(c, it->value.text.p, "%s%.*s", fault, (int)(address.n > 100 ? 100 : address.n),
+        return pattern_refuse(c, it->value.text.p, "%s%.*s", fault, pattern_shown_bytes(address),
                               address.p ? address.p : "");
     }
     rc = expect_end(c, it, ONLY_ONE_KEY);

@@ -24,6 +24,15 @@ pattern_refuse(const struct pattern_parser *c, const char *at, const char *forma
 #define pattern_refuse(...) err_negative(pattern_refuse(__VA_ARGS__))
 
 int
+pattern_shown_bytes(struct slice text)
+{
+    size_t n = text.n < 100 ? text.n : 100;
+    while (n < text.n && n > 0 && ((unsigned char)text.p[n] & 0xc0) == 0x80)
+        n--;
+    return (int)n;
+}
+
+int
 pattern_decode(const struct pattern_parser *c, struct json string, struct slice *ret_text)
 {
     size_t n = json_raw(string).n;

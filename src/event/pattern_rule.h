@@ -107,8 +107,11 @@ int pattern_refuse(const struct pattern_parser *c, const char *at, const char *f
 /* The meaning of a string of the pattern, in its arena. */
 int pattern_decode(const struct pattern_parser *c, struct json string, struct slice *ret_text);
 
+/* How much of a text a message shows, at the most 100 bytes: whole characters. */
+int pattern_shown_bytes(struct slice text);
+
 /* A string of the pattern for a message: as it was written, and not too long. */
-#define PATTERN_ARG(string) (int)((string).text.n - 2 > 100 ? 100 : (string).text.n - 2), (string).text.p + 1
+#define PATTERN_ARG(string) pattern_shown_bytes(json_raw(string)), (string).text.p + 1
 
 /* pattern_entry.c: an entry of a field's array. */
 int pattern_parse_entry(struct pattern_parser *c, struct json entry, struct pattern_entry *ret_entry);

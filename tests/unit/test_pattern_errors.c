@@ -65,6 +65,22 @@ text_operators_are_refused_in_aws_words(void **state)
     assert_refused(CASES, N_ELEMENTS(CASES));
 }
 
+/* Of a long text 100 bytes are told, or fewer, so that no character is cut in two. */
+static void
+what_is_quoted_of_a_pattern_is_whole_characters(void **state)
+{
+    (void)state;
+#define TEN_E   "\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9"
+#define FORTY_E TEN_E TEN_E TEN_E TEN_E
+#define NINE_E  "\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9"
+    static const struct refusal CASES[] = {
+        {"{\"a\":[{\"" FORTY_E FORTY_E "\":1}]}", "Unrecognized match type " FORTY_E TEN_E, 8},
+        {"{\"a\":[{\"a" FORTY_E FORTY_E "\":1}]}", "Unrecognized match type a" FORTY_E NINE_E, 8},
+        {"{\"a\":[{\"cidr\":\"a" FORTY_E FORTY_E "/8\"}]}", "Nonstandard IP address: a" FORTY_E NINE_E, 15},
+    };
+    assert_refused(CASES, N_ELEMENTS(CASES));
+}
+
 static void
 numeric_is_refused_in_aws_words(void **state)
 {
@@ -349,6 +365,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(text_operators_are_refused_in_aws_words),
+        cmocka_unit_test(what_is_quoted_of_a_pattern_is_whole_characters),
         cmocka_unit_test(numeric_is_refused_in_aws_words),
         cmocka_unit_test(cidr_is_refused_in_aws_words),
         cmocka_unit_test(anything_but_is_refused_in_aws_words),
