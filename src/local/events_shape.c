@@ -21,7 +21,12 @@ add_shown(struct events_violations *v, struct slice value)
     size_t n = value.n < SHOWN_MAX ? value.n : SHOWN_MAX;
     while (n < value.n && n > 0 && (value.p[n] & 0xc0) == 0x80) /* not in the middle of a character */
         n--;
-    buf_add(&v->text, value.p, n);
+    for (size_t i = 0; i < n; i++) {
+        if (value.p[i] == '\0') /* which would end the message */
+            buf_add_string(&v->text, "\\u0000");
+        else
+            buf_add_char(&v->text, value.p[i]);
+    }
     buf_add_string(&v->text, n < value.n ? "..." : "");
 }
 

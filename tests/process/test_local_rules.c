@@ -280,6 +280,10 @@ a_rule_needs_a_pattern_that_is_one(void **state)
                    "PutRule", "{\"Name\":\"r\"}");
     assert_refused("ValidationException", "Parameter(s) EventPattern or ScheduleExpression must be specified.",
                    "PutRule", "{\"Name\":\"r\",\"EventPattern\":\"\"}");
+    assert_refused("ValidationException",
+                   "1 validation error detected: Value 'a\\u0000b' at 'name' failed to satisfy constraint: Member must "
+                   "satisfy regular expression pattern: [\\.\\-_A-Za-z0-9]+",
+                   "PutRule", "{\"Name\":\"a\\u0000b\",\"EventPattern\":\"{}\"}");
     call("PutRule", "{\"Name\":\"r\",\"EventPattern\":\"{\\\"source\\\":\\\"orders\\\"}\"}");
     assert_int_equal(aws.status, 400);
     assert_string_equal(aws.error, "InvalidEventPatternException");
