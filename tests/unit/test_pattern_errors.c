@@ -216,6 +216,9 @@ wildcards_are_refused_where_aws_refuses_them(void **state)
                              "{\"wildcard\":\"*:stack/C/*\"},{\"wildcard\":\"*:stack/D/*\"}]}",
                              &e),
                      ERR_INVALID);
+    /* where this library draws the line: ten beginnings, from "*" to "*aaaaaaaaa" */
+    assert_int_equal(compile("{\"a\":[{\"wildcard\":\"*aaaaaaaaa\"}]}", &e), 0);
+    assert_int_equal(compile("{\"a\":[{\"wildcard\":\"*aaaaaaaaaa\"}]}", &e), ERR_INVALID);
     /* of one anything-but common beginnings count once; of alternatives at the same path all count */
     assert_int_equal(
         compile("{\"a\":[{\"anything-but\":{\"wildcard\":[\"*:st/A/*\",\"*:st/B/*\",\"*:st/C/*\",\"*:st/D/*\"]}}]}",
