@@ -107,8 +107,9 @@ int event_pattern_match_text(const struct event_pattern *p, struct slice event, 
  *     detail.n: wanted 2; the event has 1, 2, but not together with detail.id: no element of an array has both
  *
  * A field is told to fail when it cannot be satisfied together with those before it (by path) that can. Of a pattern
- * with $or each combination of its objects is told, indented, below "combination 1 of 2:". Long values are cut ("...").
- * Meant for people: it takes its time and allocates. event is what json_parse gave. ERR_NO_MEMORY: out is undefined. */
+ * with $or each combination of its objects is told, indented, below "combination 1 of 2:", up to where that would take
+ * too long. Long values are cut ("..."). Meant for people: it takes its time and allocates. event is what json_parse
+ * gave. ERR_NO_MEMORY: out is undefined. */
 int event_pattern_explain(const struct event_pattern *p, struct json event, struct buf *out, struct err *e);
 
 /* json_parse for an event: ERR_INVALID with the place for broken JSON and for what is no object, ERR_LIMIT when it is

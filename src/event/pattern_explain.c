@@ -6,6 +6,16 @@
 #define MOST_VALUES 5
 #define LONGEST     80 /* bytes of a value */
 
+/* Searches of one explanation cost as much as so many of the event at most. */
+#define MOST_SEARCHES 16
+
+struct telling {
+    struct buf *out;
+    struct json event;
+    const char *indent;
+    uint64_t steps; /* left */
+};
+
 /* What the event has at a path. */
 struct there {
     struct buf values; /* the first few */
@@ -85,14 +95,15 @@ say_there(struct buf *out, const struct there *t)
 
 /* Which of the fields that were satisfied keep this one from being so. */
 static void
-say_with(struct buf *out, const struct pattern_rule *kept, struct pattern_field *field, struct json event)
+say_with(struct telling *t, const struct pattern_rule *kept, struct pattern_field *field)
 {
+    struct buf *out = t->out;
     const char *between = "";
     buf_add_string(out, ", but not together with ");
     for (size_t i = 0; i < kept->n_fields; i++) {
         struct pattern_field *both[] = {kept->fields[i], field};
         struct pattern_rule rule = {.fields = both, .n_fields = 2};
-        if (ruleset_search_rule(&rule, event))
+        if (ruleset_search_rule(&rule, t->event, &t->steps))
             continue;
         buf_add_format(out, "%s%.*s", between, SLICE_ARG(kept->fields[i]->path));
         between = ", ";
@@ -104,25 +115,24 @@ say_with(struct buf *out, const struct pattern_rule *kept, struct pattern_field 
 
 /* kept: the fields before that can be satisfied together, with room for this one. */
 static void
-explain_field(struct buf *out, struct pattern_rule *kept, struct pattern_field *field, struct json event,
-              const char *indent)
+explain_field(struct telling *t, struct pattern_rule *kept, struct pattern_field *field)
 {
     kept->fields[kept->n_fields++] = field;
-    if (ruleset_search_rule(kept, event))
+    if (ruleset_search_rule(kept, t->event, &t->steps))
         return;
     kept->n_fields--;
     struct pattern_rule alone = {.fields = &field, .n_fields = 1};
-    struct there t = {.values = BUF_INIT};
-    look(&t, event, field->path, false);
-    buf_add_string(out, indent);
-    say_wanted(out, field);
-    say_there(out, &t);
-    if (kept->n_fields > 0 && ruleset_search_rule(&alone, event))
-        say_with(out, kept, field, event);
-    buf_add_char(out, '\n');
-    if (buf_failed(&t.values))
-        out->failed = true;
-    buf_clean_up(&t.values);
+    struct there there = {.values = BUF_INIT};
+    look(&there, t->event, field->path, false);
+    buf_add_string(t->out, t->indent);
+    say_wanted(t->out, field);
+    say_there(t->out, &there);
+    if (kept->n_fields > 0 && ruleset_search_rule(&alone, t->event, &t->steps))
+        say_with(t, kept, field);
+    buf_add_char(t->out, '\n');
+    if (buf_failed(&there.values))
+        t->out->failed = true;
+    buf_clean_up(&there.values);
 }
 
 int
@@ -138,15 +148,24 @@ pattern_explain(const struct pattern *p, struct json event, struct buf *out)
     struct pattern_rule kept = {.fields = malloc((most + 1) * sizeof(struct pattern_field *))};
     if (!kept.fields)
         return ERR_NO_MEMORY;
-    for (size_t i = 0; i < p->n_rules; i++) {
+    struct telling t = {.out = out, .event = event, .indent = p->n_rules > 1 ? "  " : ""};
+    t.steps = MOST_SEARCHES * ruleset_search_steps(event);
+    uint64_t least = event.text.n; /* more than one look at the event takes */
+    for (size_t i = 0; i < p->n_rules && t.steps > least; i++) {
         const struct pattern_rule *rule = &p->rules[i];
+        size_t before = out->len;
         kept.n_fields = 0;
         if (p->n_rules > 1)
             buf_add_format(out, "combination %zu of %zu:\n", i + 1, p->n_rules);
         for (size_t k = 0; k < rule->n_fields; k++)
-            explain_field(out, &kept, rule->fields[k], event, p->n_rules > 1 ? "  " : "");
-        if (kept.n_fields == rule->n_fields) /* the search knows more than the match, which had less time */
+            explain_field(&t, &kept, rule->fields[k]);
+        if (t.steps <= least) { /* then what was told last may be wrong */
+            buf_truncate(out, before);
+            buf_add_format(out, "%zu more of %zu combinations: the event is too large to tell\n", p->n_rules - i,
+                           p->n_rules);
+        } else if (kept.n_fields == rule->n_fields) { /* the search knows more than the match, which had less time */
             buf_add_string(out, "  the event is too large to tell\n");
+        }
     }
     free(kept.fields);
     return 0;

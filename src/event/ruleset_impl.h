@@ -208,7 +208,7 @@ ruleset_search_steps(struct json event)
 }
 #define RULESET_SEARCH_PATTERNS 8 /* how many patterns may use all of that with one event */
 bool ruleset_search(const struct pattern *p, struct json event, uint64_t *steps);
-bool ruleset_search_rule(const struct pattern_rule *rule, struct json event);
+bool ruleset_search_rule(const struct pattern_rule *rule, struct json event, uint64_t *steps);
 
 /* ruleset.c: bytes of scratch that a set takes, and making one of so much zeroed memory. */
 size_t ruleset_scratch_bytes(const struct event_rules *set);

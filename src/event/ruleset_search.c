@@ -141,8 +141,12 @@ ruleset_search(const struct pattern *p, struct json event, uint64_t *steps)
 }
 
 bool
-ruleset_search_rule(const struct pattern_rule *rule, struct json event)
+ruleset_search_rule(const struct pattern_rule *rule, struct json event, uint64_t *steps)
 {
-    struct search s = {.event = event, .steps = ruleset_search_steps(event)};
-    return search_rule(&s, rule);
+    uint64_t most = ruleset_search_steps(event);
+    struct search s = {.event = event, .steps = *steps < most ? *steps : most};
+    uint64_t given = s.steps;
+    bool matches = search_rule(&s, rule);
+    *steps -= given - s.steps;
+    return matches;
 }

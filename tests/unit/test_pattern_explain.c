@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -93,6 +94,48 @@ long_values_are_cut_between_characters(void **state)
     buf_clean_up(&expected);
 }
 
+static double
+cpu_s(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* 512 combinations, and every field of them somewhere in 100,000 elements: to say all of it took minutes. */
+static void
+what_would_take_too_long_is_left_out(void **state)
+{
+    (void)state;
+    struct buf pattern = BUF_INIT, event = BUF_INIT, out = BUF_INIT;
+    struct event_pattern *p;
+    struct json parsed;
+    struct err e;
+    buf_add_char(&pattern, '{');
+    for (int member = 0; member < 3; member++) {
+        buf_add_format(&pattern, "%s\"%c\":{\"$or\":[", member ? "," : "", "abc"[member]);
+        for (int i = 0; i < 8; i++)
+            buf_add_format(&pattern, "%s{\"k%d\":[1],\"l%d\":[1]}", i ? "," : "", i, i);
+        buf_add_string(&pattern, "]}");
+    }
+    buf_add_char(&pattern, '}');
+    for (int i = 0; i < 100000; i++)
+        buf_add_format(&event, "%s{\"%c%d\":1}", i == 0 ? "{\"a\":[" : ",", "kl"[i % 2], i / 2 % 8);
+    buf_add_string(&event, "]}");
+    assert_int_equal(event_pattern_compile(buf_slice(&pattern), &p, &e), 0);
+    assert_int_equal(event_parse(buf_slice(&event), &parsed, &e), 0);
+    double before = cpu_s();
+    assert_int_equal(event_pattern_explain(p, parsed, &out, &e), 0);
+    print_message("%.1f s: ...%s", cpu_s() - before, out.data + (out.len > 80 ? out.len - 80 : 0));
+    assert_true(cpu_s() - before < 20);
+    assert_non_null(strstr(out.data, "combination 1 of 512:\n  a.l0: wanted 1; the event has 1"));
+    assert_non_null(strstr(out.data, " more of 512 combinations: the event is too large to tell\n"));
+    event_pattern_destroy(p);
+    buf_clean_up(&pattern);
+    buf_clean_up(&event);
+    buf_clean_up(&out);
+}
+
 int
 main(void)
 {
@@ -102,6 +145,7 @@ main(void)
         cmocka_unit_test(fields_that_match_in_different_elements_are_told_of_each_other),
         cmocka_unit_test(every_combination_of_or_is_told),
         cmocka_unit_test(long_values_are_cut_between_characters),
+        cmocka_unit_test(what_would_take_too_long_is_left_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
