@@ -7,7 +7,7 @@
 #define LONGEST     80 /* bytes of a value */
 
 /* Searches of one explanation cost as much as so many of the event at most. */
-#define MOST_SEARCHES 16
+#define MOST_SEARCHES 8
 
 struct telling {
     struct buf *out;

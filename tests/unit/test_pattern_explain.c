@@ -102,7 +102,7 @@ cpu_s(void)
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-/* 512 combinations, and every field of them somewhere in 100,000 elements: to say all of it took minutes. */
+/* 512 combinations, and every field of them somewhere in 30,000 elements: to say all of it took minutes. */
 static void
 what_would_take_too_long_is_left_out(void **state)
 {
@@ -119,7 +119,7 @@ what_would_take_too_long_is_left_out(void **state)
         buf_add_string(&pattern, "]}");
     }
     buf_add_char(&pattern, '}');
-    for (int i = 0; i < 100000; i++)
+    for (int i = 0; i < 30000; i++)
         buf_add_format(&event, "%s{\"%c%d\":1}", i == 0 ? "{\"a\":[" : ",", "kl"[i % 2], i / 2 % 8);
     buf_add_string(&event, "]}");
     assert_int_equal(event_pattern_compile(buf_slice(&pattern), &p, &e), 0);
