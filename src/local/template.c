@@ -276,6 +276,8 @@ resolve_properties(struct template_parser *p, const struct template_path *node_a
         rc = template_resolve(p, &at, node->properties, &out, e);
     else
         buf_add_string(&out, "{}");
+    if (rc == 0 && !buf_failed(&out) && out.data[0] != '{') /* a function's text */
+        rc = template_fault(&at, e, "must be an object");
     const char *copy = rc == 0 && !buf_failed(&out) ? arena_strndup(&p->arena, out.data, out.len) : NULL;
     if (copy) {
         node->resource.properties = slice_of(copy, out.len);

@@ -213,6 +213,9 @@ a_fault_is_named_with_its_path(void **state)
                    "Resources.A.DependsOn[0]: must be a resource's logical id");
     assert_refused("{\"Resources\":{\"A\":{\"Type\":\"T\",\"Properties\":[]}}}",
                    "Resources.A.Properties: must be an object");
+    assert_refused("{\"Resources\":{\"A\":{\"Type\":\"AWS::SQS::Queue\",\"Properties\":{\"Ref\":\"B\"}},"
+                   "\"B\":{\"Type\":\"AWS::S3::Bucket\"}}}",
+                   "Resources.A.Properties: must be an object");
     assert_refused("{\"Resources\":{\"A\":{\"Type\":\"AWS::SQS::Queue\",\"Properties\":{\"QueueName\":\"\"}}}}",
                    "Resources.A.Properties.QueueName: must be a string that is not empty");
     assert_refused(WITH("[1,{\"Ref\":\"Nobody\"}]"),
