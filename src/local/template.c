@@ -276,14 +276,14 @@ resolve_properties(struct template_parser *p, const struct template_path *node_a
         rc = template_resolve(p, &at, node->properties, &out, e);
     else
         buf_add_string(&out, "{}");
-    if (rc == 0 && !buf_failed(&out) && out.data[0] != '{') /* a function's text */
-        rc = template_fault(&at, e, "must be an object");
     const char *copy = rc == 0 && !buf_failed(&out) ? arena_strndup(&p->arena, out.data, out.len) : NULL;
-    if (copy) {
+    if (rc == 0 && !copy)
+        rc = err_no_memory(e);
+    if (rc == 0 && copy[0] != '{') /* a function's text */
+        rc = template_fault(&at, e, "must be an object");
+    if (rc == 0) {
         node->resource.properties = slice_of(copy, out.len);
         rc = take_name(p, node, &at, e);
-    } else if (rc == 0) {
-        rc = err_no_memory(e);
     }
     buf_clean_up(&out);
     return rc;
