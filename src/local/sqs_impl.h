@@ -10,6 +10,7 @@
  *     sqs_send.c       messages in                                    sqs_receive.c    and out
  *     sqs_wait.c       long polls: who waits, and when they are served
  *     sqs_settle.c     deleted, or their visibility changed           sqs_handle.c     receipt handles
+ *     sqs_dead_letters.c  what was received too often moves away
  *     sqs_message.c    message attributes: rules, packing, MD5, filters
  *
  * Names inside begin with lsqs_, for sqs_ are those of the client (aws/sqs). HTTP threads decode and check what needs

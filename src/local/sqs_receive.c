@@ -1,3 +1,4 @@
+#include "local/sqs_dead_letters.h"
 #include "local/sqs_impl.h"
 
 #include <stdio.h>
@@ -137,34 +138,6 @@ find_candidates(struct store_tx *tx, struct lsqs_call *c, size_t most, struct ca
     return code < 0 ? code : 0;
 }
 
-/* Dead letters keep their identity, their count and the time they were sent. */
-static int
-move_to(struct local_sqs *s, struct store_tx *tx, struct lsqs_queue *from, struct lsqs_queue *to,
-        const struct candidate *m)
-{
-    int64_t now_ms = store_now_ms(tx);
-    int code = lsqs_touch(s, tx, to);
-    if (code < 0)
-        return code;
-    sqlite3_stmt *w = store_prepare(tx, "UPDATE sqs_message SET box = ?, visible_at = ?, source = ? WHERE id = ?");
-    if (w) {
-        store_bind_int(w, 1, to->box);
-        store_bind_int(w, 2, now_ms);
-        store_bind_text(w, 3, slice_of_string(from->arn));
-        store_bind_int(w, 4, m->id);
-    }
-    code = store_run(tx, w);
-    if (code < 0)
-        return code;
-    from->counts.total--;
-    to->counts.total++;
-    if (to->counts.oldest_at_ms > m->sent_at_ms)
-        to->counts.oldest_at_ms = m->sent_at_ms;
-    lsqs_set_expiry(to);
-    lsqs_expect(to, now_ms);
-    return 0;
-}
-
 static int
 mark_received(struct store_tx *tx, const struct candidate *m, int64_t visible_at_ms)
 {
@@ -251,7 +224,7 @@ tell(struct store_tx *tx, struct lsqs_call *c, const struct candidate *m, struct
 static int
 take(struct store_tx *tx, struct lsqs_call *c, struct candidate *m, struct lsqs_list *messages)
 {
-    struct lsqs_queue *q = c->queue, *dead_letters = NULL;
+    struct lsqs_queue *q = c->queue, *dead_letters;
     const struct lsqs_settings *t = &q->settings;
     const struct lsqs_receive *r = c->request;
     int64_t now_ms = store_now_ms(tx);
@@ -259,9 +232,8 @@ take(struct store_tx *tx, struct lsqs_call *c, struct candidate *m, struct lsqs_
         q->counts.total--;
         return lsqs_remove_message(tx, m->id);
     }
-    if (t->dead_letter_arn && m->receives >= t->max_receives &&
-        (dead_letters = lsqs_find_queue_by_arn(c->sqs, slice_of_string(t->dead_letter_arn))) && dead_letters != q)
-        return move_to(c->sqs, tx, q, dead_letters, m);
+    if ((dead_letters = lsqs_dead_letter_queue(q, m->receives)))
+        return lsqs_bury(tx, q, dead_letters, &(struct lsqs_letter){m->id, m->sent_at_ms});
     int64_t visibility_s = r->visibility_s.given ? r->visibility_s.value : t->visibility_s;
     int64_t visible_at_ms = now_ms + (c->call->duplicate ? 0 : visibility_s * 1000);
     m->receives++;
