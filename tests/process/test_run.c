@@ -108,6 +108,32 @@ what_a_test_prints_itself_is_no_verdict(void **state)
                   "\n2 passed, 0 failed, 0 skipped\n", 0);
 }
 
+/* Each writes a line for the other and reads the other's: alone, either would hang. */
+static void
+programs_run_beside_each_other_and_are_summed_up_in_order(void **state)
+{
+    (void)state;
+    static const char *const script =
+        "#!/bin/sh\n" RUNNING_2 OK("a") "echo here >%s/%s & read -r line <%s/%s\n" OK("b") END_2 "wait\n";
+    const char *dir = tmp_new();
+    assert_int_equal(mkfifo(tmp_path(dir, "from_1"), 0600), 0);
+    assert_int_equal(mkfifo(tmp_path(dir, "from_2"), 0600), 0);
+    const char *first = tmp_write(dir, "test_1", script, dir, "from_1", dir, "from_2");
+    const char *second = tmp_write(dir, "test_2", script, dir, "from_2", dir, "from_1");
+    assert_int_equal(chmod(first, 0700), 0);
+    assert_int_equal(chmod(second, 0700), 0);
+    struct proc *p = proc_spawn((const char *[]){"tests/lib/run", first, second, NULL},
+                                (const char *[]){"TEST_TIMEOUT_S=20", "TEST_JOBS=2", NULL});
+    assert_int_equal(proc_wait_exit(p, 30000), 0);
+    const char *out = proc_stdout(p);
+    const char *said = strstr(out, "test_1 ");
+    assert_non_null(said);
+    assert_non_null(strstr(said, "test_2 "));
+    assert_non_null(strstr(out, "\n4 passed, 0 failed, 0 skipped\n"));
+    proc_destroy(p);
+    tmp_remove(dir);
+}
+
 int
 main(void)
 {
@@ -121,6 +147,7 @@ main(void)
         cmocka_unit_test(a_program_without_tests_fails),
         cmocka_unit_test(a_program_that_leaves_a_process_behind_fails),
         cmocka_unit_test(what_a_test_prints_itself_is_no_verdict),
+        cmocka_unit_test(programs_run_beside_each_other_and_are_summed_up_in_order),
     };
     return cmocka_run_group_tests_name("run", tests, NULL, NULL);
 }
