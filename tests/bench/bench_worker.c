@@ -5,6 +5,7 @@
  * that is shared charges a process for what its neighbours do to caches and cores: never the other way round, so of
  * several rounds the quietest one is nearest to what a message costs, and the median says what this machine made of it.
  * MESSAGES=20000 and ROUNDS=3 change how many; bench_worker --bare URL is the bare loop alone. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,6 +97,24 @@ run_worker(const struct bench_case *c, const struct trust *trust, struct canned_
     return ok;
 }
 
+/* A message's cost in bare loops of the same round. The targets in microseconds come from a machine where the bare loop
+ * took BARE_US; as ratios they mean the same on any other. */
+#define BARE_US 7.0
+
+static void
+print_in_bare_loops(const struct samples *samples, int which, size_t rounds)
+{
+    char what[80];
+    double ratios[ROUNDS_MAX];
+    for (size_t r = 0; r < rounds; r++)
+        ratios[r] = samples[which].cpu_us[r] / samples[BARE_1K].cpu_us[r];
+    snprintf(what, sizeof what, "%s: CPU per message, in bare loops", cases[which].what);
+    figure_print(&(struct figure){.what = what,
+                                  .value = figure_median(ratios, rounds),
+                                  .unit = "x",
+                                  .most = round(cases[which].most_us / BARE_US * 100) / 100});
+}
+
 /* How much dearer a message is with the worst number of handler threads than with the best. */
 static double
 spread(const struct samples *samples, int round)
@@ -136,6 +155,8 @@ print(struct samples *samples, size_t rounds)
     double spreads[ROUNDS_MAX];
     for (size_t r = 0; r < rounds; r++)
         spreads[r] = spread(samples, (int)r); /* before medians sort them */
+    print_in_bare_loops(samples, WORKER_1K, rounds);
+    print_in_bare_loops(samples, TLS_1K, rounds);
     for (int i = 0; i < CASES; i++) {
         const struct bench_case *c = &cases[i];
         snprintf(what, sizeof what, "%s: CPU per message", c->what);
