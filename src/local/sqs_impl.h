@@ -338,9 +338,9 @@ void lsqs_restructure(struct local_sqs *s, struct store_tx *tx);
 /* Messages have gone into the queue, or changed: the earliest is visible at at_ms. */
 void lsqs_expect(struct lsqs_queue *q, int64_t at_ms);
 
-/* Removes what is older than the queue's retention, if there may be some and it is time to look. The queue is touched.
- */
-int lsqs_expire(struct local_sqs *s, struct store_tx *tx, struct lsqs_queue *q);
+/* Removes what is older than the queue's retention: all of it, so that counts are exact, but that a queue of more than
+ * 10,000 messages is looked through once a minute only. The queue is touched. */
+int lsqs_expire(struct store_tx *tx, struct lsqs_queue *q);
 void lsqs_fire_expiry(struct timer *t, int64_t now_ms); /* a queue's expiry timer */
 void lsqs_set_expiry(struct lsqs_queue *q);             /* after its oldest message, or its retention, has changed */
 

@@ -320,7 +320,7 @@ lsqs_run_get_attributes(struct store_tx *tx, struct lsqs_call *c)
     size_t n = 0;
     int code = lsqs_touch(c->sqs, tx, c->queue);
     if (code == 0)
-        code = lsqs_expire(c->sqs, tx, c->queue);
+        code = lsqs_expire(tx, c->queue);
     if (code < 0 || !check_wanted(c, &r->names, tx))
         return code;
     struct local_sqs_attribute *items = arena_alloc(&c->call->arena, 32 * sizeof *items);
@@ -346,13 +346,16 @@ lsqs_check_set_attributes(struct lsqs_call *c)
 static int
 change_settings(struct local_sqs *s, struct store_tx *tx, struct lsqs_queue *q, struct lsqs_settings *settings)
 {
+    int code = lsqs_touch(s, tx, q);
+    if (code == 0)
+        code = lsqs_expire(tx, q); /* what is too old by now does not come back with a longer retention */
     lsqs_restructure(s, tx);
     lsqs_settings_clean_up(&q->settings);
     q->settings = *settings;
     q->modified_at_ms = store_now_ms(tx);
     q->swept_at_ms = 0;
     lsqs_set_expiry(q);
-    return lsqs_save_queue(tx, q);
+    return code < 0 ? code : lsqs_save_queue(tx, q);
 }
 
 int

@@ -48,7 +48,7 @@ read_handle(struct lsqs_call *c, struct slice text, struct lsqs_handle *ret, str
 /* What a handle is of. */
 struct message {
     int64_t visible_at_ms, received_at_ms;
-    bool current; /* it is there, in this queue, and was not received again since */
+    bool current; /* it is there, in this queue, not too old, and was not received again since */
 };
 
 static int
@@ -56,18 +56,20 @@ find_message(struct store_tx *tx, const struct lsqs_queue *q, const struct lsqs_
 {
     *ret = (struct message){.current = false};
     sqlite3_stmt *r =
-        store_prepare(tx, "SELECT box, visible_at, received_at, receives, uuid FROM sqs_message WHERE id = ?");
+        store_prepare(tx, "SELECT box, visible_at, received_at, receives, uuid, sent_at FROM sqs_message WHERE id = ?");
     if (r)
         store_bind_int(r, 1, h->message);
     int code = store_step(tx, r);
     if (code <= 0)
         return code;
     struct slice uuid = store_column(r, 4);
-    *ret = (struct message){.visible_at_ms = sqlite3_column_int64(r, 1),
-                            .received_at_ms = sqlite3_column_int64(r, 2),
-                            .current = sqlite3_column_int64(r, 0) == q->box &&
-                                       sqlite3_column_int64(r, 3) == (int64_t)h->receive && uuid.p && uuid.n == 16 &&
-                                       memcmp(uuid.p, h->uuid, sizeof h->uuid) == 0};
+    int64_t too_old_ms = store_now_ms(tx) - q->settings.retention_s * 1000;
+    *ret =
+        (struct message){.visible_at_ms = sqlite3_column_int64(r, 1),
+                         .received_at_ms = sqlite3_column_int64(r, 2),
+                         .current = sqlite3_column_int64(r, 0) == q->box && sqlite3_column_int64(r, 5) > too_old_ms &&
+                                    sqlite3_column_int64(r, 3) == (int64_t)h->receive && uuid.p && uuid.n == 16 &&
+                                    memcmp(uuid.p, h->uuid, sizeof h->uuid) == 0};
     store_reset(r);
     return 0;
 }

@@ -54,38 +54,56 @@ select_rows(struct store_tx *tx, sqlite3_stmt *r, struct row *rows, size_t *ret_
     return code < 0 ? code : 0;
 }
 
-int
-lsqs_expire(struct local_sqs *s, struct store_tx *tx, struct lsqs_queue *q)
+/* Removes up to REMOVE_PER_TURN messages that are too old. */
+static int
+remove_old(struct store_tx *tx, struct lsqs_queue *q, size_t *ret_n)
 {
-    (void)s;
     struct lsqs_counts *c = &q->counts;
-    int64_t now_ms = store_now_ms(tx), sent_until_ms = now_ms - q->settings.retention_s * 1000;
-    if (c->total == 0 || c->oldest_at_ms > sent_until_ms ||
-        now_ms < q->swept_at_ms + (c->total <= SWEEP_SMALL ? SWEEP_SMALL_MS : SWEEP_LARGE_MS)) {
-        lsqs_set_expiry(q);
-        return 0;
-    }
     struct row rows[REMOVE_PER_TURN];
-    size_t n;
     sqlite3_stmt *r =
         store_prepare(tx, "SELECT id, visible_at, receives FROM sqs_message WHERE box = ? AND sent_at <= ?");
     if (r) {
         store_bind_int(r, 1, q->box);
-        store_bind_int(r, 2, sent_until_ms);
+        store_bind_int(r, 2, store_now_ms(tx) - q->settings.retention_s * 1000);
     }
-    int code = select_rows(tx, r, rows, &n);
-    for (size_t i = 0; i < n && code == 0; i++) {
+    int code = select_rows(tx, r, rows, ret_n);
+    for (size_t i = 0; i < *ret_n && code == 0; i++) {
         code = lsqs_remove_message(tx, rows[i].id);
         c->total--;
         c->in_flight -= rows[i].invisible && rows[i].received;
         c->delayed -= rows[i].invisible && !rows[i].received;
     }
+    return code;
+}
+
+/* At most `rounds` times, while there is more. */
+static int
+expire(struct store_tx *tx, struct lsqs_queue *q, int rounds)
+{
+    size_t n = REMOVE_PER_TURN;
+    int code = 0;
+    for (int i = 0; i < rounds && n == REMOVE_PER_TURN && code == 0; i++)
+        code = remove_old(tx, q, &n);
     if (code == 0 && n < REMOVE_PER_TURN) {
         code = find_oldest(tx, q);
-        q->swept_at_ms = now_ms;
+        q->swept_at_ms = store_now_ms(tx);
     }
     lsqs_set_expiry(q);
     return code;
+}
+
+static bool
+may_have_old(const struct store_tx *tx, const struct lsqs_queue *q)
+{
+    return q->counts.total > 0 && q->counts.oldest_at_ms <= store_now_ms(tx) - q->settings.retention_s * 1000;
+}
+
+int
+lsqs_expire(struct store_tx *tx, struct lsqs_queue *q)
+{
+    if (!may_have_old(tx, q) || (q->counts.total > SWEEP_SMALL && store_now_ms(tx) < q->swept_at_ms + SWEEP_LARGE_MS))
+        return 0;
+    return expire(tx, q, SWEEP_SMALL / REMOVE_PER_TURN + 1);
 }
 
 void
@@ -95,8 +113,10 @@ lsqs_fire_expiry(struct timer *t, int64_t now_ms)
     struct lsqs_queue *q = (struct lsqs_queue *)(void *)((char *)t - offsetof(struct lsqs_queue, expiry));
     struct local_sqs *s = q->sqs;
     int code = lsqs_touch(s, s->turning, q);
-    if (code == 0)
-        code = lsqs_expire(s, s->turning, q);
+    if (code == 0 && may_have_old(s->turning, q))
+        code = expire(s->turning, q, 1);
+    else
+        lsqs_set_expiry(q);
     if (code < 0)
         s->turn_code = code;
 }

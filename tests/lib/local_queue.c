@@ -60,6 +60,22 @@ local_queue_send(struct local_queue *q, const char *body)
     local_queue_ok(q, "SendMessage", members);
 }
 
+void
+local_queue_send_many(struct local_queue *q, int n, const char *body, const char *members)
+{
+    for (int i = 0; i < n; i += 10) {
+        struct buf entries = BUF_INIT;
+        for (int j = i; j < n && j < i + 10; j++)
+            buf_add_format(&entries, "%s{\"Id\": \"%d\", \"MessageBody\": \"%s\"%s}", j > i ? ", " : "", j, body,
+                           members);
+        if (aws_call_sqs(&q->call, "SendMessageBatch", "{\"QueueUrl\": \"%s\", \"Entries\": [%s]}", q->url,
+                         entries.data) != 200)
+            fail_msg("SendMessageBatch: %d %s: %s", q->call.status, q->call.error, q->call.message);
+        assert_int_equal(aws_call_count(&q->call, "Failed"), 0);
+        buf_clean_up(&entries);
+    }
+}
+
 size_t
 local_queue_receive(struct local_queue *q, const char *members)
 {

@@ -28,6 +28,9 @@ void local_queue_ok(struct local_queue *q, const char *operation, const char *me
 const char *local_queue_text(struct local_queue *q, const char *path);
 
 void local_queue_send(struct local_queue *q, const char *body);
+/* n messages of that body, in batches; members: what each entry has besides. */
+void local_queue_send_many(struct local_queue *q, int n, const char *body, const char *members);
+
 size_t local_queue_receive(struct local_queue *q, const char *members); /* the number of messages */
 
 /* An operation on one message. */

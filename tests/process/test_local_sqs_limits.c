@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <sqlite3.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/local_queue.h"
@@ -16,17 +17,6 @@
 
 #define WAIT_MS       20000
 #define MAX_IN_FLIGHT 120000
-
-static void
-send_ten(struct local_queue *q)
-{
-    char members[1000] = ", \"Entries\": [";
-    for (int i = 0; i < 10; i++)
-        snprintf(members + strlen(members), sizeof members - strlen(members),
-                 "%s{\"Id\": \"%d\", \"MessageBody\": \"m\"}", i ? "," : "", i);
-    strcat(members, "]");
-    local_queue_ok(q, "SendMessageBatch", members);
-}
 
 /* ---- in flight --------------------------------------------------------------------------------------------------- */
 
@@ -58,8 +48,7 @@ no_more_than_120000_messages_are_in_flight(void **state)
     struct local_queue q;
     char handle[200];
     local_queue_make(&q, "{\"VisibilityTimeout\": \"43200\"}");
-    send_ten(&q);
-    send_ten(&q);
+    local_queue_send_many(&q, 20, "m", "");
     aws_call_clean_up(&q.call);
     local_server_stop(&local_fixture);
     fill(strrchr(q.url, '/') + 1, MAX_IN_FLIGHT - 5);
@@ -164,6 +153,42 @@ a_purge_leaves_those_that_wait_waiting(void **state)
     local_queue_drop(&q);
 }
 
+/* ---- the machine's time ------------------------------------------------------------------------------------------ */
+
+#define MOMENT_MS 1500 /* for a machine that has much else to do */
+
+/* The next message of that body, and how long after `from_ms` it came. */
+static int64_t
+await(struct local_queue *q, const char *body, int64_t from_ms)
+{
+    local_queue_ok(q, "ReceiveMessage", ", \"WaitTimeSeconds\": 20, \"AttributeNames\": [\"All\"]");
+    int64_t passed_ms = clock_monotonic_ms() - from_ms;
+    assert_string_equal(local_queue_text(q, "Messages.0.Body"), body);
+    return passed_ms;
+}
+
+static void
+a_poll_ends_a_moment_after_a_timeout_or_a_delay(void **state)
+{
+    (void)state;
+    struct local_queue q;
+    local_queue_make(&q, "{\"VisibilityTimeout\": \"1\"}");
+    local_queue_ok(&q, "SendMessage", ", \"MessageBody\": \"invisible\"");
+    int64_t from_ms = clock_monotonic_ms();
+    local_queue_ok(&q, "ReceiveMessage", "");
+    int64_t passed_ms = await(&q, "invisible", from_ms);
+    assert_in_range(passed_ms, 999, 1000 + MOMENT_MS);
+    local_queue_ok(&q, "PurgeQueue", "");
+    from_ms = clock_monotonic_ms();
+    local_queue_ok(&q, "SendMessage", ", \"MessageBody\": \"delayed\", \"DelaySeconds\": 1");
+    passed_ms = await(&q, "delayed", from_ms);
+    assert_in_range(passed_ms, 999, 1000 + MOMENT_MS);
+    int64_t sent_ms = atoll(local_queue_text(&q, "Messages.0.Attributes.SentTimestamp"));
+    int64_t received_ms = atoll(local_queue_text(&q, "Messages.0.Attributes.ApproximateFirstReceiveTimestamp"));
+    assert_in_range(received_ms - sent_ms, 1000, 1000 + MOMENT_MS); /* in the server's time */
+    local_queue_drop(&q);
+}
+
 int
 main(void)
 {
@@ -171,6 +196,7 @@ main(void)
         cmocka_unit_test(no_more_than_120000_messages_are_in_flight),
         cmocka_unit_test(one_message_wakes_one_of_many_polls),
         cmocka_unit_test(a_purge_leaves_those_that_wait_waiting),
+        cmocka_unit_test(a_poll_ends_a_moment_after_a_timeout_or_a_delay),
     };
     return cmocka_run_group_tests_name("local/sqs limits", tests, local_fixture_start, local_fixture_stop);
 }

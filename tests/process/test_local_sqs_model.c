@@ -1,0 +1,689 @@
+/* Standard queues of fanout-local's against a model of them (lib/queue_model.h): random operations on two queues, one
+ * of which may be the other's dead-letter queue, on a clock that the test moves, with kill -9 of the server between
+ * operations and in the middle of them. Every answer must be one the model allows, and after every step the counts of
+ * both queues must be those of a state that all answers so far allow.
+ *
+ * FANOUT_SEEDS and FANOUT_SOAK_S say which seeds (lib/seeds.h), FANOUT_EVENTS how many steps a run has. A seed that
+ * fails belongs into KEPT_SEEDS. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <poll.h>
+
+#include "lib/local.h"
+#include "lib/queue_model.h"
+#include "lib/seeds.h"
+
+#define STEPS          700 /* in `make test` */
+#define STEPS_TOLD     40
+#define HANDLES        64
+#define CALLS_PER_KILL 150
+#define KILL_WAIT_MS   3 /* a call is under way for less, before the server is killed */
+#define IDS            256
+
+static const uint64_t KEPT_SEEDS[] = {1, 2};
+
+struct handle {
+    struct queue_model_handle is;
+    char text[100];
+};
+
+struct run {
+    uint64_t seed, random;
+    struct aws_call call;
+    struct queue_model *model;
+    struct queue_model_counts seen[QUEUE_MODEL_QUEUES];
+    char urls[QUEUE_MODEL_QUEUES][64]; /* paths: the port changes */
+    struct handle handles[HANDLES];    /* the newest ones, in a ring */
+    size_t n_handles;
+    int n_messages;
+    char ids[IDS][40]; /* of message n at n % IDS */
+    int64_t began_ms;
+    char told[STEPS_TOLD][600]; /* the last steps, in a ring */
+    size_t n_steps;
+    bool looked; /* in this step */
+    bool restarted;
+};
+
+/* ---- telling ----------------------------------------------------------------------------------------------------- */
+
+static char *
+line_of(struct run *r)
+{
+    return r->told[r->n_steps % STEPS_TOLD];
+}
+
+static void tell(struct run *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void
+tell(struct run *r, const char *format, ...)
+{
+    char *line = line_of(r);
+    size_t n = strlen(line);
+    va_list ap;
+    va_start(ap, format);
+    vsnprintf(line + n, sizeof *r->told - n, format, ap);
+    va_end(ap);
+}
+
+static void
+give_up(struct run *r, const char *why)
+{
+    struct buf worlds = BUF_INIT;
+    size_t first = r->n_steps < STEPS_TOLD ? 0 : r->n_steps - STEPS_TOLD + 1;
+    print_error("seed %llu, step %zu: %s\n", (unsigned long long)r->seed, r->n_steps, why);
+    for (size_t i = first; i <= r->n_steps; i++)
+        print_error("  %4zu %s\n", i, r->told[i % STEPS_TOLD]);
+    for (int q = 0; q < QUEUE_MODEL_QUEUES; q++)
+        if (r->seen[q].exists)
+            print_error("  queue %c has %ld visible, %ld in flight, %ld delayed\n", 'A' + q, r->seen[q].visible,
+                        r->seen[q].in_flight, r->seen[q].delayed);
+    queue_model_tell(r->model, &worlds);
+    print_error("%s", worlds.data ? worlds.data : "");
+    buf_clean_up(&worlds);
+    fail_msg("seed %llu, step %zu: %s", (unsigned long long)r->seed, r->n_steps, why);
+}
+
+/* ---- drawing ----------------------------------------------------------------------------------------------------- */
+
+static uint64_t
+draw(struct run *r, uint64_t below)
+{
+    return seeds_draw(&r->random, below);
+}
+
+static int64_t
+pick(struct run *r, const int64_t *values, size_t n)
+{
+    return values[draw(r, n)];
+}
+#define PICK(r, ...) pick(r, (const int64_t[]){__VA_ARGS__}, sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t))
+
+static struct queue_model_settings
+draw_settings(struct run *r, int queue)
+{
+    struct queue_model_settings s = {.visibility_s = PICK(r, 0, 1, 5, 30, 30, 300, 43200),
+                                     .delay_s = PICK(r, 0, 0, 0, 1, 5, 900),
+                                     .retention_s = PICK(r, 60, 100, 3600, 345600, 345600),
+                                     .dead_letters = 1};
+    if (queue == 0)
+        s.max_receives = PICK(r, 0, 1, 2, 2, 3);
+    return s;
+}
+
+/* ---- calling ----------------------------------------------------------------------------------------------------- */
+
+/* Kills the server, whatever it is doing, and starts it again: on another port, for the next call to find. */
+static void
+restart(struct run *r)
+{
+    local_server_kill(&local_fixture);
+    local_server_restart(&local_fixture);
+    r->restarted = true;
+}
+
+static void
+begin(struct run *r, const char *operation, const char *format, va_list ap)
+{
+    struct buf body = BUF_INIT;
+    char target[64];
+    if (r->restarted) {
+        aws_call_clean_up(&r->call);
+        aws_call_init(&r->call, local_fixture.url);
+        r->restarted = false;
+    }
+    buf_add_format_va(&body, format, ap);
+    snprintf(target, sizeof target, "AmazonSQS.%s", operation);
+    if (!aws_call_begin(&r->call, "sqs", target, buf_slice(&body)))
+        give_up(r, "the server cannot be reached");
+    buf_clean_up(&body);
+}
+
+static int ask(struct run *r, const char *operation, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static int
+ask(struct run *r, const char *operation, const char *format, ...)
+{
+    va_list ap;
+    va_start(ap, format);
+    begin(r, operation, format, ap);
+    va_end(ap);
+    if (aws_call_finish(&r->call) == 0)
+        give_up(r, "the server did not answer");
+    return r->call.status;
+}
+
+/* Makes a call, in the middle of which the server may be killed: 0, then, unless the answer was on its way. */
+static int ask_dying(struct run *r, const char *operation, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+static int
+ask_dying(struct run *r, const char *operation, const char *format, ...)
+{
+    va_list ap;
+    bool dies = draw(r, CALLS_PER_KILL) == 0;
+    va_start(ap, format);
+    begin(r, operation, format, ap);
+    va_end(ap);
+    if (dies) {
+        struct pollfd p = {.fd = r->call.fd, .events = POLLIN};
+        poll(&p, 1, (int)draw(r, KILL_WAIT_MS));
+        restart(r);
+    }
+    int status = aws_call_finish(&r->call);
+    if (status == 0 && !dies)
+        give_up(r, "the server did not answer");
+    if (dies)
+        tell(r, " [kill -9%s]", status == 0 ? ", no answer" : "");
+    return status;
+}
+
+static void
+expect_status(struct run *r, int expected)
+{
+    char why[900];
+    if (r->call.status == expected)
+        return;
+    snprintf(why, sizeof why, "%d %s: %s", r->call.status, r->call.error, r->call.message);
+    give_up(r, why);
+}
+
+static void
+expect_error(struct run *r, const char *error, const char *words)
+{
+    char why[1000];
+    if (strcmp(r->call.error, error) == 0 && strstr(r->call.message, words))
+        return;
+    snprintf(why, sizeof why, "not %s \"%s\", but %d %s: %s", error, words, r->call.status, r->call.error,
+             r->call.message);
+    give_up(r, why);
+}
+
+static long
+number_at(struct run *r, const char *path)
+{
+    char text[64];
+    if (!aws_call_text(&r->call, path, text, sizeof text))
+        give_up(r, path);
+    return atol(text);
+}
+
+/* Asks for the counts of both queues. */
+static void
+look(struct run *r)
+{
+    r->looked = true;
+    for (int q = 0; q < QUEUE_MODEL_QUEUES; q++) {
+        struct queue_model_counts *seen = &r->seen[q];
+        *seen = (struct queue_model_counts){.exists = false};
+        ask(r, "GetQueueAttributes", "{\"QueueUrl\": \"%s\", \"AttributeNames\": [\"All\"]}", r->urls[q]);
+        if (r->call.status == 400) {
+            expect_error(r, "AWS.SimpleQueueService.NonExistentQueue", "The specified queue does not exist.");
+            continue;
+        }
+        expect_status(r, 200);
+        seen->exists = true;
+        seen->visible = number_at(r, "Attributes.ApproximateNumberOfMessages");
+        seen->in_flight = number_at(r, "Attributes.ApproximateNumberOfMessagesNotVisible");
+        seen->delayed = number_at(r, "Attributes.ApproximateNumberOfMessagesDelayed");
+    }
+}
+
+static void
+expect(struct run *r, bool ok)
+{
+    if (!ok)
+        give_up(r, "no state that is possible explains this");
+}
+
+/* ---- queues ------------------------------------------------------------------------------------------------------ */
+
+static void
+write_settings(struct run *r, const struct queue_model_settings *s, char *out, size_t size)
+{
+    char redrive[200] = "";
+    if (s->max_receives > 0)
+        snprintf(redrive, sizeof redrive,
+                 "{\\\"deadLetterTargetArn\\\":\\\"arn:aws:sqs:us-east-1:000000000000:%s\\\",\\\"maxReceiveCount\\\":"
+                 "%lld}",
+                 strrchr(r->urls[s->dead_letters], '/') + 1, (long long)s->max_receives);
+    snprintf(out, size,
+             "{\"VisibilityTimeout\": \"%lld\", \"DelaySeconds\": \"%lld\", \"MessageRetentionPeriod\": \"%lld\","
+             " \"RedrivePolicy\": \"%s\"}",
+             (long long)s->visibility_s, (long long)s->delay_s, (long long)s->retention_s, redrive);
+    tell(r, " visibility %lld s, delay %lld s, retention %lld s, %lld receives", (long long)s->visibility_s,
+         (long long)s->delay_s, (long long)s->retention_s, (long long)s->max_receives);
+}
+
+static void
+create(struct run *r, int queue)
+{
+    struct queue_model_settings s = draw_settings(r, queue);
+    char attributes[500];
+    if (!queue_model_exists(r->model, 1))
+        s.max_receives = 0; /* its dead-letter queue must be there */
+    tell(r, "%c: create", 'A' + queue);
+    write_settings(r, &s, attributes, sizeof attributes);
+    ask(r, "CreateQueue", "{\"QueueName\": \"%s\", \"Attributes\": %s}", strrchr(r->urls[queue], '/') + 1, attributes);
+    if (queue_model_may_create(r->model, queue) == QUEUE_MODEL_REFUSED) {
+        tell(r, ": refused");
+        expect_error(r, "AWS.SimpleQueueService.QueueDeletedRecently",
+                     "You must wait 60 seconds after deleting a queue before you can create another with the same "
+                     "name.");
+        return;
+    }
+    expect_status(r, 200);
+    queue_model_create(r->model, queue, &s);
+}
+
+static void
+set(struct run *r, int queue)
+{
+    struct queue_model_settings s = draw_settings(r, queue);
+    char attributes[500];
+    if (!queue_model_exists(r->model, 1))
+        s.max_receives = 0;
+    tell(r, "%c: set", 'A' + queue);
+    write_settings(r, &s, attributes, sizeof attributes);
+    ask(r, "SetQueueAttributes", "{\"QueueUrl\": \"%s\", \"Attributes\": %s}", r->urls[queue], attributes);
+    expect_status(r, 200);
+    queue_model_set(r->model, queue, &s);
+}
+
+static void
+purge(struct run *r, int queue)
+{
+    char words[200];
+    tell(r, "%c: purge", 'A' + queue);
+    ask(r, "PurgeQueue", "{\"QueueUrl\": \"%s\"}", r->urls[queue]);
+    if (queue_model_may_purge(r->model, queue) == QUEUE_MODEL_REFUSED) {
+        tell(r, ": refused");
+        snprintf(words, sizeof words, "Only one PurgeQueue operation on %s is allowed every 60 seconds.",
+                 strrchr(r->urls[queue], '/') + 1);
+        expect_error(r, "AWS.SimpleQueueService.PurgeQueueInProgress", words);
+        expect_status(r, 403);
+        return;
+    }
+    expect_status(r, 200);
+    queue_model_purge(r->model, queue);
+}
+
+static void
+delete_queue(struct run *r, int queue)
+{
+    tell(r, "%c: delete the queue", 'A' + queue);
+    ask(r, "DeleteQueue", "{\"QueueUrl\": \"%s\"}", r->urls[queue]);
+    expect_status(r, 200);
+    queue_model_delete_queue(r->model, queue);
+}
+
+/* ---- messages ---------------------------------------------------------------------------------------------------- */
+
+/* A message's body is its number. */
+static void
+remember_id(struct run *r, int message, const char *path)
+{
+    if (!aws_call_text(&r->call, path, r->ids[message % IDS], sizeof *r->ids))
+        give_up(r, "no MessageId");
+}
+
+static void
+write_entry(struct run *r, int message, int64_t delay_s, struct buf *out)
+{
+    buf_add_format(out, "\"MessageBody\": \"%d\"", message);
+    if (delay_s >= 0)
+        buf_add_format(out, ", \"DelaySeconds\": %lld", (long long)delay_s);
+    if (message % 3 == 0)
+        buf_add_format(out, ", \"MessageGroupId\": \"group-%d\"", message % 5);
+    tell(r, " m%d", message);
+    if (delay_s >= 0)
+        tell(r, " (delay %lld s)", (long long)delay_s);
+}
+
+static void
+send_one(struct run *r, int queue)
+{
+    struct buf entry = BUF_INIT;
+    int64_t delay_s = PICK(r, -1, -1, -1, 0, 1, 2, 900);
+    int message = ++r->n_messages;
+    tell(r, "%c: send", 'A' + queue);
+    write_entry(r, message, delay_s, &entry);
+    int status = ask_dying(r, "SendMessage", "{\"QueueUrl\": \"%s\", %s}", r->urls[queue], entry.data);
+    buf_clean_up(&entry);
+    *r->ids[message % IDS] = '\0';
+    if (status != 0) {
+        expect_status(r, 200);
+        remember_id(r, message, "MessageId");
+    }
+    look(r);
+    expect(r, queue_model_send(r->model, queue, message, delay_s, status == 0, r->seen));
+}
+
+static void
+send_some(struct run *r, int queue)
+{
+    struct buf entries = BUF_INIT;
+    int64_t delays_s[10];
+    int first = r->n_messages + 1;
+    size_t n = 1 + draw(r, 6);
+    while (!queue_model_has_room(r->model, n))
+        n--;
+    tell(r, "%c: send a batch", 'A' + queue);
+    for (size_t i = 0; i < n; i++) {
+        delays_s[i] = PICK(r, -1, -1, 0, 1);
+        buf_add_format(&entries, "%s{\"Id\": \"%zu\", ", i ? ", " : "", i);
+        write_entry(r, ++r->n_messages, delays_s[i], &entries);
+        buf_add_char(&entries, '}');
+    }
+    ask(r, "SendMessageBatch", "{\"QueueUrl\": \"%s\", \"Entries\": [%s]}", r->urls[queue], entries.data);
+    buf_clean_up(&entries);
+    expect_status(r, 200);
+    if (aws_call_count(&r->call, "Successful") != n)
+        give_up(r, "not all entries were sent");
+    for (size_t i = 0; i < n; i++) {
+        char path[40];
+        snprintf(path, sizeof path, "Successful.%zu.MessageId", i);
+        remember_id(r, first + (int)i, path);
+    }
+    look(r);
+    for (size_t i = 0; i < n; i++)
+        expect(r, queue_model_send(r->model, queue, first + (int)i, delays_s[i], false, i + 1 < n ? NULL : r->seen));
+}
+
+static int64_t
+attribute(struct run *r, size_t i, const char *name)
+{
+    char path[80], text[64];
+    snprintf(path, sizeof path, "Messages.%zu.Attributes.%s", i, name);
+    if (!aws_call_text(&r->call, path, text, sizeof text))
+        give_up(r, path);
+    return atoll(text);
+}
+
+static void
+text_at(struct run *r, size_t i, const char *name, char *out, size_t size)
+{
+    char path[80];
+    snprintf(path, sizeof path, "Messages.%zu.%s", i, name);
+    aws_call_text(&r->call, path, out, size);
+}
+
+static void
+read_received(struct run *r, int queue, size_t i, struct queue_model_received *ret)
+{
+    char text[200], expected[40] = "", source[120];
+    text_at(r, i, "Body", text, sizeof text);
+    *ret = (struct queue_model_received){.message = atoi(text),
+                                         .source = -1,
+                                         .receives = attribute(r, i, "ApproximateReceiveCount"),
+                                         .sent_at_ms = attribute(r, i, "SentTimestamp"),
+                                         .first_received_at_ms = attribute(r, i, "ApproximateFirstReceiveTimestamp")};
+    tell(r, " m%d(%lld)", ret->message, (long long)ret->receives);
+    text_at(r, i, "Attributes.DeadLetterQueueSourceArn", source, sizeof source);
+    for (int q = 0; *source && q < QUEUE_MODEL_QUEUES; q++)
+        if (strcmp(strrchr(source, ':') + 1, strrchr(r->urls[q], '/') + 1) == 0)
+            ret->source = q;
+    text_at(r, i, "MessageId", text, sizeof text);
+    if (!*r->ids[ret->message % IDS]) /* its send was not answered */
+        snprintf(r->ids[ret->message % IDS], sizeof *r->ids, "%.39s", text);
+    if (strcmp(text, r->ids[ret->message % IDS]) != 0)
+        give_up(r, "the message has another id than when it was sent");
+    if (ret->message % 3 == 0)
+        snprintf(expected, sizeof expected, "group-%d", ret->message % 5);
+    text_at(r, i, "Attributes.MessageGroupId", text, sizeof text);
+    if (strcmp(text, expected) != 0)
+        give_up(r, "the message has another group than when it was sent");
+    struct handle *h = &r->handles[r->n_handles++ % HANDLES];
+    h->is = (struct queue_model_handle){.queue = queue,
+                                        .message = ret->message,
+                                        .receive = ret->receives,
+                                        .life = queue_model_life_of(r->model, queue)};
+    text_at(r, i, "ReceiptHandle", h->text, sizeof h->text);
+}
+
+static void
+receive(struct run *r, int queue)
+{
+    bool may_be_lost = draw(r, 3) == 0;
+    struct queue_model_receive m = {
+        .queue = queue, .max = may_be_lost ? 1 : 1 + draw(r, 10), .visibility_s = PICK(r, -1, -1, -1, 0, 1, 7, 43200)};
+    struct buf members = BUF_INIT;
+    if (m.visibility_s >= 0)
+        buf_add_format(&members, ", \"VisibilityTimeout\": %lld", (long long)m.visibility_s);
+    if (m.max > 1 || draw(r, 2))
+        buf_add_format(&members, ", \"MaxNumberOfMessages\": %zu", m.max);
+    tell(r, "%c: receive%s:", 'A' + queue, members.data ? members.data : "");
+    int status =
+        (may_be_lost ? ask_dying : ask)(r, "ReceiveMessage", "{\"QueueUrl\": \"%s\", \"AttributeNames\": [\"All\"]%s}",
+                                        r->urls[queue], members.data ? members.data : "");
+    buf_clean_up(&members);
+    m.lost = status == 0;
+    if (!m.lost) {
+        expect_status(r, 200);
+        m.n = aws_call_count(&r->call, "Messages");
+        if (m.n > 10)
+            give_up(r, "more than ten messages");
+    }
+    for (size_t i = 0; i < m.n; i++)
+        read_received(r, queue, i, &m.came[i]);
+    look(r);
+    expect(r, queue_model_receive(r->model, &m, r->seen));
+}
+
+/* ---- settling ---------------------------------------------------------------------------------------------------- */
+
+static enum queue_model_answer
+answer_of(struct run *r, const char *code, const char *message)
+{
+    if (strcmp(code, "ReceiptHandleIsInvalid") == 0 && strstr(message, "is not valid for this queue"))
+        return QUEUE_MODEL_BAD_HANDLE;
+    if (strcmp(code, "InvalidParameterValue") == 0 &&
+        strstr(message, "Reason: Message does not exist or is not available for visibility timeout change."))
+        return QUEUE_MODEL_GONE;
+    if (strcmp(code, "InvalidParameterValue") == 0 &&
+        strstr(message, "Reason: Total VisibilityTimeout for the message is beyond the limit [43200 seconds]"))
+        return QUEUE_MODEL_TOO_LONG;
+    expect_status(r, 200);
+    give_up(r, message);
+    return QUEUE_MODEL_OK;
+}
+
+static const struct handle *
+draw_handle(struct run *r)
+{
+    size_t n = r->n_handles < HANDLES ? r->n_handles : HANDLES;
+    size_t back = draw(r, 3) ? draw(r, n < 8 ? n : 8) : draw(r, n); /* mostly of the newest */
+    return &r->handles[(r->n_handles - 1 - back) % HANDLES];
+}
+
+static int64_t
+draw_visibility(struct run *r, bool deletes)
+{
+    return deletes ? -1 : PICK(r, 0, 0, 1, 5, 30, 30, 300, 43199, 43200);
+}
+
+static void
+settle_one(struct run *r, bool deletes)
+{
+    const struct handle *h = draw_handle(r);
+    struct queue_model_settle s = {.handle = h->is, .visibility_s = draw_visibility(r, deletes)};
+    s.queue = draw(r, 20) ? h->is.queue : !h->is.queue;
+    if (!queue_model_exists(r->model, s.queue))
+        return;
+    tell(r, "%c: %s m%d by %c's handle (%lld)", 'A' + s.queue, deletes ? "delete" : "change", h->is.message,
+         'A' + h->is.queue, (long long)h->is.receive);
+    int status;
+    if (deletes) {
+        status = ask_dying(r, "DeleteMessage", "{\"QueueUrl\": \"%s\", \"ReceiptHandle\": \"%s\"}", r->urls[s.queue],
+                           h->text);
+    } else {
+        tell(r, " to %lld s", (long long)s.visibility_s);
+        status = ask_dying(r, "ChangeMessageVisibility",
+                           "{\"QueueUrl\": \"%s\", \"ReceiptHandle\": \"%s\", \"VisibilityTimeout\": %lld}",
+                           r->urls[s.queue], h->text, (long long)s.visibility_s);
+    }
+    s.lost = status == 0;
+    s.answer = status == 200 || s.lost ? QUEUE_MODEL_OK : answer_of(r, r->call.error, r->call.message);
+    tell(r, ": %d", status);
+    look(r);
+    expect(r, queue_model_settle(r->model, &s, r->seen));
+}
+
+/* The answer of the entry whose id is i. */
+static enum queue_model_answer
+entry_answer(struct run *r, int i)
+{
+    char path[64], code[80], message[600];
+    size_t n = aws_call_count(&r->call, "Failed");
+    for (size_t at = 0; at < n; at++) {
+        snprintf(path, sizeof path, "Failed.%zu.Id", at);
+        if (number_at(r, path) != i)
+            continue;
+        snprintf(path, sizeof path, "Failed.%zu.Code", at);
+        aws_call_text(&r->call, path, code, sizeof code);
+        snprintf(path, sizeof path, "Failed.%zu.Message", at);
+        aws_call_text(&r->call, path, message, sizeof message);
+        return answer_of(r, code, message);
+    }
+    return QUEUE_MODEL_OK;
+}
+
+static void
+settle_some(struct run *r, bool deletes)
+{
+    struct queue_model_settle s[5];
+    struct buf entries = BUF_INIT;
+    const int queue = draw_handle(r)->is.queue;
+    size_t n = 1 + draw(r, 5);
+    if (!queue_model_exists(r->model, queue))
+        return;
+    tell(r, "%c: %s a batch:", 'A' + queue, deletes ? "delete" : "change");
+    for (size_t i = 0; i < n; i++) {
+        const struct handle *h = draw_handle(r);
+        s[i] =
+            (struct queue_model_settle){.queue = queue, .handle = h->is, .visibility_s = draw_visibility(r, deletes)};
+        buf_add_format(&entries, "%s{\"Id\": \"%zu\", \"ReceiptHandle\": \"%s\"", i ? ", " : "", i, h->text);
+        if (!deletes)
+            buf_add_format(&entries, ", \"VisibilityTimeout\": %lld", (long long)s[i].visibility_s);
+        buf_add_char(&entries, '}');
+        tell(r, " m%d by %c's (%lld)", h->is.message, 'A' + h->is.queue, (long long)h->is.receive);
+        if (!deletes)
+            tell(r, " to %lld s", (long long)s[i].visibility_s);
+    }
+    ask(r, deletes ? "DeleteMessageBatch" : "ChangeMessageVisibilityBatch", "{\"QueueUrl\": \"%s\", \"Entries\": [%s]}",
+        r->urls[queue], entries.data);
+    buf_clean_up(&entries);
+    expect_status(r, 200);
+    if (aws_call_count(&r->call, "Successful") + aws_call_count(&r->call, "Failed") != n)
+        give_up(r, "not every entry was answered");
+    for (size_t i = 0; i < n; i++) {
+        s[i].answer = entry_answer(r, (int)i);
+        tell(r, " %s", s[i].answer == QUEUE_MODEL_OK ? "ok" : "no");
+    }
+    look(r);
+    for (size_t i = 0; i < n; i++)
+        expect(r, queue_model_settle(r->model, &s[i], i + 1 < n ? NULL : r->seen));
+}
+
+/* ---- a run ------------------------------------------------------------------------------------------------------- */
+
+/* Lets time pass: by chance, or to the instant at which something is due, or to the one before it. */
+static void
+pass(struct run *r)
+{
+    int64_t next_ms = queue_model_next_ms(r->model), now_ms = clock_wall_ms();
+    int64_t ms = PICK(r, 1, 999, 1000, 5000, 30000, 60000, 900000, 3600000);
+    if (next_ms != INT64_MAX && draw(r, 4))
+        ms = next_ms - now_ms - (int64_t)draw(r, 2);
+    tell(r, "%lld ms pass", (long long)ms);
+    local_server_pass(&local_fixture, ms);
+    queue_model_pass(r->model, ms);
+}
+
+static void
+step(struct run *r)
+{
+    int queue = draw(r, 3) == 0;
+    uint64_t what = draw(r, 200);
+    r->looked = false;
+    tell(r, "%10.3f s  ", (double)(clock_wall_ms() - r->began_ms) / 1000);
+    if (what < 2) {
+        tell(r, "kill -9");
+        restart(r);
+    } else if (!queue_model_exists(r->model, queue)) {
+        if (draw(r, 2))
+            pass(r);
+        else
+            create(r, queue);
+    } else if (what < 60) {
+        pass(r);
+    } else if (what < 64) {
+        purge(r, queue);
+    } else if (what < 66) {
+        delete_queue(r, queue);
+    } else if (what < 74) {
+        set(r, queue);
+    } else if (what < 100 || (what < 130 && r->n_handles == 0)) {
+        if (queue_model_has_room(r->model, 1))
+            (draw(r, 3) ? send_one : send_some)(r, queue);
+    } else if (what < 160 || r->n_handles == 0) {
+        receive(r, queue);
+    } else if (what < 190) {
+        settle_one(r, draw(r, 2));
+    } else {
+        settle_some(r, draw(r, 2));
+    }
+    if (!r->looked)
+        look(r);
+    tell(r, "  | A %ld %ld %ld | B %ld %ld %ld", r->seen[0].visible, r->seen[0].in_flight, r->seen[0].delayed,
+         r->seen[1].visible, r->seen[1].in_flight, r->seen[1].delayed);
+    expect(r, queue_model_look(r->model, r->seen));
+}
+
+static void
+run_seed(uint64_t seed)
+{
+    struct run *r = calloc(1, sizeof *r);
+    size_t n_steps = seeds_events(STEPS);
+    assert_non_null(r);
+    r->seed = r->random = seed;
+    r->began_ms = clock_wall_ms();
+    r->model = queue_model_new(r->began_ms);
+    aws_call_init(&r->call, local_fixture.url);
+    for (int q = 0; q < QUEUE_MODEL_QUEUES; q++)
+        snprintf(r->urls[q], sizeof r->urls[q], "/000000000000/%c-%llu", 'A' + q, (unsigned long long)seed);
+    for (; r->n_steps < n_steps; r->n_steps++) {
+        *line_of(r) = '\0';
+        step(r);
+    }
+    for (int q = 0; q < QUEUE_MODEL_QUEUES; q++)
+        if (queue_model_exists(r->model, q))
+            ask(r, "DeleteQueue", "{\"QueueUrl\": \"%s\"}", r->urls[q]);
+    aws_call_clean_up(&r->call);
+    queue_model_destroy(r->model);
+    free(r);
+}
+
+static void
+whatever_is_asked_of_two_queues_a_slow_model_of_them_allows_every_answer(void **state)
+{
+    (void)state;
+    struct seeds seeds;
+    uint64_t seed;
+    seeds_init(&seeds, KEPT_SEEDS, sizeof KEPT_SEEDS / sizeof *KEPT_SEEDS);
+    while (seeds_next(&seeds, &seed))
+        run_seed(seed);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(whatever_is_asked_of_two_queues_a_slow_model_of_them_allows_every_answer),
+    };
+    return cmocka_run_group_tests_name("local/sqs model", tests, local_fixture_start_with_clock, local_fixture_stop);
+}
