@@ -11,6 +11,7 @@
  *     sqs_wait.c       long polls: who waits, and when they are served
  *     sqs_settle.c     deleted, or their visibility changed           sqs_handle.c     receipt handles
  *     sqs_dead_letters.c  what was received too often moves away
+ *     sqs_fair.c       which of them first, when they have groups
  *     sqs_message.c    message attributes: rules, packing, MD5, filters
  *
  * Names inside begin with lsqs_, for sqs_ are those of the client (aws/sqs). HTTP threads decode and check what needs
@@ -295,6 +296,8 @@ struct lsqs_queue {
     struct store_job *waiting, **waiting_end; /* receives, in the order they came */
     struct timer wake;                        /* when one of them may get a message, or has waited long enough */
     int64_t next_visible_ms;                  /* while somebody waits: no message is visible before */
+
+    struct lsqs_fair *fair; /* NULL: no message with a group was seen */
 
     struct local_sqs *sqs;
     struct lsqs_queue *next; /* of the same hash */

@@ -1,4 +1,5 @@
 #include "local/sqs_dead_letters.h"
+#include "local/sqs_fair.h"
 #include "local/sqs_impl.h"
 
 #include <stdio.h>
@@ -116,15 +117,16 @@ read_candidate(struct store_tx *tx, sqlite3_stmt *r, struct arena *arena, struct
     return m->body.p ? 0 : store_fail(tx, ERR_NO_MEMORY, "out of memory");
 }
 
+#define COLUMNS "id, sent_at, receives, first_received_at, uuid, md5, source, trace, group_id, attributes, body"
+
+/* The messages that are due, in the order in which they became visible. */
 static int
-find_candidates(struct store_tx *tx, struct lsqs_call *c, size_t most, struct candidate *out, size_t *ret_n)
+find_in_order(struct store_tx *tx, struct lsqs_call *c, size_t most, struct candidate *out, size_t *ret_n)
 {
     size_t n = 0;
     int code = 0;
-    sqlite3_stmt *r =
-        store_prepare(tx, "SELECT id, sent_at, receives, first_received_at, uuid, md5, source, trace, group_id,"
-                          " attributes, body FROM sqs_message"
-                          " WHERE box = ? AND visible_at <= ? ORDER BY visible_at, sent_at LIMIT ?");
+    sqlite3_stmt *r = store_prepare(tx, "SELECT " COLUMNS " FROM sqs_message"
+                                        " WHERE box = ? AND visible_at <= ? ORDER BY visible_at, sent_at LIMIT ?");
     if (r) {
         store_bind_int(r, 1, c->queue->box);
         store_bind_int(r, 2, store_now_ms(tx));
@@ -136,6 +138,35 @@ find_candidates(struct store_tx *tx, struct lsqs_call *c, size_t most, struct ca
     store_reset(r);
     *ret_n = n;
     return code < 0 ? code : 0;
+}
+
+/* Those whose turn it is while a tenant is noisy. */
+static int
+find_fairly(struct store_tx *tx, struct lsqs_call *c, size_t most, struct candidate *out, size_t *ret_n)
+{
+    int64_t ids[MAX_MESSAGES];
+    int code = lsqs_fair_choose(tx, c->queue, most, ids, ret_n);
+    for (size_t i = 0; i < *ret_n && code >= 0; i++) {
+        sqlite3_stmt *r = store_prepare(tx, "SELECT " COLUMNS " FROM sqs_message WHERE id = ?");
+        if (r)
+            store_bind_int(r, 1, ids[i]);
+        code = store_step(tx, r);
+        if (code > 0)
+            code = read_candidate(tx, r, &c->call->arena, &out[i]);
+        else if (code == 0)
+            code = store_fail(tx, ERR_CORRUPT, "message %lld is in an index and nowhere else", (long long)ids[i]);
+        store_reset(r);
+    }
+    return code < 0 ? code : 0;
+}
+
+static int
+find_candidates(struct store_tx *tx, struct lsqs_call *c, size_t most, struct candidate *out, size_t *ret_n)
+{
+    int fair = lsqs_fair_applies(tx, c->queue);
+    if (fair < 0)
+        return fair;
+    return (fair ? find_fairly : find_in_order)(tx, c, most, out, ret_n);
 }
 
 static int
@@ -236,6 +267,8 @@ take(struct store_tx *tx, struct lsqs_call *c, struct candidate *m, struct lsqs_
         return lsqs_bury(tx, q, dead_letters, &(struct lsqs_letter){m->id, m->sent_at_ms});
     int64_t visibility_s = r->visibility_s.given ? r->visibility_s.value : t->visibility_s;
     int64_t visible_at_ms = now_ms + (c->call->duplicate ? 0 : visibility_s * 1000);
+    if (m->group_id.p)
+        lsqs_fair_note_received(q);
     m->receives++;
     if (m->receives == 1)
         m->first_received_at_ms = now_ms;

@@ -1,4 +1,4 @@
-#include "local/sqs_impl.h"
+#include "local/sqs_fair.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -104,6 +104,8 @@ lsqs_put_message(struct local_sqs *s, struct store_tx *tx, struct lsqs_queue *q,
         q->counts.oldest_at_ms = now_ms;
         lsqs_set_expiry(q);
     }
+    if (m->group_id.p)
+        lsqs_fair_note_sent(q, tx, m->group_id);
     lsqs_expect(q, visible_at_ms);
     return 0;
 }

@@ -1,4 +1,4 @@
-#include "local/sqs_impl.h"
+#include "local/sqs_fair.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -110,6 +110,7 @@ lsqs_free_queue(struct lsqs_queue *q)
     timers_cancel(&q->sqs->timers, &q->expiry);
     timers_cancel(&q->sqs->timers, &q->wake);
     lsqs_settings_clean_up(&q->settings);
+    lsqs_fair_destroy(q->fair);
     free(q->tags);
     free(q->arn);
     free(q->name);
@@ -296,6 +297,7 @@ lsqs_state_rollback(void *sqs, struct store_tx *tx)
     for (struct lsqs_queue *q = s->touched; q; q = q->next_touched) {
         q->counts = q->counts_before;
         q->touched_in = 0;
+        lsqs_fair_look_again(q);
         lsqs_set_expiry(q);
         lsqs_expect(q, store_now_ms(tx));
     }
