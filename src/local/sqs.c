@@ -4,7 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "base/json.h"
+#include "local/sqs_codec.h"
 #include "local/sqs_impl.h"
 #include "local/sqs_shape.h"
 
@@ -48,18 +48,25 @@ static const struct lsqs_operation OPERATIONS[] = {
     {"SendMessageBatch", &LSQS_SHAPE_SEND_BATCH, &LSQS_SHAPE_SENT_BATCH, true, lsqs_check_send_batch,
      lsqs_run_send_batch},
     {"DeleteMessage", &LSQS_SHAPE_SETTLE, NULL, true, lsqs_check_settle, lsqs_run_delete},
-    {"DeleteMessageBatch", &LSQS_SHAPE_SETTLE_BATCH, &LSQS_SHAPE_SETTLED_BATCH, true, lsqs_check_delete_batch,
+    {"DeleteMessageBatch", &LSQS_SHAPE_DELETE_BATCH, &LSQS_SHAPE_DELETED_BATCH, true, lsqs_check_delete_batch,
      lsqs_run_delete_batch},
     {"ChangeMessageVisibility", &LSQS_SHAPE_SETTLE, NULL, true, lsqs_check_visibility, lsqs_run_visibility},
-    {"ChangeMessageVisibilityBatch", &LSQS_SHAPE_SETTLE_BATCH, &LSQS_SHAPE_SETTLED_BATCH, true,
+    {"ChangeMessageVisibilityBatch", &LSQS_SHAPE_VISIBILITY_BATCH, &LSQS_SHAPE_CHANGED_BATCH, true,
      lsqs_check_visibility_batch, lsqs_run_visibility_batch},
     {"GetQueueUrl", &LSQS_SHAPE_GET_URL, &LSQS_SHAPE_URL, false, lsqs_check_get_url, lsqs_run_get_url},
     {"GetQueueAttributes", &LSQS_SHAPE_GET_ATTRIBUTES, &LSQS_SHAPE_ATTRIBUTES, true, NULL, lsqs_run_get_attributes},
     {"SetQueueAttributes", &LSQS_SHAPE_SET_ATTRIBUTES, NULL, true, lsqs_check_set_attributes, lsqs_run_set_attributes},
-    {"CreateQueue", &LSQS_SHAPE_CREATE_QUEUE, &LSQS_SHAPE_URL, false, lsqs_check_create_queue, lsqs_run_create_queue},
+    {"CreateQueue", &LSQS_SHAPE_CREATE_QUEUE, &LSQS_SHAPE_URL, false, lsqs_check_create_queue, lsqs_run_create_queue,
+     .at_root = true},
     {"DeleteQueue", &LSQS_SHAPE_QUEUE, NULL, true, NULL, lsqs_run_delete_queue},
-    {"ListQueues", &LSQS_SHAPE_LIST_QUEUES, &LSQS_SHAPE_URLS, false, lsqs_check_list_queues, lsqs_run_list_queues},
+    {"ListQueues", &LSQS_SHAPE_LIST_QUEUES, &LSQS_SHAPE_URLS, false, lsqs_check_list_queues, lsqs_run_list_queues,
+     .at_root = true},
     {"PurgeQueue", &LSQS_SHAPE_QUEUE, NULL, true, NULL, lsqs_run_purge_queue},
+    {"TagQueue", &LSQS_SHAPE_TAG, NULL, true, lsqs_check_tag, lsqs_run_tag},
+    {"UntagQueue", &LSQS_SHAPE_UNTAG, NULL, true, lsqs_check_untag, lsqs_run_untag},
+    {"ListQueueTags", &LSQS_SHAPE_QUEUE, &LSQS_SHAPE_TAGS, true, NULL, lsqs_run_list_tags},
+    {"AddPermission", &LSQS_SHAPE_PERMISSION, NULL, true, lsqs_check_add_permission, lsqs_run_add_permission},
+    {"RemovePermission", &LSQS_SHAPE_PERMISSION, NULL, true, lsqs_check_remove_permission, lsqs_run_remove_permission},
 };
 
 static const struct lsqs_operation *
@@ -71,6 +78,12 @@ find_operation(struct slice name)
     return NULL;
 }
 
+bool
+lsqs_is_operation(struct slice name)
+{
+    return find_operation(name) != NULL;
+}
+
 /* ---- the answer -------------------------------------------------------------------------------------------------- */
 
 #define ANSWER_BYTES ((size_t)16 << 10) /* most are shorter: it need not grow */
@@ -78,8 +91,12 @@ find_operation(struct slice name)
 static void
 answer_error(struct local_call *call, const struct lsqs_error *e)
 {
-    lsqs_json_answer_error(call, lsqs_error_status(e->kind), lsqs_error_shape(e->kind), lsqs_error_code(e->kind),
-                           e->message);
+    const struct lsqs_codec *codec = lsqs_codec_of(call->http);
+    bool reworded = e->kind == LSQS_NO_SUCH_QUEUE && codec->no_such_queue;
+    codec->answer_refusal(call, &(struct lsqs_refusal){.status = lsqs_error_status(e->kind),
+                                                       .shape = lsqs_error_shape(e->kind),
+                                                       .code = lsqs_error_code(e->kind),
+                                                       .message = reworded ? codec->no_such_queue : e->message});
 }
 
 static void
@@ -87,17 +104,16 @@ answer(void *call)
 {
     struct lsqs_call *c = call;
     struct buf body = BUF_INIT;
-    if (c->op->result && buf_reserve(&body, ANSWER_BYTES))
-        lsqs_json_encode(c->op->result, c->result, &body);
+    if (buf_reserve(&body, ANSWER_BYTES))
+        c->codec->encode(c, &body);
     if (buf_failed(&body)) {
         struct lsqs_error e;
         lsqs_fail(&e, LSQS_INTERNAL, "out of memory");
         answer_error(c->call, &e);
     } else {
-        local_answer(c->call,
-                     &(struct httpd_answer){.status = 200,
-                                            .content_type = c->op->result ? "application/x-amz-json-1.0" : NULL,
-                                            .body = buf_slice(&body)});
+        local_answer(c->call, &(struct httpd_answer){.status = 200,
+                                                     .content_type = body.len > 0 ? c->codec->content_type : NULL,
+                                                     .body = buf_slice(&body)});
     }
     buf_clean_up(&body);
 }
@@ -105,7 +121,8 @@ answer(void *call)
 static void
 refuse(struct local_call *call, int status, const char *code, const char *message)
 {
-    lsqs_json_answer_error(call, status, code, code, message);
+    const struct lsqs_refusal refusal = {.status = status, .shape = code, .code = code, .message = message};
+    lsqs_codec_of(call->http)->answer_refusal(call, &refusal);
 }
 
 /* ---- the job ----------------------------------------------------------------------------------------------------- */
@@ -142,23 +159,20 @@ finish(struct store_job *job, const struct err *error)
 
 /* ---- the request ------------------------------------------------------------------------------------------------- */
 
-#define TARGET "AmazonSQS."
-
 static bool
 claims(void *sqs, const struct httpd_request *r)
 {
     (void)sqs;
-    return slice_starts_with(httpd_header(r, "x-amz-target"), SLICE(TARGET));
+    return lsqs_is_call(r);
 }
 
 static struct slice
 operation(void *sqs, const struct httpd_request *r)
 {
     (void)sqs;
-    struct slice target = httpd_header(r, "x-amz-target");
+    char name[LSQS_OPERATION_TEXT];
     const struct lsqs_operation *op =
-        target.n > strlen(TARGET) ? find_operation(slice_of(target.p + strlen(TARGET), target.n - strlen(TARGET)))
-                                  : NULL;
+        lsqs_codec_of(r)->name_operation(r, name) ? find_operation(slice_of_string(name)) : NULL;
     return slice_of_string(op ? op->name : "");
 }
 
@@ -207,21 +221,14 @@ prepare(struct lsqs_call *c)
     struct local_call *call = c->call;
     c->op = find_operation(call->operation);
     if (!c->op)
-        return lsqs_fail(&c->error, LSQS_UNKNOWN_OPERATION, "The operation is not one of this server's.");
+        return c->codec->refuse_operation(c);
     c->request = arena_zalloc(&call->arena, c->op->request->size);
     c->result = c->op->result ? arena_zalloc(&call->arena, c->op->result->size) : NULL;
     if (!c->request || (c->op->result && !c->result))
         return lsqs_fail(&c->error, LSQS_INTERNAL, "out of memory");
-    return (c->op->about_queue || make_url_base(c)) &&
-           lsqs_json_decode(httpd_body(call->http), c->op->request, c->request, &call->arena, &c->error) &&
+    return (c->op->about_queue || make_url_base(c)) && c->codec->decode(c) &&
            (!c->op->about_queue || read_queue_url(c, ((struct lsqs_queue_request *)c->request)->queue_url)) &&
            (!c->op->check || c->op->check(c));
-}
-
-static bool
-has_operation(struct slice name)
-{
-    return find_operation(name) != NULL;
 }
 
 static void
@@ -235,7 +242,8 @@ serve(void *sqs, struct local_call *call)
         local_answer_failure(call, &e);
         return;
     }
-    *c = (struct lsqs_call){.job = {.run = run, .finish = finish}, .sqs = s, .call = call};
+    *c = (struct lsqs_call){
+        .job = {.run = run, .finish = finish}, .sqs = s, .call = call, .codec = lsqs_codec_of(call->http)};
     if (prepare(c))
         store_submit(s->store, &c->job);
     else
@@ -290,7 +298,7 @@ local_sqs_new(struct local *l, struct local_sqs **ret_sqs, struct err *e)
                                    .context = s,
                                    .claims = claims,
                                    .operation = operation,
-                                   .has_operation = has_operation,
+                                   .has_operation = lsqs_is_operation,
                                    .serve = serve,
                                    .refuse = refuse,
                                    .reset = lsqs_reset,

@@ -31,7 +31,11 @@ static const struct {
     [LSQS_TOO_MANY_ENTRIES] = {SHAPE "TooManyEntriesInBatchRequest", PREFIX "TooManyEntriesInBatchRequest", 400},
     [LSQS_UNSUPPORTED] = {SHAPE "UnsupportedOperation", PREFIX "UnsupportedOperation", 400},
     [LSQS_SERIALIZATION] = {CORAL "SerializationException", "SerializationException", 400},
-    [LSQS_UNKNOWN_OPERATION] = {CORAL "UnknownOperationException", "UnknownOperationException", 400},
+    [LSQS_UNKNOWN_OPERATION] = {CORAL LSQS_NO_OPERATION, LSQS_NO_OPERATION, 400},
+    /* Of Query alone: the errors that are common to AWS's services. */
+    [LSQS_INVALID_ACTION] = {CORAL "InvalidAction", "InvalidAction", 400},
+    [LSQS_MALFORMED_INPUT] = {CORAL "MalformedInput", "MalformedInput", 400},
+    [LSQS_MALFORMED_QUERY] = {CORAL "MalformedQueryString", "MalformedQueryString", 404},
     [LSQS_INTERNAL] = {CORAL "InternalFailure", "InternalFailure", 500},
 };
 

@@ -2,11 +2,13 @@
  *
  *     sqs.c            a call's way: operation table, decoding, the store's job, the answer
  *     sqs_shape.c      the typed requests and results, as tables that codecs read
- *     sqs_json.c       the JSON 1.0 codec
+ *     sqs_codec.c      which protocol a request speaks       sqs_json.c       the codec of JSON 1.0
+ *     sqs_query.c      the codec of Query: its requests, their form in sqs_form.c, its answers in sqs_xml.c
  *     sqs_error.c      AWS's errors
  *     sqs_state.c      the queues in memory: counters, and how a rollback is taken back
  *     sqs_sweep.c      what is too old, or was purged, is removed
  *     sqs_queue.c      queues made, found, listed, deleted, purged    sqs_settings.c   their attributes
+ *     sqs_tags.c       their tags                                     sqs_permission.c statements of their policy
  *     sqs_send.c       messages in                                    sqs_receive.c    and out
  *     sqs_wait.c       long polls: who waits, and when they are served
  *     sqs_settle.c     deleted, or their visibility changed           sqs_handle.c     receipt handles
@@ -56,6 +58,9 @@ enum lsqs_error_kind {
     LSQS_UNSUPPORTED,
     LSQS_SERIALIZATION,
     LSQS_UNKNOWN_OPERATION,
+    LSQS_INVALID_ACTION,
+    LSQS_MALFORMED_INPUT,
+    LSQS_MALFORMED_QUERY,
     LSQS_INTERNAL,
 };
 
@@ -63,6 +68,8 @@ struct lsqs_error {
     enum lsqs_error_kind kind; /* LSQS_OK: none */
     char message[512];
 };
+
+#define LSQS_NO_OPERATION "UnknownOperationException" /* the code of LSQS_UNKNOWN_OPERATION */
 
 /* Sets *e and returns false, so that checks can `return lsqs_fail(...)`. */
 bool lsqs_fail(struct lsqs_error *e, enum lsqs_error_kind kind, const char *format, ...)
@@ -102,7 +109,9 @@ struct lsqs_member {
     enum lsqs_type type;
     size_t offset;
     const struct lsqs_shape *shape;
-    bool always; /* an empty list is written, too */
+    bool always;           /* JSON: an empty list is written, too */
+    const char *query;     /* its name in Query, of each item when it is a list; NULL: name */
+    const char *query_key; /* a map's: "Key"; NULL: "Name" */
 };
 
 struct lsqs_shape {
@@ -189,6 +198,22 @@ struct lsqs_batch {
     struct lsqs_list entries; /* of struct lsqs_send or struct lsqs_settle */
 };
 
+struct lsqs_tag {
+    struct slice queue_url;
+    struct lsqs_list tags;
+};
+
+struct lsqs_untag {
+    struct slice queue_url;
+    struct lsqs_list keys;
+};
+
+struct lsqs_permission {
+    struct slice queue_url;
+    struct slice label;
+    struct lsqs_list accounts, actions; /* of an addition */
+};
+
 struct lsqs_url_result {
     struct slice url;
 };
@@ -200,6 +225,10 @@ struct lsqs_urls_result {
 
 struct lsqs_attributes_result {
     struct lsqs_list attributes;
+};
+
+struct lsqs_tags_result {
+    struct lsqs_list tags;
 };
 
 struct lsqs_sent {
@@ -233,6 +262,7 @@ struct lsqs_messages_result {
 /* ---- a call ------------------------------------------------------------------------------------------------------ */
 
 struct lsqs_call;
+struct lsqs_codec;
 struct lsqs_queue;
 
 struct lsqs_operation {
@@ -245,13 +275,18 @@ struct lsqs_operation {
 
     /* As store_job.run. A refusal is c->error and 0. */
     int (*run)(struct store_tx *tx, struct lsqs_call *c);
+
+    bool at_root; /* in Query, not to be called at a queue's path */
 };
+
+bool lsqs_is_operation(struct slice name);
 
 struct lsqs_call {
     struct store_job job; /* first: the job is the call */
     struct local_sqs *sqs;
     struct local_call *call;
-    const struct lsqs_operation *op;
+    const struct lsqs_codec *codec;
+    const struct lsqs_operation *op; /* NULL: there is none of the name */
     void *request, *result;
     struct lsqs_error error;
     struct slice url_base;    /* "http://HOST/ACCOUNT/", of calls that are about no queue */
@@ -376,6 +411,15 @@ const char *lsqs_attribute(const struct lsqs_queue *q, const struct store_tx *tx
 
 int lsqs_save_queue(struct store_tx *tx, const struct lsqs_queue *q); /* inserts or replaces its row */
 
+/* ---- tags -------------------------------------------------------------------------------------------------------- */
+
+/* The rules for each of them, and for how many a queue may have. false with e set. */
+bool lsqs_check_tags(const struct lsqs_list *tags, struct lsqs_error *e);
+bool lsqs_count_tags(const struct lsqs_list *tags, struct slice queue, struct lsqs_error *e);
+
+bool lsqs_tags_text(const struct lsqs_list *tags,
+                    char **ret_text); /* a queue's tags, NULL for none; false: no memory */
+
 /* ---- messages ---------------------------------------------------------------------------------------------------- */
 
 /* Checks an entry and works out what is derived; false with e set. */
@@ -437,15 +481,8 @@ bool lsqs_check_entries(const struct lsqs_list *entries, size_t size, const char
 /* Notes that an entry of the call's batch is refused. */
 int lsqs_add_failure(struct lsqs_call *c, struct slice id, const struct lsqs_error *e);
 
-/* ---- the codec --------------------------------------------------------------------------------------------------- */
+/* ---- the operations' functions, by file -------------------------------------------------------------------------- */
 
-bool lsqs_json_decode(struct slice body, const struct lsqs_shape *shape, void *out, struct arena *arena,
-                      struct lsqs_error *e);
-void lsqs_json_encode(const struct lsqs_shape *shape, const void *value, struct buf *out);
-void lsqs_json_answer_error(struct local_call *call, int status, const char *shape, const char *code,
-                            const char *message);
-
-/* The operations' functions, by file. */
 bool lsqs_check_send(struct lsqs_call *c);
 bool lsqs_check_send_batch(struct lsqs_call *c);
 bool lsqs_check_receive(struct lsqs_call *c);
@@ -457,6 +494,10 @@ bool lsqs_check_create_queue(struct lsqs_call *c);
 bool lsqs_check_list_queues(struct lsqs_call *c);
 bool lsqs_check_get_url(struct lsqs_call *c);
 bool lsqs_check_set_attributes(struct lsqs_call *c);
+bool lsqs_check_tag(struct lsqs_call *c);
+bool lsqs_check_untag(struct lsqs_call *c);
+bool lsqs_check_add_permission(struct lsqs_call *c);
+bool lsqs_check_remove_permission(struct lsqs_call *c);
 int lsqs_run_create_queue(struct store_tx *tx, struct lsqs_call *c);
 int lsqs_run_delete_queue(struct store_tx *tx, struct lsqs_call *c);
 int lsqs_run_list_queues(struct store_tx *tx, struct lsqs_call *c);
@@ -464,6 +505,11 @@ int lsqs_run_get_url(struct store_tx *tx, struct lsqs_call *c);
 int lsqs_run_get_attributes(struct store_tx *tx, struct lsqs_call *c);
 int lsqs_run_set_attributes(struct store_tx *tx, struct lsqs_call *c);
 int lsqs_run_purge_queue(struct store_tx *tx, struct lsqs_call *c);
+int lsqs_run_tag(struct store_tx *tx, struct lsqs_call *c);
+int lsqs_run_untag(struct store_tx *tx, struct lsqs_call *c);
+int lsqs_run_list_tags(struct store_tx *tx, struct lsqs_call *c);
+int lsqs_run_add_permission(struct store_tx *tx, struct lsqs_call *c);
+int lsqs_run_remove_permission(struct store_tx *tx, struct lsqs_call *c);
 int lsqs_run_send(struct store_tx *tx, struct lsqs_call *c);
 int lsqs_run_send_batch(struct store_tx *tx, struct lsqs_call *c);
 int lsqs_run_receive(struct store_tx *tx, struct lsqs_call *c);

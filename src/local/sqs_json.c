@@ -1,9 +1,9 @@
-#include "local/sqs_impl.h"
-
 #include <stdio.h>
 #include <string.h>
 
 #include "base/json.h"
+#include "local/sqs_codec.h"
+#include "local/sqs_shape.h"
 
 #define MAX_ITEMS 10000 /* of a list in a request */
 
@@ -127,18 +127,12 @@ add_item(struct decoder *d, struct lsqs_list *list, size_t *room, size_t size)
     return item;
 }
 
-static size_t
-item_size(const struct lsqs_member *m)
-{
-    return m->shape ? m->shape->size : m->type == LSQS_MAP ? sizeof(struct local_sqs_attribute) : sizeof(struct slice);
-}
-
 /* The lists and maps of all kinds; the walk is at the container. */
 static bool
 decode_list(struct decoder *d, const struct lsqs_member *m, struct lsqs_list *out)
 {
     bool map = m->type == LSQS_MAP || m->type == LSQS_MAP_OF;
-    size_t room = 0, size = item_size(m);
+    size_t room = 0, size = lsqs_item_size(m);
     enum json_type type = json_walk_type(&d->walk);
     struct json key;
     if (type != (map ? JSON_OBJECT : JSON_ARRAY)) {
@@ -213,28 +207,13 @@ lsqs_json_decode(struct slice body, const struct lsqs_shape *shape, void *out, s
 
 /* ---- encoding ---------------------------------------------------------------------------------------------------- */
 
-static bool
-is_given(const struct lsqs_member *m, const char *at)
-{
-    switch (m->type) {
-    case LSQS_STRING:
-    case LSQS_BLOB:
-        return ((const struct slice *)(const void *)at)->p != NULL;
-    case LSQS_INT:
-    case LSQS_FLAG:
-        return ((const struct lsqs_int *)(const void *)at)->given;
-    default:
-        return m->always || ((const struct lsqs_list *)(const void *)at)->n > 0;
-    }
-}
-
 static void
 encode_list(const struct lsqs_member *m, const struct lsqs_list *list, struct buf *out)
 {
     bool map = m->type == LSQS_MAP || m->type == LSQS_MAP_OF;
     const char *item = list->items;
     buf_add_char(out, map ? '{' : '[');
-    for (size_t i = 0; i < list->n; i++, item += item_size(m)) {
+    for (size_t i = 0; i < list->n; i++, item += lsqs_item_size(m)) {
         if (i > 0)
             buf_add_char(out, ',');
         if (map) { /* whatever is in a map begins with its name */
@@ -283,7 +262,7 @@ lsqs_json_encode(const struct lsqs_shape *shape, const void *value, struct buf *
     for (size_t i = 0; i < shape->n_members; i++) {
         const struct lsqs_member *m = &shape->members[i];
         const char *at = (const char *)value + m->offset;
-        if (!is_given(m, at))
+        if (!lsqs_is_given(m, at))
             continue;
         buf_add_char(out, before);
         buf_add_char(out, '"');
@@ -297,22 +276,61 @@ lsqs_json_encode(const struct lsqs_shape *shape, const void *value, struct buf *
     buf_add_char(out, '}');
 }
 
-void
-lsqs_json_answer_error(struct local_call *call, int status, const char *shape, const char *code, const char *message)
+/* ---- the protocol ------------------------------------------------------------------------------------------------ */
+
+static bool
+name_operation(const struct httpd_request *r, char out[LSQS_OPERATION_TEXT])
+{
+    const struct slice prefix = SLICE(LSQS_TARGET);
+    struct slice target = httpd_header(r, "x-amz-target");
+    if (!slice_starts_with(target, prefix))
+        return false;
+    snprintf(out, LSQS_OPERATION_TEXT, "%.*s", (int)(target.n - prefix.n), target.p + prefix.n);
+    return *out != '\0';
+}
+
+static bool
+refuse_operation(struct lsqs_call *c)
+{
+    return lsqs_fail(&c->error, LSQS_UNKNOWN_OPERATION, "The operation is not one of this server's.");
+}
+
+static bool
+decode(struct lsqs_call *c)
+{
+    return lsqs_json_decode(httpd_body(c->call->http), c->op->request, c->request, &c->call->arena, &c->error);
+}
+
+static void
+encode(const struct lsqs_call *c, struct buf *out)
+{
+    if (c->op->result)
+        lsqs_json_encode(c->op->result, c->result, out);
+}
+
+static void
+answer_refusal(struct local_call *call, const struct lsqs_refusal *refusal)
 {
     struct buf body = BUF_INIT;
     char query_error[200];
-    snprintf(query_error, sizeof query_error, "%s;%s", code, status < 500 ? "Sender" : "Receiver");
+    snprintf(query_error, sizeof query_error, "%s;%s", refusal->code, refusal->status < 500 ? "Sender" : "Receiver");
     struct httpd_header_out headers[] = {{"x-amzn-query-error", query_error}};
     buf_add_string(&body, "{\"__type\":");
-    json_write_string(&body, slice_of_string(shape));
+    json_write_string(&body, slice_of_string(refusal->shape));
     buf_add_string(&body, ",\"message\":");
-    json_write_string(&body, slice_of_string(message));
+    json_write_string(&body, slice_of_string(refusal->message));
     buf_add_char(&body, '}');
-    local_answer(call, &(struct httpd_answer){.status = status,
-                                              .content_type = "application/x-amz-json-1.0",
+    local_answer(call, &(struct httpd_answer){.status = refusal->status,
+                                              .content_type = LSQS_JSON.content_type,
                                               .headers = headers,
                                               .n_headers = 1,
                                               .body = buf_slice(&body)});
     buf_clean_up(&body);
 }
+
+const struct lsqs_codec LSQS_JSON = {.content_type = "application/x-amz-json-1.0",
+                                     .name_operation = name_operation,
+                                     .refuse_operation = refuse_operation,
+                                     .decode = decode,
+                                     .encode = encode,
+                                     .answer_refusal = answer_refusal};

@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/json.h"
-
 #define MAX_NAME 80
 #define MAX_LIST 1000
 
@@ -57,7 +55,8 @@ lsqs_check_create_queue(struct lsqs_call *c)
         if (slice_equals(a[i].name, SLICE("FifoQueue")) && slice_equals(a[i].value, SLICE("true")) && fifo)
             return lsqs_fail(&c->error, LSQS_UNSUPPORTED,
                              "This server has standard queues only; it makes no FIFO queues.");
-    return check_name(r->name, &c->error);
+    return check_name(r->name, &c->error) && lsqs_check_tags(&r->tags, &c->error) &&
+           lsqs_count_tags(&r->tags, r->name, &c->error);
 }
 
 /* Is the name free again? Forgets the deletions that are long past. */
@@ -115,21 +114,6 @@ make_queue(struct local_sqs *s, struct store_tx *tx, struct slice name, struct l
     return lsqs_save_queue(tx, q);
 }
 
-static char *
-tags_text(const struct lsqs_list *tags)
-{
-    const struct local_sqs_attribute *t = tags->items;
-    struct buf text = BUF_INIT;
-    for (size_t i = 0; i < tags->n; i++) {
-        buf_add_char(&text, i ? ',' : '{');
-        json_write_string(&text, t[i].name);
-        buf_add_char(&text, ':');
-        json_write_string(&text, t[i].value);
-    }
-    buf_add_char(&text, '}');
-    return buf_take(&text);
-}
-
 /* A queue of that name is there: it must be what was asked for. */
 static void
 compare_with_existing(struct lsqs_call *c, struct lsqs_queue *q)
@@ -163,7 +147,12 @@ make_as_asked(struct store_tx *tx, struct lsqs_call *c)
                   "You must wait 60 seconds after deleting a queue before you can create another with the same name.");
     if (deleted || !apply_all(c->sqs, &defaults, r->attributes.items, r->attributes.n, &settings, &c->error))
         return 0;
-    return make_queue(c->sqs, tx, r->name, &settings, r->tags.n ? tags_text(&r->tags) : NULL, &q);
+    char *tags;
+    if (!lsqs_tags_text(&r->tags, &tags)) {
+        lsqs_settings_clean_up(&settings);
+        return store_fail(tx, ERR_NO_MEMORY, "out of memory");
+    }
+    return make_queue(c->sqs, tx, r->name, &settings, tags, &q);
 }
 
 int

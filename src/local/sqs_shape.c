@@ -1,29 +1,51 @@
 #include "local/sqs_shape.h"
 
+/* One value; a list or map of texts, under its items' name in Query; the same of structs. */
 #define MEMBER(type_, struct_, field, name_)                                                                           \
     {                                                                                                                  \
         .name = (name_), .type = (type_), .offset = offsetof(struct struct_, field)                                    \
     }
-#define LIST(type_, struct_, field, name_, shape_)                                                                     \
+#define TEXTS(type_, struct_, field, name_, query_, ...)                                                               \
     {                                                                                                                  \
-        .name = (name_), .type = (type_), .offset = offsetof(struct struct_, field), .shape = &(shape_)                \
+        .name = (name_), .type = (type_), .offset = offsetof(struct struct_, field), .query = (query_), __VA_ARGS__    \
     }
-#define LIST_ALWAYS(struct_, field, name_, shape_)                                                                     \
+#define LIST(type_, struct_, field, name_, query_, shape_, ...)                                                        \
     {                                                                                                                  \
-        .name = (name_), .type = LSQS_LIST, .offset = offsetof(struct struct_, field), .shape = &(shape_),             \
-        .always = true                                                                                                 \
+        .name = (name_), .type = (type_), .offset = offsetof(struct struct_, field), .query = (query_),                \
+        .shape = &(shape_), __VA_ARGS__                                                                                \
     }
 #define SHAPE(name_, struct_, members_)                                                                                \
     const struct lsqs_shape name_ = {                                                                                  \
         .size = sizeof(struct struct_), .members = (members_), .n_members = sizeof(members_) / sizeof *(members_)}
+
+size_t
+lsqs_item_size(const struct lsqs_member *m)
+{
+    return m->shape ? m->shape->size : m->type == LSQS_MAP ? sizeof(struct local_sqs_attribute) : sizeof(struct slice);
+}
+
+bool
+lsqs_is_given(const struct lsqs_member *m, const char *at)
+{
+    switch (m->type) {
+    case LSQS_STRING:
+    case LSQS_BLOB:
+        return ((const struct slice *)(const void *)at)->p != NULL;
+    case LSQS_INT:
+    case LSQS_FLAG:
+        return ((const struct lsqs_int *)(const void *)at)->given;
+    default:
+        return m->always || ((const struct lsqs_list *)(const void *)at)->n > 0;
+    }
+}
 
 /* ---- message attributes ------------------------------------------------------------------------------------------ */
 
 static const struct lsqs_member ATTRIBUTE_MEMBERS[] = {
     MEMBER(LSQS_STRING, lsqs_attribute, string_value, "StringValue"),
     MEMBER(LSQS_BLOB, lsqs_attribute, binary_value, "BinaryValue"),
-    MEMBER(LSQS_STRINGS, lsqs_attribute, string_list, "StringListValues"),
-    MEMBER(LSQS_STRINGS, lsqs_attribute, binary_list, "BinaryListValues"),
+    TEXTS(LSQS_STRINGS, lsqs_attribute, string_list, "StringListValues", "StringListValue"),
+    TEXTS(LSQS_STRINGS, lsqs_attribute, binary_list, "BinaryListValues", "BinaryListValue"),
     MEMBER(LSQS_STRING, lsqs_attribute, data_type, "DataType"),
 };
 static SHAPE(ATTRIBUTE, lsqs_attribute, ATTRIBUTE_MEMBERS);
@@ -37,8 +59,8 @@ SHAPE(LSQS_SHAPE_QUEUE, lsqs_queue_request, QUEUE_MEMBERS);
 
 static const struct lsqs_member CREATE_MEMBERS[] = {
     MEMBER(LSQS_STRING, lsqs_create_queue, name, "QueueName"),
-    MEMBER(LSQS_MAP, lsqs_create_queue, attributes, "Attributes"),
-    MEMBER(LSQS_MAP, lsqs_create_queue, tags, "tags"),
+    TEXTS(LSQS_MAP, lsqs_create_queue, attributes, "Attributes", "Attribute"),
+    TEXTS(LSQS_MAP, lsqs_create_queue, tags, "tags", "Tag", .query_key = "Key"),
 };
 SHAPE(LSQS_SHAPE_CREATE_QUEUE, lsqs_create_queue, CREATE_MEMBERS);
 
@@ -57,13 +79,13 @@ SHAPE(LSQS_SHAPE_GET_URL, lsqs_get_url, GET_URL_MEMBERS);
 
 static const struct lsqs_member GET_ATTRIBUTES_MEMBERS[] = {
     MEMBER(LSQS_STRING, lsqs_get_attributes, queue_url, "QueueUrl"),
-    MEMBER(LSQS_STRINGS, lsqs_get_attributes, names, "AttributeNames"),
+    TEXTS(LSQS_STRINGS, lsqs_get_attributes, names, "AttributeNames", "AttributeName"),
 };
 SHAPE(LSQS_SHAPE_GET_ATTRIBUTES, lsqs_get_attributes, GET_ATTRIBUTES_MEMBERS);
 
 static const struct lsqs_member SET_ATTRIBUTES_MEMBERS[] = {
     MEMBER(LSQS_STRING, lsqs_set_attributes, queue_url, "QueueUrl"),
-    MEMBER(LSQS_MAP, lsqs_set_attributes, attributes, "Attributes"),
+    TEXTS(LSQS_MAP, lsqs_set_attributes, attributes, "Attributes", "Attribute"),
 };
 SHAPE(LSQS_SHAPE_SET_ATTRIBUTES, lsqs_set_attributes, SET_ATTRIBUTES_MEMBERS);
 
@@ -71,8 +93,9 @@ static const struct lsqs_member SEND_MEMBERS[] = {
     MEMBER(LSQS_STRING, lsqs_send_one, queue_url, "QueueUrl"),
     MEMBER(LSQS_STRING, lsqs_send_one, entry.body, "MessageBody"),
     MEMBER(LSQS_INT, lsqs_send_one, entry.delay_s, "DelaySeconds"),
-    LIST(LSQS_MAP_OF, lsqs_send_one, entry.attributes, "MessageAttributes", ATTRIBUTE),
-    LIST(LSQS_MAP_OF, lsqs_send_one, entry.system_attributes, "MessageSystemAttributes", ATTRIBUTE),
+    LIST(LSQS_MAP_OF, lsqs_send_one, entry.attributes, "MessageAttributes", "MessageAttribute", ATTRIBUTE),
+    LIST(LSQS_MAP_OF, lsqs_send_one, entry.system_attributes, "MessageSystemAttributes", "MessageSystemAttribute",
+         ATTRIBUTE),
     MEMBER(LSQS_STRING, lsqs_send_one, entry.deduplication_id, "MessageDeduplicationId"),
     MEMBER(LSQS_STRING, lsqs_send_one, entry.group_id, "MessageGroupId"),
 };
@@ -82,8 +105,8 @@ static const struct lsqs_member SEND_ENTRY_MEMBERS[] = {
     MEMBER(LSQS_STRING, lsqs_send, id, "Id"),
     MEMBER(LSQS_STRING, lsqs_send, body, "MessageBody"),
     MEMBER(LSQS_INT, lsqs_send, delay_s, "DelaySeconds"),
-    LIST(LSQS_MAP_OF, lsqs_send, attributes, "MessageAttributes", ATTRIBUTE),
-    LIST(LSQS_MAP_OF, lsqs_send, system_attributes, "MessageSystemAttributes", ATTRIBUTE),
+    LIST(LSQS_MAP_OF, lsqs_send, attributes, "MessageAttributes", "MessageAttribute", ATTRIBUTE),
+    LIST(LSQS_MAP_OF, lsqs_send, system_attributes, "MessageSystemAttributes", "MessageSystemAttribute", ATTRIBUTE),
     MEMBER(LSQS_STRING, lsqs_send, deduplication_id, "MessageDeduplicationId"),
     MEMBER(LSQS_STRING, lsqs_send, group_id, "MessageGroupId"),
 };
@@ -91,15 +114,15 @@ static SHAPE(SEND_ENTRY, lsqs_send, SEND_ENTRY_MEMBERS);
 
 static const struct lsqs_member SEND_BATCH_MEMBERS[] = {
     MEMBER(LSQS_STRING, lsqs_batch, queue_url, "QueueUrl"),
-    LIST(LSQS_LIST, lsqs_batch, entries, "Entries", SEND_ENTRY),
+    LIST(LSQS_LIST, lsqs_batch, entries, "Entries", "SendMessageBatchRequestEntry", SEND_ENTRY),
 };
 SHAPE(LSQS_SHAPE_SEND_BATCH, lsqs_batch, SEND_BATCH_MEMBERS);
 
 static const struct lsqs_member RECEIVE_MEMBERS[] = {
     MEMBER(LSQS_STRING, lsqs_receive, queue_url, "QueueUrl"),
-    MEMBER(LSQS_STRINGS, lsqs_receive, attribute_names, "AttributeNames"),
-    MEMBER(LSQS_STRINGS, lsqs_receive, system_names, "MessageSystemAttributeNames"),
-    MEMBER(LSQS_STRINGS, lsqs_receive, message_names, "MessageAttributeNames"),
+    TEXTS(LSQS_STRINGS, lsqs_receive, attribute_names, "AttributeNames", "AttributeName"),
+    TEXTS(LSQS_STRINGS, lsqs_receive, system_names, "MessageSystemAttributeNames", "MessageSystemAttributeName"),
+    TEXTS(LSQS_STRINGS, lsqs_receive, message_names, "MessageAttributeNames", "MessageAttributeName"),
     MEMBER(LSQS_INT, lsqs_receive, max, "MaxNumberOfMessages"),
     MEMBER(LSQS_INT, lsqs_receive, visibility_s, "VisibilityTimeout"),
     MEMBER(LSQS_INT, lsqs_receive, wait_s, "WaitTimeSeconds"),
@@ -121,11 +144,37 @@ static const struct lsqs_member SETTLE_ENTRY_MEMBERS[] = {
 };
 static SHAPE(SETTLE_ENTRY, lsqs_settle, SETTLE_ENTRY_MEMBERS);
 
-static const struct lsqs_member SETTLE_BATCH_MEMBERS[] = {
+static const struct lsqs_member DELETE_BATCH_MEMBERS[] = {
     MEMBER(LSQS_STRING, lsqs_batch, queue_url, "QueueUrl"),
-    LIST(LSQS_LIST, lsqs_batch, entries, "Entries", SETTLE_ENTRY),
+    LIST(LSQS_LIST, lsqs_batch, entries, "Entries", "DeleteMessageBatchRequestEntry", SETTLE_ENTRY),
 };
-SHAPE(LSQS_SHAPE_SETTLE_BATCH, lsqs_batch, SETTLE_BATCH_MEMBERS);
+SHAPE(LSQS_SHAPE_DELETE_BATCH, lsqs_batch, DELETE_BATCH_MEMBERS);
+
+static const struct lsqs_member VISIBILITY_BATCH_MEMBERS[] = {
+    MEMBER(LSQS_STRING, lsqs_batch, queue_url, "QueueUrl"),
+    LIST(LSQS_LIST, lsqs_batch, entries, "Entries", "ChangeMessageVisibilityBatchRequestEntry", SETTLE_ENTRY),
+};
+SHAPE(LSQS_SHAPE_VISIBILITY_BATCH, lsqs_batch, VISIBILITY_BATCH_MEMBERS);
+
+static const struct lsqs_member TAG_MEMBERS[] = {
+    MEMBER(LSQS_STRING, lsqs_tag, queue_url, "QueueUrl"),
+    TEXTS(LSQS_MAP, lsqs_tag, tags, "Tags", "Tag", .query_key = "Key"),
+};
+SHAPE(LSQS_SHAPE_TAG, lsqs_tag, TAG_MEMBERS);
+
+static const struct lsqs_member UNTAG_MEMBERS[] = {
+    MEMBER(LSQS_STRING, lsqs_untag, queue_url, "QueueUrl"),
+    TEXTS(LSQS_STRINGS, lsqs_untag, keys, "TagKeys", "TagKey"),
+};
+SHAPE(LSQS_SHAPE_UNTAG, lsqs_untag, UNTAG_MEMBERS);
+
+static const struct lsqs_member PERMISSION_MEMBERS[] = {
+    MEMBER(LSQS_STRING, lsqs_permission, queue_url, "QueueUrl"),
+    MEMBER(LSQS_STRING, lsqs_permission, label, "Label"),
+    TEXTS(LSQS_STRINGS, lsqs_permission, accounts, "AWSAccountIds", "AWSAccountId"),
+    TEXTS(LSQS_STRINGS, lsqs_permission, actions, "Actions", "ActionName"),
+};
+SHAPE(LSQS_SHAPE_PERMISSION, lsqs_permission, PERMISSION_MEMBERS);
 
 /* ---- results ----------------------------------------------------------------------------------------------------- */
 
@@ -133,15 +182,20 @@ static const struct lsqs_member URL_MEMBERS[] = {MEMBER(LSQS_STRING, lsqs_url_re
 SHAPE(LSQS_SHAPE_URL, lsqs_url_result, URL_MEMBERS);
 
 static const struct lsqs_member URLS_MEMBERS[] = {
-    MEMBER(LSQS_STRINGS, lsqs_urls_result, urls, "QueueUrls"),
+    TEXTS(LSQS_STRINGS, lsqs_urls_result, urls, "QueueUrls", "QueueUrl"),
     MEMBER(LSQS_STRING, lsqs_urls_result, token, "NextToken"),
 };
 SHAPE(LSQS_SHAPE_URLS, lsqs_urls_result, URLS_MEMBERS);
 
 static const struct lsqs_member ATTRIBUTES_MEMBERS[] = {
-    MEMBER(LSQS_MAP, lsqs_attributes_result, attributes, "Attributes"),
+    TEXTS(LSQS_MAP, lsqs_attributes_result, attributes, "Attributes", "Attribute"),
 };
 SHAPE(LSQS_SHAPE_ATTRIBUTES, lsqs_attributes_result, ATTRIBUTES_MEMBERS);
+
+static const struct lsqs_member TAGS_MEMBERS[] = {
+    TEXTS(LSQS_MAP, lsqs_tags_result, tags, "Tags", "Tag", .query_key = "Key"),
+};
+SHAPE(LSQS_SHAPE_TAGS, lsqs_tags_result, TAGS_MEMBERS);
 
 static const struct lsqs_member SENT_MEMBERS[] = {
     MEMBER(LSQS_STRING, lsqs_sent, id, "Id"),
@@ -164,29 +218,38 @@ static const struct lsqs_member FAILED_MEMBERS[] = {
 static SHAPE(FAILED, lsqs_failed, FAILED_MEMBERS);
 
 static const struct lsqs_member SENT_BATCH_MEMBERS[] = {
-    LIST_ALWAYS(lsqs_batch_result, successful, "Successful", LSQS_SHAPE_SENT),
-    LIST(LSQS_LIST, lsqs_batch_result, failed, "Failed", FAILED),
+    LIST(LSQS_LIST, lsqs_batch_result, successful, "Successful", "SendMessageBatchResultEntry", LSQS_SHAPE_SENT,
+         .always = true),
+    LIST(LSQS_LIST, lsqs_batch_result, failed, "Failed", "BatchResultErrorEntry", FAILED),
 };
 SHAPE(LSQS_SHAPE_SENT_BATCH, lsqs_batch_result, SENT_BATCH_MEMBERS);
 
-static const struct lsqs_member SETTLED_BATCH_MEMBERS[] = {
-    LIST_ALWAYS(lsqs_batch_result, successful, "Successful", SETTLED),
-    LIST(LSQS_LIST, lsqs_batch_result, failed, "Failed", FAILED),
+static const struct lsqs_member DELETED_BATCH_MEMBERS[] = {
+    LIST(LSQS_LIST, lsqs_batch_result, successful, "Successful", "DeleteMessageBatchResultEntry", SETTLED,
+         .always = true),
+    LIST(LSQS_LIST, lsqs_batch_result, failed, "Failed", "BatchResultErrorEntry", FAILED),
 };
-SHAPE(LSQS_SHAPE_SETTLED_BATCH, lsqs_batch_result, SETTLED_BATCH_MEMBERS);
+SHAPE(LSQS_SHAPE_DELETED_BATCH, lsqs_batch_result, DELETED_BATCH_MEMBERS);
+
+static const struct lsqs_member CHANGED_BATCH_MEMBERS[] = {
+    LIST(LSQS_LIST, lsqs_batch_result, successful, "Successful", "ChangeMessageVisibilityBatchResultEntry", SETTLED,
+         .always = true),
+    LIST(LSQS_LIST, lsqs_batch_result, failed, "Failed", "BatchResultErrorEntry", FAILED),
+};
+SHAPE(LSQS_SHAPE_CHANGED_BATCH, lsqs_batch_result, CHANGED_BATCH_MEMBERS);
 
 static const struct lsqs_member MESSAGE_MEMBERS[] = {
     MEMBER(LSQS_STRING, lsqs_message, message_id, "MessageId"),
     MEMBER(LSQS_STRING, lsqs_message, handle, "ReceiptHandle"),
     MEMBER(LSQS_STRING, lsqs_message, md5, "MD5OfBody"),
     MEMBER(LSQS_STRING, lsqs_message, body, "Body"),
-    MEMBER(LSQS_MAP, lsqs_message, attributes, "Attributes"),
+    TEXTS(LSQS_MAP, lsqs_message, attributes, "Attributes", "Attribute"),
     MEMBER(LSQS_STRING, lsqs_message, md5_attributes, "MD5OfMessageAttributes"),
-    LIST(LSQS_MAP_OF, lsqs_message, message_attributes, "MessageAttributes", ATTRIBUTE),
+    LIST(LSQS_MAP_OF, lsqs_message, message_attributes, "MessageAttributes", "MessageAttribute", ATTRIBUTE),
 };
 static SHAPE(MESSAGE, lsqs_message, MESSAGE_MEMBERS);
 
 static const struct lsqs_member MESSAGES_MEMBERS[] = {
-    LIST(LSQS_LIST, lsqs_messages_result, messages, "Messages", MESSAGE),
+    LIST(LSQS_LIST, lsqs_messages_result, messages, "Messages", "Message", MESSAGE),
 };
 SHAPE(LSQS_SHAPE_MESSAGES, lsqs_messages_result, MESSAGES_MEMBERS);

@@ -2,7 +2,7 @@
 #include "local/faults.h"
 
 #include "fuzz/fuzz.h"
-#include "local/sqs_impl.h"
+#include "local/sqs_codec.h"
 #include "local/sqs_shape.h"
 
 /* What was accepted comes back as it was, out of its packed form. */
@@ -80,7 +80,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const struct lsqs_shape *const SHAPES[] = {
         &LSQS_SHAPE_SEND,           &LSQS_SHAPE_SEND_BATCH,     &LSQS_SHAPE_RECEIVE,
-        &LSQS_SHAPE_SETTLE_BATCH,   &LSQS_SHAPE_SETTLE,         &LSQS_SHAPE_CREATE_QUEUE,
+        &LSQS_SHAPE_DELETE_BATCH,   &LSQS_SHAPE_SETTLE,         &LSQS_SHAPE_CREATE_QUEUE,
         &LSQS_SHAPE_SET_ATTRIBUTES, &LSQS_SHAPE_GET_ATTRIBUTES, &LSQS_SHAPE_LIST_QUEUES};
     const size_t n_shapes = sizeof SHAPES / sizeof *SHAPES;
     const uint8_t key[16] = {0};

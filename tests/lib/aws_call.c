@@ -78,52 +78,87 @@ send_all(struct aws_call *c)
 
 /* ---- asking ------------------------------------------------------------------------------------------------------ */
 
+#define PRESIGNED_S 60
+
+/* What is signed of a request: these headers, which are sent, too. */
+struct to_sign {
+    struct sigv4_header headers[4];
+    struct sigv4_request request;
+    struct sigv4_scope scope;
+    char date[CLOCK_ISO8601_BYTES], hash[DIGEST_SHA256_HEX];
+};
+
 static void
-add_authorization(struct aws_call *c, const char *service, struct sigv4_header *headers, size_t n, int64_t at_ms,
-                  const char *body_hash)
+add_header(struct to_sign *t, const char *name, const char *value)
 {
-    struct sigv4_request request = {.method = SLICE("POST"),
-                                    .path = SLICE("/"),
-                                    .headers = headers,
-                                    .n_headers = n,
-                                    .payload_hash = slice_of_string(body_hash)};
-    struct sigv4_scope scope = {.region = slice_of_string(c->region),
-                                .service = slice_of_string(service),
-                                .wall_ms = at_ms,
-                                .normalize_path = true,
-                                .encode_path_twice = true};
+    if (value)
+        t->headers[t->request.n_headers++] = (struct sigv4_header){slice_of_string(name), slice_of_string(value)};
+}
+
+static void
+collect(const struct aws_call *c, const struct aws_call_request *r, struct to_sign *t)
+{
+    int64_t at_ms = clock_wall_ms() + c->skew_ms;
+    clock_format_basic(at_ms, t->date);
+    digest_sha256_hex(r->body.p, r->body.n, t->hash);
+    t->request = (struct sigv4_request){.method = slice_of_string(r->method),
+                                        .path = slice_of_string(r->path),
+                                        .query = r->query,
+                                        .headers = t->headers,
+                                        .payload_hash = slice_of_string(t->hash)};
+    t->scope = (struct sigv4_scope){.region = slice_of_string(c->region),
+                                    .service = slice_of_string(r->service),
+                                    .wall_ms = at_ms,
+                                    .normalize_path = true,
+                                    .encode_path_twice = true};
+    add_header(t, "content-type", r->type);
+    add_header(t, "host", c->host);
+    add_header(t, "x-amz-date", r->presigned ? NULL : t->date);
+    add_header(t, "x-amz-target", r->target);
+}
+
+bool
+aws_call_send(struct aws_call *c, const struct aws_call_request *r)
+{
+    struct to_sign t = {0};
+    struct buf authorization = BUF_INIT, query = BUF_INIT;
     struct sigv4_credentials keys = {.access_key_id = slice_of_string(c->access_key_id),
                                      .secret_access_key = slice_of_string(c->secret_access_key)};
-    if (c->unsigned_too)
-        return;
-    buf_add_string(&c->request, "Authorization: ");
-    sigv4_authorization(&request, &scope, &keys, &c->key, &c->request, NULL);
-    buf_add_string(&c->request, "\r\n");
+    c->status = 0;
+    if (!connect_to(c))
+        return false;
+    collect(c, r, &t);
+    if (r->presigned)
+        sigv4_presign(&t.request, &t.scope, &keys, PRESIGNED_S, false, &query, NULL);
+    else if (!c->unsigned_too)
+        sigv4_authorization(&t.request, &t.scope, &keys, &c->key, &authorization, NULL);
+    struct slice sent_query = r->presigned ? buf_slice(&query) : r->query;
+    buf_reset(&c->request);
+    buf_add_format(&c->request, "%s %s%s", r->method, r->path, sent_query.n > 0 ? "?" : "");
+    buf_add_slice(&c->request, sent_query);
+    buf_add_string(&c->request, " HTTP/1.1\r\n");
+    for (size_t i = 0; i < t.request.n_headers; i++)
+        buf_add_format(&c->request, "%.*s: %.*s\r\n", SLICE_ARG(t.headers[i].name), SLICE_ARG(t.headers[i].value));
+    if (authorization.len > 0)
+        buf_add_format(&c->request, "Authorization: %s\r\n", authorization.data);
+    buf_add_format(&c->request, "Content-Length: %zu\r\n\r\n", r->body.n);
+    buf_add_slice(&c->request, r->body);
+    buf_clean_up(&authorization);
+    buf_clean_up(&query);
+    return send_all(c);
 }
 
 bool
 aws_call_begin(struct aws_call *c, const char *service, const char *target, struct slice body)
 {
-    char date[CLOCK_ISO8601_BYTES], hash[DIGEST_SHA256_HEX];
-    int64_t at_ms = clock_wall_ms() + c->skew_ms;
-    const char *type = strcmp(service, "sqs") == 0 ? "application/x-amz-json-1.0" : "application/x-amz-json-1.1";
-    c->status = 0;
-    if (!connect_to(c))
-        return false;
-    clock_format_basic(at_ms, date);
-    digest_sha256_hex(body.p, body.n, hash);
-    struct sigv4_header headers[] = {{SLICE("content-type"), slice_of_string(type)},
-                                     {SLICE("host"), slice_of_string(c->host)},
-                                     {SLICE("x-amz-date"), slice_of_string(date)},
-                                     {SLICE("x-amz-target"), slice_of_string(target)}};
-    buf_reset(&c->request);
-    buf_add_string(&c->request, "POST / HTTP/1.1\r\n");
-    for (size_t i = 0; i < 4; i++)
-        buf_add_format(&c->request, "%.*s: %.*s\r\n", SLICE_ARG(headers[i].name), SLICE_ARG(headers[i].value));
-    add_authorization(c, service, headers, 4, at_ms, hash);
-    buf_add_format(&c->request, "Content-Length: %zu\r\n\r\n", body.n);
-    buf_add_slice(&c->request, body);
-    return send_all(c);
+    const struct aws_call_request r = {.service = service,
+                                       .method = "POST",
+                                       .path = "/",
+                                       .type = strcmp(service, "sqs") == 0 ? "application/x-amz-json-1.0"
+                                                                           : "application/x-amz-json-1.1",
+                                       .target = target,
+                                       .body = body};
+    return aws_call_send(c, &r);
 }
 
 int

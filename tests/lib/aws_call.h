@@ -50,7 +50,19 @@ int aws_call_sqs(struct aws_call *c, const char *operation, const char *format, 
     __attribute__((format(printf, 3, 4)));
 int aws_call_sqs_body(struct aws_call *c, const char *operation, struct slice body);
 
+/* A request of any service and any protocol. */
+struct aws_call_request {
+    const char *service, *method;
+    const char *path;   /* escaped; begins with '/' */
+    struct slice query; /* escaped */
+    const char *type;   /* Content-Type; NULL: none */
+    const char *target; /* X-Amz-Target; NULL: none */
+    bool presigned;     /* in its query, for a minute */
+    struct slice body;
+};
+
 /* Sends a request without waiting for its answer, which aws_call_finish then reads. False: the connection broke. */
+bool aws_call_send(struct aws_call *c, const struct aws_call_request *request);
 bool aws_call_begin(struct aws_call *c, const char *service, const char *target, struct slice body);
 int aws_call_finish(struct aws_call *c);
 

@@ -1,5 +1,5 @@
 /* The parts of local/sqs that are functions of their arguments. */
-#include "local/sqs_impl.h"
+#include "local/sqs_codec.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -225,7 +225,7 @@ a_result_is_encoded_without_what_is_not_given(void **state)
     lsqs_json_encode(&LSQS_SHAPE_MESSAGES, &(struct lsqs_messages_result){0}, &out);
     assert_string_equal(out.data, "{}");
     buf_reset(&out);
-    lsqs_json_encode(&LSQS_SHAPE_SETTLED_BATCH, &(struct lsqs_batch_result){0}, &out);
+    lsqs_json_encode(&LSQS_SHAPE_DELETED_BATCH, &(struct lsqs_batch_result){0}, &out);
     assert_string_equal(out.data, "{\"Successful\":[]}");
     struct local_sqs_attribute attribute = {SLICE("SenderId"), SLICE("a\"b")};
     struct lsqs_attribute user = {.name = SLICE("x"), .data_type = SLICE("Binary"), .binary_value = SLICE("\x00\x01")};
