@@ -275,8 +275,6 @@ struct lsqs_operation {
 
     /* As store_job.run. A refusal is c->error and 0. */
     int (*run)(struct store_tx *tx, struct lsqs_call *c);
-
-    bool at_root; /* in Query, not to be called at a queue's path */
 };
 
 bool lsqs_is_operation(struct slice name);

@@ -99,7 +99,7 @@ take_value(struct decoder *d, struct fields f, struct slice *out)
 static bool
 decode_blob(struct decoder *d, struct fields f, struct slice *out)
 {
-    struct slice text;
+    struct slice text = {0};
     struct buf bytes = BUF_INIT;
     if (!take_value(d, f, &text))
         return false;
@@ -113,7 +113,7 @@ decode_blob(struct decoder *d, struct fields f, struct slice *out)
 static bool
 decode_number(struct decoder *d, struct fields f, struct lsqs_int *out)
 {
-    struct slice text;
+    struct slice text = {0};
     if (!take_value(d, f, &text))
         return false;
     bool negative = text.n > 0 && text.p[0] == '-';
@@ -136,7 +136,7 @@ decode_number(struct decoder *d, struct fields f, struct lsqs_int *out)
 static bool
 decode_flag(struct decoder *d, struct fields f, struct lsqs_int *out)
 {
-    struct slice text;
+    struct slice text = {0};
     if (!take_value(d, f, &text))
         return false;
     *out = (struct lsqs_int){.given = true, .value = slice_equals(text, SLICE("true"))};
@@ -246,14 +246,21 @@ lsqs_query_decode(struct slice query, struct slice form, const struct lsqs_shape
 
 /* ---- the protocol ------------------------------------------------------------------------------------------------ */
 
-/* A queue's path stands for the QueueUrl, and is no place to call what is about no queue. */
+/* Is it not to be called at a queue's path? Of what is about no queue, GetQueueUrl is. */
+static bool
+is_for_root_alone(const struct lsqs_operation *op)
+{
+    return strcmp(op->name, "CreateQueue") == 0 || strcmp(op->name, "ListQueues") == 0;
+}
+
+/* A queue's path stands for the QueueUrl. */
 static bool
 decode(struct lsqs_call *c)
 {
     struct slice path = httpd_path(c->call->http);
     bool root = path.n == 0 || slice_equals(path, SLICE("/"));
     struct lsqs_queue_request *r = c->request;
-    if (!root && c->op->at_root)
+    if (!root && is_for_root_alone(c->op))
         return LSQS_QUERY.refuse_operation(c);
     if (!lsqs_query_decode(httpd_query(c->call->http), form_of(c->call->http), c->op->request, c->request,
                            &c->call->arena, &c->error))
