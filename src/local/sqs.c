@@ -119,7 +119,11 @@ answer(void *call)
 static void
 refuse(struct local_call *call, int status, const char *code, const char *message)
 {
-    const struct lsqs_refusal refusal = {.status = status, .shape = code, .code = code, .message = message};
+    enum lsqs_error_kind kind = lsqs_error_named(code);
+    const struct lsqs_refusal refusal = {.status = status,
+                                         .shape = kind == LSQS_OK ? code : lsqs_error_shape(kind),
+                                         .code = kind == LSQS_OK ? code : lsqs_error_code(kind),
+                                         .message = message};
     lsqs_codec_of(call->http)->answer_refusal(call, &refusal);
 }
 

@@ -2,12 +2,21 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
+
+#include "base/utf8.h"
 
 #define PREFIX "AWS.SimpleQueueService."
 #define SHAPE  "com.amazonaws.sqs#"
 #define CORAL  "com.amazon.coral.service#"
 
-/* FACTS.md, section 1; the two shapes that the model lacks are the service framework's own. */
+/* The model's errors, and the service framework's own, which the model lacks. The code is what the Query protocol and
+ * x-amzn-query-error call it; of the framework's, a request that cannot be read is MalformedInput there.
+ *
+ * What comes first when a request is wrong in several ways: its signature; that it can be read at all (of two wrong
+ * types the first in the text); the queue URL's form and account; what its members may be, in the order of the
+ * operation's check function; that the queue exists; then what depends on the queue. Type errors before all others is
+ * what AWS was seen to do; where AWS puts the missing queue among the rest, nobody has recorded. */
 static const struct {
     const char *shape, *code;
     int status;
@@ -30,14 +39,38 @@ static const struct {
     [LSQS_INVALID_HANDLE] = {SHAPE "ReceiptHandleIsInvalid", "ReceiptHandleIsInvalid", 404},
     [LSQS_TOO_MANY_ENTRIES] = {SHAPE "TooManyEntriesInBatchRequest", PREFIX "TooManyEntriesInBatchRequest", 400},
     [LSQS_UNSUPPORTED] = {SHAPE "UnsupportedOperation", PREFIX "UnsupportedOperation", 400},
-    [LSQS_SERIALIZATION] = {CORAL "SerializationException", "SerializationException", 400},
+    [LSQS_SERIALIZATION] = {CORAL "SerializationException", "MalformedInput", 400},
     [LSQS_UNKNOWN_OPERATION] = {CORAL LSQS_NO_OPERATION, LSQS_NO_OPERATION, 400},
     /* Of Query alone: the errors that are common to AWS's services. */
     [LSQS_INVALID_ACTION] = {CORAL "InvalidAction", "InvalidAction", 400},
     [LSQS_MALFORMED_INPUT] = {CORAL "MalformedInput", "MalformedInput", 400},
     [LSQS_MALFORMED_QUERY] = {CORAL "MalformedQueryString", "MalformedQueryString", 404},
     [LSQS_INTERNAL] = {CORAL "InternalFailure", "InternalFailure", 500},
+    [LSQS_INVALID_ID_FORMAT] = {SHAPE "InvalidIdFormat", "InvalidIdFormat", 400},
+    [LSQS_INVALID_SECURITY] = {SHAPE "InvalidSecurity", "InvalidSecurity", 403},
+    [LSQS_KMS_ACCESS_DENIED] = {SHAPE "KmsAccessDenied", "KMS.AccessDeniedException", 400},
+    [LSQS_KMS_DISABLED] = {SHAPE "KmsDisabled", "KMS.DisabledException", 400},
+    [LSQS_KMS_INVALID_KEY_USAGE] = {SHAPE "KmsInvalidKeyUsage", "KMS.InvalidKeyUsageException", 400},
+    [LSQS_KMS_INVALID_STATE] = {SHAPE "KmsInvalidState", "KMS.InvalidStateException", 400},
+    [LSQS_KMS_NOT_FOUND] = {SHAPE "KmsNotFound", "KMS.NotFoundException", 400},
+    [LSQS_KMS_OPT_IN_REQUIRED] = {SHAPE "KmsOptInRequired", "KMS.OptInRequired", 403},
+    [LSQS_KMS_THROTTLED] = {SHAPE "KmsThrottled", "KMS.ThrottlingException", 400},
+    [LSQS_MESSAGE_NOT_IN_FLIGHT] = {SHAPE "MessageNotInflight", PREFIX "MessageNotInflight", 400},
+    [LSQS_REQUEST_THROTTLED] = {SHAPE "RequestThrottled", "RequestThrottled", 403},
+    [LSQS_NO_SUCH_RESOURCE] = {SHAPE "ResourceNotFoundException", "ResourceNotFoundException", 404},
 };
+#define N_ERRORS (sizeof ERRORS / sizeof *ERRORS)
+
+/* A text that was cut does not end in a part of a character. */
+static void
+drop_partial_character(char *text, size_t n)
+{
+    size_t at = n;
+    while (at > 0 && n - at < 4 && ((unsigned char)text[at - 1] & 0xc0) == 0x80)
+        at--;
+    if (at > 0 && (unsigned char)text[at - 1] >= 0xc0 && utf8_length(text + at - 1, text + n) == 0)
+        text[at - 1] = '\0';
+}
 
 bool
 lsqs_fail(struct lsqs_error *e, enum lsqs_error_kind kind, const char *format, ...)
@@ -45,8 +78,10 @@ lsqs_fail(struct lsqs_error *e, enum lsqs_error_kind kind, const char *format, .
     va_list ap;
     e->kind = kind;
     va_start(ap, format);
-    vsnprintf(e->message, sizeof e->message, format, ap);
+    int n = vsnprintf(e->message, sizeof e->message, format, ap);
     va_end(ap);
+    if (n >= (int)sizeof e->message)
+        drop_partial_character(e->message, sizeof e->message - 1);
     return false;
 }
 
@@ -72,4 +107,14 @@ int
 lsqs_error_status(enum lsqs_error_kind kind)
 {
     return ERRORS[kind].status;
+}
+
+enum lsqs_error_kind
+lsqs_error_named(const char *name)
+{
+    for (size_t i = 0; i < N_ERRORS; i++)
+        if (ERRORS[i].code &&
+            (strcmp(name, ERRORS[i].code) == 0 || strcmp(name, strchr(ERRORS[i].shape, '#') + 1) == 0))
+            return (enum lsqs_error_kind)i;
+    return LSQS_OK;
 }

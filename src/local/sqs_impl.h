@@ -14,7 +14,7 @@
  *     sqs_settle.c     deleted, or their visibility changed           sqs_handle.c     receipt handles
  *     sqs_dead_letters.c  what was received too often moves away
  *     sqs_fair.c       which of them first, when they have groups
- *     sqs_message.c    message attributes: rules, packing, MD5, filters
+ *     sqs_message.c    entries; message attributes: packing, MD5, filters   sqs_attribute.c  their rules
  *
  * Names inside begin with lsqs_, for sqs_ are those of the client (aws/sqs). HTTP threads decode and check what needs
  * no queue; the rest, and all of struct local_sqs, is the writer's. */
@@ -62,6 +62,19 @@ enum lsqs_error_kind {
     LSQS_MALFORMED_INPUT,
     LSQS_MALFORMED_QUERY,
     LSQS_INTERNAL,
+    LSQS_NO_SUCH_RESOURCE,
+    /* those that only a fault says (faults.h) */
+    LSQS_INVALID_ID_FORMAT,
+    LSQS_INVALID_SECURITY,
+    LSQS_KMS_ACCESS_DENIED,
+    LSQS_KMS_DISABLED,
+    LSQS_KMS_INVALID_KEY_USAGE,
+    LSQS_KMS_INVALID_STATE,
+    LSQS_KMS_NOT_FOUND,
+    LSQS_KMS_OPT_IN_REQUIRED,
+    LSQS_KMS_THROTTLED,
+    LSQS_MESSAGE_NOT_IN_FLIGHT,
+    LSQS_REQUEST_THROTTLED,
 };
 
 struct lsqs_error {
@@ -79,6 +92,7 @@ bool lsqs_fail_missing(struct lsqs_error *e, const char *parameter);
 const char *lsqs_error_code(enum lsqs_error_kind kind);  /* "AWS.SimpleQueueService.NonExistentQueue" */
 const char *lsqs_error_shape(enum lsqs_error_kind kind); /* "com.amazonaws.sqs#QueueDoesNotExist" */
 int lsqs_error_status(enum lsqs_error_kind kind);
+enum lsqs_error_kind lsqs_error_named(const char *name); /* by code or by shape; LSQS_OK: none of them */
 
 /* ---- typed requests and results ---------------------------------------------------------------------------------- */
 

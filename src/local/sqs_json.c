@@ -20,13 +20,23 @@ struct decoder {
 
 static bool decode_struct(struct decoder *d, const struct lsqs_shape *shape, void *out);
 
+/* As AWS words it, whose services share the reader of this protocol. wanted: "a String"; of containers "Expected ...",
+ * which is the whole text when what is there is no container. */
 static bool
-wrong_type(struct decoder *d, enum json_type is, const char *wanted)
+wrong_type(struct decoder *d, struct json is, const char *wanted)
 {
-    static const char *const TOKENS[] = {
-        [JSON_NULL] = "NULL_VALUE",     [JSON_BOOL] = "TRUE_VALUE",   [JSON_NUMBER] = "NUMBER_VALUE",
-        [JSON_STRING] = "STRING_VALUE", [JSON_ARRAY] = "START_ARRAY", [JSON_OBJECT] = "START_OBJECT"};
-    return lsqs_fail(d->e, LSQS_SERIALIZATION, "%s can not be converted to %s", TOKENS[is], wanted);
+    if (is.type == JSON_ARRAY)
+        return lsqs_fail(d->e, LSQS_SERIALIZATION, "Start of list found where not expected");
+    if (is.type == JSON_OBJECT)
+        return lsqs_fail(d->e, LSQS_SERIALIZATION, "Start of structure or map found where not expected.");
+    if (wanted[0] == 'E')
+        return lsqs_fail(d->e, LSQS_SERIALIZATION, "%s", wanted);
+    return lsqs_fail(d->e, LSQS_SERIALIZATION, "%s can not be converted to %s",
+                     is.type == JSON_NUMBER   ? "NUMBER_VALUE"
+                     : is.type == JSON_STRING ? "STRING_VALUE"
+                     : json_bool(is)          ? "TRUE_VALUE"
+                                              : "FALSE_VALUE",
+                     wanted);
 }
 
 static bool
@@ -58,7 +68,7 @@ decode_string(struct decoder *d, struct slice *out)
     struct json v = json_walk_take(&d->walk);
     if (v.type == JSON_NULL)
         return true;
-    return v.type == JSON_STRING ? text_of(d, v, out) : wrong_type(d, v.type, "a String");
+    return v.type == JSON_STRING ? text_of(d, v, out) : wrong_type(d, v, "a String");
 }
 
 static bool
@@ -84,7 +94,7 @@ decode_number(struct decoder *d, struct lsqs_int *out)
     if (v.type == JSON_NULL)
         return true;
     if (v.type != JSON_NUMBER)
-        return wrong_type(d, v.type, "an Integer");
+        return wrong_type(d, v, "an Integer");
     out->given = true;
     if (!json_int64(v, &out->value)) {
         double x = json_double(v);
@@ -98,7 +108,7 @@ decode_flag(struct decoder *d, struct lsqs_int *out)
 {
     struct json v = json_walk_take(&d->walk);
     if (v.type != JSON_BOOL)
-        return v.type == JSON_NULL || wrong_type(d, v.type, "a Boolean");
+        return v.type == JSON_NULL || wrong_type(d, v, "a Boolean");
     *out = (struct lsqs_int){.given = true, .value = json_bool(v)};
     return true;
 }
@@ -136,12 +146,16 @@ decode_list(struct decoder *d, const struct lsqs_member *m, struct lsqs_list *ou
     enum json_type type = json_walk_type(&d->walk);
     struct json key;
     if (type != (map ? JSON_OBJECT : JSON_ARRAY)) {
-        json_walk_take(&d->walk);
-        return type == JSON_NULL || wrong_type(d, type, map ? "a map" : "a list");
+        struct json v = json_walk_take(&d->walk);
+        return type == JSON_NULL || wrong_type(d, v, map ? "Expected map or null" : "Expected list or null");
     }
     *out = (struct lsqs_list){.given = true}; /* the last of members with the same name counts */
     json_walk_enter(&d->walk);
     while (map ? json_walk_member(&d->walk, &key) : json_walk_element(&d->walk)) {
+        if (json_walk_type(&d->walk) == JSON_NULL) { /* as if it were not there, like any null */
+            json_walk_take(&d->walk);
+            continue;
+        }
         char *item = add_item(d, out, &room, size);
         if (!item || (map && !text_of(d, key, (struct slice *)(void *)item)))
             return false;
@@ -176,10 +190,8 @@ decode_struct(struct decoder *d, const struct lsqs_shape *shape, void *out)
 {
     struct json key;
     enum json_type type = json_walk_type(&d->walk);
-    if (type != JSON_OBJECT) {
-        json_walk_take(&d->walk);
-        return wrong_type(d, type, "a structure");
-    }
+    if (type != JSON_OBJECT)
+        return wrong_type(d, json_walk_take(&d->walk), "Expected null");
     json_walk_enter(&d->walk);
     while (json_walk_member(&d->walk, &key)) {
         const struct lsqs_member *m = shape->members, *end = m + shape->n_members;
@@ -199,8 +211,10 @@ lsqs_json_decode(struct slice body, const struct lsqs_shape *shape, void *out, s
 {
     struct json value;
     struct err cause;
-    if (json_parse(body.n > 0 ? body : SLICE("{}"), &value, &cause) != 0)
+    if (json_parse(body, &value, &cause) != 0)
         return lsqs_fail(e, LSQS_SERIALIZATION, "%s", cause.text);
+    if (value.type == JSON_NULL)
+        return lsqs_fail(e, LSQS_SERIALIZATION, "The request has to be a structure.");
     struct decoder d = {.walk = json_walk(value), .arena = arena, .e = e};
     return decode_struct(&d, shape, out);
 }
