@@ -1,15 +1,11 @@
 #include "local/sqs_impl.h"
 
-#include <ctype.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
-#include "base/utf8.h"
+#include "local/sqs_attribute.h"
 
 #define MAX_ATTRIBUTES 10
-#define MAX_NAME_BYTES 256
 
 struct slice
 lsqs_hex(struct arena *arena, const uint8_t *p, size_t n)
@@ -32,134 +28,6 @@ lsqs_format_uuid(const uint8_t bytes[16], char out[UUID_TEXT_BYTES])
         *out++ = DIGITS[bytes[i] & 15];
     }
     *out = '\0';
-}
-
-/* ---- characters -------------------------------------------------------------------------------------------------- */
-
-/* Does the word hold a byte below 0x20, or one of 0xef, with which U+FFFE and U+FFFF begin? May say so of other words.
- */
-static bool
-is_suspicious(uint64_t w)
-{
-    const uint64_t ones = UINT64_C(0x0101010101010101), high = UINT64_C(0x8080808080808080);
-    uint64_t ef = w ^ (ones * 0xef);
-    return (((w - ones * 0x20) & ~w) | ((ef - ones) & ~ef)) & high;
-}
-
-/* The first character of well-formed UTF-8 that XML 1.0 does not have, which AWS refuses; -1: there is none. */
-static int64_t
-forbidden_character(struct slice s)
-{
-    const unsigned char *p = (const unsigned char *)s.p, *end = p + s.n;
-    while (p < end) {
-        uint64_t w;
-        if (end - p >= 8) {
-            memcpy(&w, p, 8);
-            if (!is_suspicious(w)) {
-                p += 8;
-                continue;
-            }
-        }
-        if (*p < 0x20 && *p != '\t' && *p != '\n' && *p != '\r')
-            return *p;
-        if (*p == 0xef && end - p >= 3 && p[1] == 0xbf && p[2] >= 0xbe)
-            return p[2] == 0xbe ? 0xfffe : 0xffff;
-        p++;
-    }
-    return -1;
-}
-
-static bool
-check_characters(struct slice s, const char *what, struct lsqs_error *e)
-{
-    int64_t c = forbidden_character(s);
-    if (c < 0)
-        return true;
-    return lsqs_fail(
-        e, LSQS_INVALID_CONTENTS,
-        "Invalid binary character '#x%llX' was found in the %s, the set of allowed characters is #x9 | #xA | "
-        "#xD | [#x20-#xD7FF] | [#xE000-#xFFFD] | [#x10000-#x10FFFF]",
-        (unsigned long long)c, what);
-}
-
-/* ---- message attributes: rules ----------------------------------------------------------------------------------- */
-
-static bool
-check_name(struct slice name, struct lsqs_error *e)
-{
-    if (name.n == 0)
-        return lsqs_fail(e, LSQS_INVALID_VALUE, "Message (user) attribute name must be non-empty.");
-    if (name.n > MAX_NAME_BYTES)
-        return lsqs_fail(e, LSQS_INVALID_VALUE, "Length of message attribute name must be less than 256 bytes.");
-    bool ok = name.p[0] != '.' && name.p[name.n - 1] != '.' && !memmem(name.p, name.n, "..", 2) &&
-              !(name.n >= 4 && strncasecmp(name.p, "aws.", 4) == 0) &&
-              !(name.n >= 7 && strncasecmp(name.p, "amazon.", 7) == 0);
-    for (size_t i = 0; ok && i < name.n; i++) {
-        unsigned char c = (unsigned char)name.p[i];
-        ok = isalnum(c) || c == '_' || c == '-' || c == '.' || c >= 0x80;
-    }
-    return ok || lsqs_fail(e, LSQS_INVALID_VALUE,
-                           "Message (user) attribute name '%.*s' is invalid: it may hold letters, digits, underscores, "
-                           "hyphens and single periods, and not begin or end with a period, nor begin with AWS. or "
-                           "Amazon.",
-                           SLICE_ARG(name));
-}
-
-/* "String", "Number" or "Binary", or one of them with a custom suffix ("Number.int"). */
-static bool
-is_of_type(struct slice data_type, const char *type)
-{
-    size_t n = strlen(type);
-    return data_type.n >= n && memcmp(data_type.p, type, n) == 0 && (data_type.n == n || data_type.p[n] == '.');
-}
-
-static bool
-is_number(struct slice s)
-{
-    char text[300], *end;
-    if (s.n == 0 || s.n >= sizeof text || isspace((unsigned char)s.p[0]) || memchr(s.p, 'x', s.n) ||
-        memchr(s.p, 'X', s.n))
-        return false;
-    memcpy(text, s.p, s.n);
-    text[s.n] = '\0';
-    double v = strtod(text, &end);
-    return end == text + s.n && !isnan(v) && !isinf(v);
-}
-
-static bool
-check_attribute(const struct lsqs_attribute *a, struct lsqs_error *e)
-{
-    if (!check_name(a->name, e))
-        return false;
-    const char *name = a->name.p;
-    int n = (int)a->name.n;
-    if (a->string_list.given || a->binary_list.given)
-        return lsqs_fail(e, LSQS_UNSUPPORTED,
-                         "Message attribute list values in SendMessage operation are not supported.");
-    if (a->data_type.n == 0)
-        return lsqs_fail(e, LSQS_INVALID_VALUE,
-                         "Message (user) attribute '%.*s' must contain a non-empty message attribute type.", n, name);
-    if (a->data_type.n > MAX_NAME_BYTES)
-        return lsqs_fail(e, LSQS_INVALID_VALUE, "Length of message attribute type must be less than 256 bytes.");
-    bool string = is_of_type(a->data_type, "String"), number = is_of_type(a->data_type, "Number");
-    if (!string && !number && !is_of_type(a->data_type, "Binary"))
-        return lsqs_fail(
-            e, LSQS_INVALID_VALUE,
-            "The message attribute '%.*s' has an invalid message attribute type, the set of supported type "
-            "prefixes is Binary, Number, and String.",
-            n, name);
-    struct slice value = string || number ? a->string_value : a->binary_value;
-    struct slice other = string || number ? a->binary_value : a->string_value;
-    if (value.n == 0)
-        return lsqs_fail(e, LSQS_INVALID_VALUE,
-                         "Message (user) attribute '%.*s' must contain a non-empty value of type '%.*s'.", n, name,
-                         SLICE_ARG(a->data_type));
-    if (other.n > 0)
-        return lsqs_fail(e, LSQS_INVALID_VALUE, "Message (user) attribute '%.*s' has multiple values.", n, name);
-    if (number && !is_number(value))
-        return lsqs_fail(e, LSQS_INVALID_VALUE, "Can't cast the value of message (user) attribute '%.*s' to a number.",
-                         n, name);
-    return !string || check_characters(value, "message attribute value", e);
 }
 
 /* ---- message attributes: packing --------------------------------------------------------------------------------- */
@@ -217,9 +85,9 @@ lsqs_pack_attributes(const struct lsqs_list *attributes, struct arena *arena, st
         return lsqs_fail(e, LSQS_INVALID_VALUE, "Number of message attributes [%zu] exceeds the allowed maximum [%d].",
                          attributes->n, MAX_ATTRIBUTES);
     for (size_t i = 0; i < attributes->n; i++) {
-        if (!check_attribute(&a[i], e))
+        if (!lsqs_check_attribute(&a[i], "(user)", e))
             return false;
-        if (is_of_type(a[i].data_type, "Binary"))
+        if (lsqs_is_of_type(a[i].data_type, "Binary"))
             a[i].string_value = (struct slice){0};
         else
             a[i].binary_value = (struct slice){0};
@@ -326,16 +194,18 @@ prepare_system_attributes(struct lsqs_send *m, struct arena *arena, struct lsqs_
         if (!slice_equals(a[i].name, SLICE("AWSTraceHeader")))
             return lsqs_fail(e, LSQS_INVALID_VALUE, "Message system attribute name '%.*s' is invalid.",
                              (int)(a[i].name.n < 100 ? a[i].name.n : 100), a[i].name.p);
-        if (!slice_equals(a[i].data_type, SLICE("String")) || a[i].string_value.n == 0)
-            return lsqs_fail(
-                e, LSQS_INVALID_VALUE,
-                "Message system attribute 'AWSTraceHeader' must contain a non-empty value of type 'String'.");
+        if (!lsqs_check_attribute(&a[i], "system", e))
+            return false;
+        if (!slice_equals(a[i].data_type, SLICE("String")))
+            return lsqs_fail(e, LSQS_INVALID_VALUE,
+                             "The type of message system attribute 'AWSTraceHeader' is invalid. You must use only the "
+                             "following supported type: String.");
+        if (i > 0)
+            return lsqs_fail(e, LSQS_INVALID_VALUE, "Message system attribute 'AWSTraceHeader' is there twice.");
         m->trace = a[i].string_value;
     }
     if (m->system_attributes.n == 0)
         return true;
-    if (!check_characters(m->trace, "message system attribute value", e))
-        return false;
     a[0].binary_value = (struct slice){0};
     if (!pack(a, 1, arena, &packed))
         return lsqs_fail(e, LSQS_INTERNAL, "out of memory");
@@ -344,11 +214,23 @@ prepare_system_attributes(struct lsqs_send *m, struct arena *arena, struct lsqs_
     return true;
 }
 
+/* The body and the message attributes (names, types, values); system attributes are free. */
+static size_t
+count_bytes(const struct lsqs_send *m)
+{
+    const struct lsqs_attribute *a = m->attributes.items;
+    size_t n = m->body.n;
+    for (size_t i = 0; i < m->attributes.n; i++)
+        n += a[i].name.n + a[i].data_type.n + a[i].string_value.n + a[i].binary_value.n;
+    return n;
+}
+
 bool
 lsqs_prepare_send(struct lsqs_send *m, struct arena *arena, struct lsqs_error *e)
 {
     uint8_t md5[DIGEST_MD5_BYTES];
-    if (!check_characters(m->body, "message body", e))
+    m->bytes = count_bytes(m); /* of a refused entry, too: it counts in its batch */
+    if (!lsqs_check_characters(m->body, LSQS_INVALID_CONTENTS, "message body", e))
         return false;
     if (m->delay_s.given && (m->delay_s.value < 0 || m->delay_s.value > 900))
         return lsqs_fail(
@@ -359,11 +241,9 @@ lsqs_prepare_send(struct lsqs_send *m, struct arena *arena, struct lsqs_error *e
         return false;
     if (m->deduplication_id.p && !check_token(m->deduplication_id, "MessageDeduplicationId", e))
         return false;
-    m->bytes = m->body.n;
     if (m->attributes.n > 0) {
         if (!lsqs_pack_attributes(&m->attributes, arena, &m->packed, e))
             return false;
-        m->bytes += m->packed.n - 13 * m->attributes.n;
         digest_md5(m->packed.p, m->packed.n, md5);
         m->md5_attributes_hex = lsqs_hex(arena, md5, sizeof md5);
     }

@@ -27,6 +27,13 @@ check_name(struct slice name, struct lsqs_error *e)
                      "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length");
 }
 
+static bool
+check_name_given(struct slice name, struct lsqs_error *e)
+{
+    return name.n > 0 || lsqs_fail(e, LSQS_INVALID_VALUE,
+                                   "Value for parameter QueueName is invalid. Reason: Must specify a queue name.");
+}
+
 static struct slice
 url_of(struct lsqs_call *c, struct slice name)
 {
@@ -49,8 +56,8 @@ lsqs_check_create_queue(struct lsqs_call *c)
     const struct lsqs_create_queue *r = c->request;
     const struct local_sqs_attribute *a = r->attributes.items;
     bool fifo = r->name.n > 5 && memcmp(r->name.p + r->name.n - 5, ".fifo", 5) == 0;
-    if (!r->name.p)
-        return lsqs_fail_missing(&c->error, "QueueName");
+    if (!check_name_given(r->name, &c->error))
+        return false;
     for (size_t i = 0; i < r->attributes.n; i++)
         if (slice_equals(a[i].name, SLICE("FifoQueue")) && slice_equals(a[i].value, SLICE("true")) && fifo)
             return lsqs_fail(&c->error, LSQS_UNSUPPORTED,
@@ -176,7 +183,7 @@ bool
 lsqs_check_get_url(struct lsqs_call *c)
 {
     const struct lsqs_get_url *r = c->request;
-    return r->name.p ? true : lsqs_fail_missing(&c->error, "QueueName");
+    return check_name_given(r->name, &c->error);
 }
 
 int

@@ -133,6 +133,14 @@ lsqs_run_send(struct store_tx *tx, struct lsqs_call *c)
 
 /* ---- a batch ----------------------------------------------------------------------------------------------------- */
 
+static bool
+prepare_entry(struct lsqs_send *m, size_t i, struct arena *arena, struct lsqs_error *e)
+{
+    char name[64];
+    snprintf(name, sizeof name, "SendMessageBatchRequestEntry.%zu.MessageBody", i + 1);
+    return m->body.n > 0 ? lsqs_prepare_send(m, arena, e) : lsqs_fail_missing(e, name);
+}
+
 bool
 lsqs_check_send_batch(struct lsqs_call *c)
 {
@@ -143,14 +151,9 @@ lsqs_check_send_batch(struct lsqs_call *c)
         return false;
     for (size_t i = 0; i < r->entries.n; i++) {
         struct lsqs_error e = {.kind = LSQS_OK};
-        if (m[i].body.n == 0) {
-            char name[64];
-            snprintf(name, sizeof name, "SendMessageBatchRequestEntry.%zu.MessageBody", i + 1);
-            return lsqs_fail_missing(&c->error, name);
-        }
-        if (!lsqs_prepare_send(&m[i], &c->call->arena, &e)) {
+        if (!prepare_entry(&m[i], i, &c->call->arena, &e)) {
             m[i].refused = arena_alloc(&c->call->arena, sizeof e);
-            if (!m[i].refused)
+            if (!m[i].refused || e.kind == LSQS_INTERNAL)
                 return lsqs_fail(&c->error, LSQS_INTERNAL, "out of memory");
             *m[i].refused = e;
         }

@@ -10,7 +10,7 @@ bool
 lsqs_check_settle(struct lsqs_call *c)
 {
     const struct lsqs_settle_one *r = c->request;
-    return r->entry.handle.p ? true : lsqs_fail_missing(&c->error, "ReceiptHandle");
+    return r->entry.handle.n > 0 ? true : lsqs_fail_missing(&c->error, "ReceiptHandle");
 }
 
 static bool
@@ -20,8 +20,8 @@ check_visibility(const struct lsqs_settle *m, struct lsqs_error *e)
         return lsqs_fail_missing(e, "VisibilityTimeout");
     if (m->visibility_s.value < 0 || m->visibility_s.value > LSQS_MAX_VISIBILITY_S)
         return lsqs_fail(e, LSQS_INVALID_VALUE,
-                         "Value %lld for parameter VisibilityTimeout is invalid. Reason: Must be >= 0 and <= 43200, if "
-                         "provided.",
+                         "Value %lld for parameter VisibilityTimeout is invalid. Reason: VisibilityTimeout must be an "
+                         "integer between 0 and 43200.",
                          (long long)m->visibility_s.value);
     return true;
 }
@@ -243,16 +243,7 @@ static bool
 check_batch(struct lsqs_call *c, const char *parameter)
 {
     const struct lsqs_batch *r = c->request;
-    const struct lsqs_settle *m = r->entries.items;
-    char name[80];
-    if (!lsqs_check_entries(&r->entries, sizeof *m, parameter, &c->error))
-        return false;
-    for (size_t i = 0; i < r->entries.n; i++)
-        if (!m[i].handle.p) {
-            snprintf(name, sizeof name, "%s.%zu.ReceiptHandle", parameter, i + 1);
-            return lsqs_fail_missing(&c->error, name);
-        }
-    return true;
+    return lsqs_check_entries(&r->entries, sizeof(struct lsqs_settle), parameter, &c->error);
 }
 
 bool
@@ -280,7 +271,9 @@ run_batch(struct store_tx *tx, struct lsqs_call *c, settle_fn *settle, bool need
     int code = lsqs_touch(c->sqs, tx, c->queue);
     for (size_t i = 0; i < r->entries.n && code == 0; i++) {
         struct lsqs_error e = {.kind = LSQS_OK};
-        if (!needs_visibility || check_visibility(&m[i], &e))
+        if (m[i].handle.n == 0)
+            lsqs_fail_missing(&e, "ReceiptHandle");
+        else if (!needs_visibility || check_visibility(&m[i], &e))
             code = settle(tx, c, &m[i], &e);
         if (code == 0 && e.kind != LSQS_OK)
             code = lsqs_add_failure(c, m[i].id, &e);

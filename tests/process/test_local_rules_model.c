@@ -17,6 +17,7 @@
 #include "lib/local.h"
 #include "lib/shared.h"
 #include "lib/skip.h"
+#include "lib/spoil.h"
 
 #define QUEUE "arn:aws:sqs:us-east-1:000000000000:q"
 
@@ -104,39 +105,6 @@ assert_keeps(struct fixture *f)
 
 /* ---- spoiling ---------------------------------------------------------------------------------------------------- */
 
-/* A place in the request: parent is an object (name) or a list (index). */
-struct place {
-    cJSON *parent;
-    const char *name;
-    int index;
-    char path[200];
-};
-
-/* Puts a value there; returns what was there. */
-static cJSON *
-swap(struct place *p, cJSON *value)
-{
-    cJSON *old;
-    if (p->name) {
-        old = cJSON_DetachItemFromObjectCaseSensitive(p->parent, p->name);
-        if (value)
-            cJSON_AddItemToObject(p->parent, p->name, value);
-    } else {
-        old = cJSON_DetachItemFromArray(p->parent, p->index);
-        if (value)
-            cJSON_InsertItemInArray(p->parent, p->index, value);
-    }
-    return old;
-}
-
-/* Asks with `value` there, by means of `check`; then everything is as it was. */
-#define WITH(p, value, check)                                                                                          \
-    do {                                                                                                               \
-        cJSON *old_ = swap(p, value);                                                                                  \
-        check;                                                                                                         \
-        cJSON_Delete(swap(p, old_));                                                                                   \
-    } while (0)
-
 static cJSON *
 text_of(size_t n)
 {
@@ -157,7 +125,7 @@ number(const cJSON *shape, const char *name, int64_t otherwise)
 }
 
 static void
-spoil_type(struct fixture *f, struct place *p, const char *type)
+spoil_type(struct fixture *f, struct spoil_place *p, const char *type)
 {
     static const char *const VALUES[] = {"\"x\"", "1", "true", "[]", "{}"};
     static const struct {
@@ -169,61 +137,63 @@ spoil_type(struct fixture *f, struct place *p, const char *type)
         good = strcmp(GOOD[i].type, type) == 0 ? GOOD[i].good : good;
     for (size_t i = 0; i < sizeof VALUES / sizeof *VALUES; i++)
         if (strcmp(VALUES[i], good) != 0)
-            WITH(p, cJSON_Parse(VALUES[i]), assert_answer(f, "SerializationException", p->path));
+            SPOIL_WITH(p, cJSON_Parse(VALUES[i]), assert_answer(f, "SerializationException", p->path));
 }
 
 static void
-spoil_string(struct fixture *f, struct place *p, const cJSON *shape)
+spoil_string(struct fixture *f, struct spoil_place *p, const cJSON *shape)
 {
     char words[100];
     int64_t min = number(shape, "min", 0), max = number(shape, "max", 0);
     if (max > 0) {
         snprintf(words, sizeof words, "Member must have length less than or equal to %lld", (long long)max);
-        WITH(p, text_of((size_t)max + 1), assert_breaks(f, p->path, words));
-        WITH(p, text_of((size_t)max), assert_keeps(f));
+        SPOIL_WITH(p, text_of((size_t)max + 1), assert_breaks(f, p->path, words));
+        SPOIL_WITH(p, text_of((size_t)max), assert_keeps(f));
     }
     if (min > 0)
-        WITH(p, text_of(0), assert_breaks(f, p->path, "Member must have length greater than or equal to 1"));
+        SPOIL_WITH(p, text_of(0), assert_breaks(f, p->path, "Member must have length greater than or equal to 1"));
     if (cJSON_GetObjectItemCaseSensitive(shape, "pattern"))
-        WITH(p, cJSON_CreateString("not this!"),
-             assert_breaks(f, p->path, "Member must satisfy regular expression pattern: "));
+        SPOIL_WITH(p, cJSON_CreateString("not this!"),
+                   assert_breaks(f, p->path, "Member must satisfy regular expression pattern: "));
     if (cJSON_GetObjectItemCaseSensitive(shape, "enum"))
-        WITH(p, cJSON_CreateString("enabled"), assert_breaks(f, p->path, "Member must satisfy enum value set: ["));
+        SPOIL_WITH(p, cJSON_CreateString("enabled"),
+                   assert_breaks(f, p->path, "Member must satisfy enum value set: ["));
 }
 
 static void
-spoil_integer(struct fixture *f, struct place *p, const cJSON *shape)
+spoil_integer(struct fixture *f, struct spoil_place *p, const cJSON *shape)
 {
     char words[100];
     int64_t min = number(shape, "min", 0), max = number(shape, "max", 0);
     snprintf(words, sizeof words, "Member must have value less than or equal to %lld", (long long)max);
-    WITH(p, cJSON_CreateNumber((double)max + 1), assert_breaks(f, p->path, words));
-    WITH(p, cJSON_CreateNumber((double)max), assert_keeps(f));
+    SPOIL_WITH(p, cJSON_CreateNumber((double)max + 1), assert_breaks(f, p->path, words));
+    SPOIL_WITH(p, cJSON_CreateNumber((double)max), assert_keeps(f));
     snprintf(words, sizeof words, "Member must have value greater than or equal to %lld", (long long)min);
-    WITH(p, cJSON_CreateNumber((double)min - 1), assert_breaks(f, p->path, words));
-    WITH(p, cJSON_CreateNumber((double)min), assert_keeps(f));
-    WITH(p, cJSON_CreateNumber(1.5), assert_answer(f, "SerializationException", p->path));
-    WITH(p, cJSON_CreateRaw("1e400"), assert_answer(f, "SerializationException", p->path));
+    SPOIL_WITH(p, cJSON_CreateNumber((double)min - 1), assert_breaks(f, p->path, words));
+    SPOIL_WITH(p, cJSON_CreateNumber((double)min), assert_keeps(f));
+    SPOIL_WITH(p, cJSON_CreateNumber(1.5), assert_answer(f, "SerializationException", p->path));
+    SPOIL_WITH(p, cJSON_CreateRaw("1e400"), assert_answer(f, "SerializationException", p->path));
 }
 
-static void spoil(struct fixture *f, struct place *p, const char *shape_name);
+static void spoil(struct fixture *f, struct spoil_place *p, const char *shape_name);
 
 static void
-spoil_list(struct fixture *f, struct place *p, const cJSON *list, const cJSON *shape)
+spoil_list(struct fixture *f, struct spoil_place *p, const cJSON *list, const cJSON *shape)
 {
     char words[100];
     const cJSON *element = cJSON_GetObjectItemCaseSensitive(shape, "member");
     int64_t max = number(shape, "max", 0);
     if (number(shape, "min", 0) > 0)
-        WITH(p, cJSON_CreateArray(), assert_breaks(f, p->path, "Member must have length greater than or equal to 1"));
+        SPOIL_WITH(p, cJSON_CreateArray(),
+                   assert_breaks(f, p->path, "Member must have length greater than or equal to 1"));
     if (max > 0) {
         cJSON *many = cJSON_CreateArray();
         for (int64_t i = 0; i <= max; i++)
             cJSON_AddItemToArray(many, cJSON_Duplicate(cJSON_GetArrayItem(list, 0), true));
         snprintf(words, sizeof words, "Member must have length less than or equal to %lld", (long long)max);
-        WITH(p, many, assert_breaks(f, p->path, words));
+        SPOIL_WITH(p, many, assert_breaks(f, p->path, words));
     }
-    struct place inner = {.parent = cJSON_GetObjectItemCaseSensitive(p->parent, p->name)};
+    struct spoil_place inner = {.parent = cJSON_GetObjectItemCaseSensitive(p->parent, p->name)};
     snprintf(inner.path, sizeof inner.path, "%.180s.1.member", p->path);
     spoil(f, &inner, cJSON_GetObjectItemCaseSensitive(element, "shape")->valuestring);
 }
@@ -234,7 +204,7 @@ spoil_members(struct fixture *f, cJSON *object, const char *path, const cJSON *s
     const cJSON *member, *required, *required_names = cJSON_GetObjectItemCaseSensitive(shape, "required");
     cJSON_ArrayForEach(member, cJSON_GetObjectItemCaseSensitive(shape, "members"))
     {
-        struct place p = {.parent = object, .name = member->string};
+        struct spoil_place p = {.parent = object, .name = member->string};
         bool is_required = false;
         if (!cJSON_GetObjectItemCaseSensitive(object, p.name))
             continue; /* not in this request */
@@ -247,22 +217,21 @@ spoil_members(struct fixture *f, cJSON *object, const char *path, const cJSON *s
                      p.path);
             cJSON *nothing = null ? cJSON_CreateNull() : NULL;
             if (is_required)
-                WITH(&p, nothing, assert_answer(f, "ValidationException", words));
+                SPOIL_WITH(&p, nothing, assert_answer(f, "ValidationException", words));
             else
-                WITH(&p, nothing, assert_keeps(f));
+                SPOIL_WITH(&p, nothing, assert_keeps(f));
         }
         spoil(f, &p, cJSON_GetObjectItemCaseSensitive(member, "shape")->valuestring);
     }
 }
 
 static void
-spoil(struct fixture *f, struct place *p, const char *shape_name)
+spoil(struct fixture *f, struct spoil_place *p, const char *shape_name)
 {
     const cJSON *shape = cJSON_GetObjectItemCaseSensitive(f->shapes, shape_name);
     const char *type = cJSON_GetObjectItemCaseSensitive(shape, "type")->valuestring;
     spoil_type(f, p, type);
-    cJSON *value =
-        p->name ? cJSON_GetObjectItemCaseSensitive(p->parent, p->name) : cJSON_GetArrayItem(p->parent, p->index);
+    cJSON *value = spoil_value(p);
     if (strcmp(type, "string") == 0) {
         spoil_string(f, p, shape);
     } else if (strcmp(type, "integer") == 0) {

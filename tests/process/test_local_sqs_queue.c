@@ -59,7 +59,7 @@ names_and_kinds_that_cannot_be_are_refused(void **state)
     static const struct {
         const char *request, *code;
     } BAD[] = {
-        {"{}", "MissingParameter"},
+        {"{}", "InvalidParameterValue"},
         {"{\"QueueName\": \"\"}", "InvalidParameterValue"},
         {"{\"QueueName\": \"a.b\"}", "InvalidParameterValue"},
         {"{\"QueueName\": \"a.fifo\"}", "InvalidParameterValue"},

@@ -115,20 +115,32 @@ static const struct {
      "Value -1 for parameter WaitTimeSeconds is invalid. Reason: Must be >= 0 and <= 20, if provided."},
     {"ReceiveMessage", ", \"VisibilityTimeout\": 43201", 400, "InvalidParameterValue", NULL},
     {"ReceiveMessage", ", \"AttributeNames\": [\"No\"]", 400, "InvalidAttributeName", "Unknown Attribute No."},
-    {"ReceiveMessage", ", \"MaxNumberOfMessages\": \"ten\"", 400, "SerializationException",
+    {"ReceiveMessage", ", \"MaxNumberOfMessages\": \"ten\"", 400, "MalformedInput",
      "STRING_VALUE can not be converted to an Integer"},
-    {"ReceiveMessage", ", \"AttributeNames\": \"All\"", 400, "SerializationException", NULL},
-    {"ReceiveMessage", ", \"AttributeNames\": [1]", 400, "SerializationException", NULL},
+    {"ReceiveMessage", ", \"AttributeNames\": \"All\"", 400, "MalformedInput", NULL},
+    {"ReceiveMessage", ", \"AttributeNames\": [1]", 400, "MalformedInput", NULL},
     {"SendMessage", "", 400, "MissingParameter", "The request must contain the parameter MessageBody."},
     {"SendMessage", ", \"MessageBody\": \"\"", 400, "MissingParameter",
      "The request must contain the parameter MessageBody."},
     {"SendMessage", ", \"MessageBody\": null", 400, "MissingParameter", NULL},
-    {"SendMessage", ", \"MessageBody\": 5", 400, "SerializationException", NULL},
+    {"SendMessage", ", \"MessageBody\": 5", 400, "MalformedInput", "NUMBER_VALUE can not be converted to a String"},
+    {"SendMessage", ", \"MessageBody\": true", 400, "MalformedInput", "TRUE_VALUE can not be converted to a String"},
+    {"SendMessage", ", \"MessageBody\": [\"x\"]", 400, "MalformedInput", "Start of list found where not expected"},
+    {"SendMessage", ", \"MessageBody\": {}", 400, "MalformedInput",
+     "Start of structure or map found where not expected."},
+    {"SendMessage", ", \"MessageBody\": \"x\", \"MessageAttributes\": \"x\"", 400, "MalformedInput",
+     "Expected map or null"},
+    {"SendMessage", ", \"MessageBody\": \"x\", \"MessageAttributes\": {\"a\": 1}", 400, "MalformedInput",
+     "Expected null"},
+    {"SendMessageBatch", ", \"Entries\": 1", 400, "MalformedInput", "Expected list or null"},
+    {"SendMessage", ", \"MessageBody\": \"a\\u0007b\"", 400, "InvalidMessageContents",
+     "Invalid binary character '#x7' was found in the message body, the set of allowed characters is #x9 | #xA | #xD | "
+     "[#x20-#xD7FF] | [#xE000-#xFFFD] | [#x10000-#x10FFFF]."},
     {"SendMessage", ", \"MessageBody\": \"a\\u0000b\"", 400, "InvalidMessageContents", NULL},
     {"SendMessage", ", \"MessageBody\": \"a\\u001f\"", 400, "InvalidMessageContents", NULL},
     {"SendMessage", ", \"MessageBody\": \"\\uffff\"", 400, "InvalidMessageContents", NULL},
     {"SendMessage", ", \"MessageBody\": \"01234567\\ufffe\"", 400, "InvalidMessageContents", NULL},
-    {"SendMessage", ", \"MessageBody\": \"\\ud800\"", 400, "SerializationException", NULL},
+    {"SendMessage", ", \"MessageBody\": \"\\ud800\"", 400, "MalformedInput", NULL},
     {"SendMessage", ", \"MessageBody\": \"x\", \"DelaySeconds\": 901", 400, "InvalidParameterValue",
      "Value 901 for parameter DelaySeconds is invalid. Reason: DelaySeconds must be >= 0 and <= 900."},
     {"SendMessage", ", \"MessageBody\": \"x\", \"MessageGroupId\": \"group 123\"", 400, "InvalidParameterValue",
@@ -148,17 +160,8 @@ static const struct {
      400, "InvalidParameterValue",
      "Message (user) attribute 'ErrorDetails' must contain a non-empty value of type 'String'."},
     {"SendMessage",
-     ", \"MessageBody\": \"x\", \"MessageAttributes\": {\"a\": {\"DataType\": \"Boolean\", \"StringValue\": \"1\"}}",
-     400, "InvalidParameterValue", NULL},
-    {"SendMessage",
-     ", \"MessageBody\": \"x\", \"MessageAttributes\": {\"AWS.x\": {\"DataType\": \"String\", \"StringValue\": \"1\"}}",
-     400, "InvalidParameterValue", NULL},
-    {"SendMessage",
-     ", \"MessageBody\": \"x\", \"MessageAttributes\": {\"a..b\": {\"DataType\": \"String\", \"StringValue\": \"1\"}}",
-     400, "InvalidParameterValue", NULL},
-    {"SendMessage",
      ", \"MessageBody\": \"x\", \"MessageAttributes\": {\"a\": {\"DataType\": \"Binary\", \"BinaryValue\": \"?\"}}",
-     400, "SerializationException", NULL},
+     400, "MalformedInput", NULL},
     {"SendMessage",
      ", \"MessageBody\": \"x\", \"MessageSystemAttributes\": {\"Other\": {\"DataType\": \"String\", \"StringValue\": "
      "\"1\"}}",
@@ -178,8 +181,6 @@ static const struct {
      "A batch entry id can only contain alphanumeric characters, hyphens and underscores. It can be at most 80 letters "
      "long."},
     {"SendMessageBatch", ", \"Entries\": [{\"MessageBody\": \"x\"}]", 400, "MissingParameter", NULL},
-    {"SendMessageBatch", ", \"Entries\": [{\"Id\": \"a\"}]", 400, "MissingParameter", NULL},
-    {"DeleteMessageBatch", ", \"Entries\": [{\"Id\": \"a\"}]", 400, "MissingParameter", NULL},
     {"DeleteMessageBatch",
      ", \"Entries\": [{\"Id\": \"1\"}, {\"Id\": \"2\"}, {\"Id\": \"3\"}, {\"Id\": \"4\"}, {\"Id\": \"5\"}, {\"Id\": "
      "\"6\"},"
@@ -190,7 +191,10 @@ static const struct {
     {"ChangeMessageVisibility", ", \"ReceiptHandle\": \"x\"", 400, "MissingParameter",
      "The request must contain the parameter VisibilityTimeout."},
     {"ChangeMessageVisibility", ", \"ReceiptHandle\": \"x\", \"VisibilityTimeout\": -1", 400, "InvalidParameterValue",
-     NULL},
+     "Value -1 for parameter VisibilityTimeout is invalid. Reason: VisibilityTimeout must be an integer between 0 and "
+     "43200."},
+    {"ChangeMessageVisibility", ", \"ReceiptHandle\": \"\", \"VisibilityTimeout\": 1", 400, "MissingParameter",
+     "The request must contain the parameter ReceiptHandle."},
     {"GetQueueAttributes", ", \"AttributeNames\": [\"All\", \"Nothing\"]", 400, "InvalidAttributeName",
      "Unknown Attribute Nothing."},
     {"SetQueueAttributes", "", 400, "MissingParameter", NULL},
@@ -234,16 +238,48 @@ what_is_wrong_is_refused_in_awss_words(void **state)
 }
 
 static void
+what_an_entry_lacks_fails_it_alone(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *operation, *members, *message;
+    } LACKING[] = {
+        {"SendMessageBatch", ", \"Entries\": [{\"Id\": \"a\", \"MessageBody\": \"x\"}, {\"Id\": \"b\"}]",
+         "The request must contain the parameter SendMessageBatchRequestEntry.2.MessageBody."},
+        {"SendMessageBatch", ", \"Entries\": [{\"Id\": \"b\", \"MessageBody\": \"\"}]",
+         "The request must contain the parameter SendMessageBatchRequestEntry.1.MessageBody."},
+        {"DeleteMessageBatch", ", \"Entries\": [{\"Id\": \"b\"}]",
+         "The request must contain the parameter ReceiptHandle."},
+        {"DeleteMessageBatch", ", \"Entries\": [{\"Id\": \"b\", \"ReceiptHandle\": \"\"}]",
+         "The request must contain the parameter ReceiptHandle."},
+        {"ChangeMessageVisibilityBatch", ", \"Entries\": [{\"Id\": \"b\", \"VisibilityTimeout\": 1}]",
+         "The request must contain the parameter ReceiptHandle."},
+    };
+    struct local_queue q;
+    local_queue_make(&q, "{}");
+    for (size_t i = 0; i < sizeof LACKING / sizeof *LACKING; i++) {
+        local_queue_ok(&q, LACKING[i].operation, LACKING[i].members);
+        assert_int_equal(aws_call_count(&q.call, "Failed"), 1);
+        assert_string_equal(local_queue_text(&q, "Failed.0.Id"), "b");
+        assert_string_equal(local_queue_text(&q, "Failed.0.Code"), "MissingParameter");
+        assert_string_equal(local_queue_text(&q, "Failed.0.SenderFault"), "true");
+        assert_string_equal(local_queue_text(&q, "Failed.0.Message"), LACKING[i].message);
+    }
+    local_queue_assert_counts(&q, 1, 0, 0);
+    local_queue_drop(&q);
+}
+
+static void
 requests_that_are_no_json_are_refused(void **state)
 {
     (void)state;
-    static const char *const BAD[] = {"{", "[]", "null", "5", "{\"QueueUrl\": }", "{\"QueueUrl\": \"\xff\"}", "x"};
+    static const char *const BAD[] = {"", "{", "[]", "null", "5", "{\"QueueUrl\": }", "{\"QueueUrl\": \"\xff\"}", "x"};
     struct aws_call c;
     aws_call_init(&c, local_fixture.url);
     for (size_t i = 0; i < sizeof BAD / sizeof *BAD; i++) {
         aws_call_sqs_body(&c, "ReceiveMessage", slice_of_string(BAD[i]));
         assert_int_equal(c.status, 400);
-        assert_string_equal(c.error, "SerializationException");
+        assert_string_equal(c.error, "MalformedInput");
     }
     struct buf deep = BUF_INIT;
     for (int i = 0; i < 100000; i++)
@@ -296,6 +332,7 @@ main(void)
         cmocka_unit_test(an_entry_fails_alone),
         cmocka_unit_test(a_batch_as_a_whole_is_bounded),
         cmocka_unit_test(what_is_wrong_is_refused_in_awss_words),
+        cmocka_unit_test(what_an_entry_lacks_fails_it_alone),
         cmocka_unit_test(requests_that_are_no_json_are_refused),
         cmocka_unit_test(a_message_is_as_long_as_the_limit_and_no_longer),
     };
