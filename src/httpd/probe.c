@@ -26,8 +26,9 @@ failed_at(struct err *e, const char *what, const char *listen, int timeout_ms)
     return err_set_errno(e, errno, "%s: no %s", listen, what);
 }
 
+/* receive_ms 0: no limit. */
 static int
-open_connection(const char *listen, int timeout_ms, int *ret_fd, struct err *e)
+open_connection(const char *listen, int timeout_ms, int receive_ms, int *ret_fd, struct err *e)
 {
     char host[256], port[8];
     int code = httpd_split_listen(listen, host, sizeof host, port, sizeof port, e);
@@ -42,9 +43,10 @@ open_connection(const char *listen, int timeout_ms, int *ret_fd, struct err *e)
     if (failed)
         return err_set(e, ERR_INVALID, "listen address \"%s\": %s", listen, gai_strerror(failed));
     struct timeval limit = {.tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000L};
+    struct timeval receive = {.tv_sec = receive_ms / 1000, .tv_usec = receive_ms % 1000 * 1000L};
     int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) != 0 ||
-        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) != 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &receive, sizeof receive) != 0 ||
         connect(fd, found->ai_addr, found->ai_addrlen) != 0)
         code = failed_at(e, "connection", listen, timeout_ms);
     freeaddrinfo(found);
@@ -56,15 +58,10 @@ open_connection(const char *listen, int timeout_ms, int *ret_fd, struct err *e)
 }
 
 static int
-exchange(int fd, const char *listen, const char *path, int timeout_ms, struct buf *answer, struct err *e)
+exchange(int fd, const char *listen, struct slice request, int timeout_ms, struct buf *answer, struct err *e)
 {
-    struct buf request = BUF_INIT;
-    buf_add_format(&request, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", path, listen);
-    if (buf_failed(&request))
-        return err_no_memory(e);
-    ssize_t n = send(fd, request.data, request.len, MSG_NOSIGNAL);
-    bool sent = n == (ssize_t)request.len;
-    buf_clean_up(&request);
+    ssize_t n = send(fd, request.p, request.n, MSG_NOSIGNAL);
+    bool sent = n == (ssize_t)request.n;
     while (sent && answer->len < MAX_BYTES &&
            (n = recv(fd, answer->data + answer->len, MAX_BYTES - answer->len, 0)) > 0)
         answer->len += (size_t)n;
@@ -83,22 +80,50 @@ parse(const char *listen, struct slice answer, int *ret_status, struct slice *re
     return 0;
 }
 
-int
-httpd_probe(const char *listen, const char *path, int timeout_ms, int *ret_status, struct buf *ret_body, struct err *e)
+static int
+ask(const char *listen, const struct buf *request, int timeout_ms, int receive_ms, int *ret_status,
+    struct buf *ret_body, struct err *e)
 {
     struct buf answer = BUF_INIT;
     struct slice body;
     int fd = -1;
-    int code = open_connection(listen, timeout_ms, &fd, e);
+    int code = buf_failed(request) ? err_no_memory(e) : open_connection(listen, timeout_ms, receive_ms, &fd, e);
     if (code)
         return code;
-    code = buf_reserve(&answer, MAX_BYTES) ? exchange(fd, listen, path, timeout_ms, &answer, e) : err_no_memory(e);
+    code = buf_reserve(&answer, MAX_BYTES) ? exchange(fd, listen, buf_slice(request), timeout_ms, &answer, e)
+                                           : err_no_memory(e);
     close(fd);
     if (!code)
         code = parse(listen, buf_slice(&answer), ret_status, &body, e);
     if (!code)
         buf_add_slice(ret_body, body);
     buf_clean_up(&answer);
+    return code;
+}
+
+int
+httpd_probe(const char *listen, const char *path, int timeout_ms, int *ret_status, struct buf *ret_body, struct err *e)
+{
+    struct buf request = BUF_INIT;
+    buf_add_format(&request, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", path, listen);
+    int code = ask(listen, &request, timeout_ms, timeout_ms, ret_status, ret_body, e);
+    buf_clean_up(&request);
+    return code;
+}
+
+int
+httpd_post(const char *listen, const char *path, const char *token, struct slice body, int *ret_status,
+           struct buf *ret_body, struct err *e)
+{
+    struct buf request = BUF_INIT;
+    buf_add_format(&request, "POST %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\nContent-Length: %zu\r\n", path,
+                   listen, body.n);
+    if (*token)
+        buf_add_format(&request, "Authorization: Bearer %s\r\n", token);
+    buf_add_string(&request, "\r\n");
+    buf_add_slice(&request, body);
+    int code = ask(listen, &request, TIMEOUT_MS, 0, ret_status, ret_body, e);
+    buf_wipe(&request);
     return code;
 }
 

@@ -14,6 +14,11 @@
 int httpd_probe(const char *listen, const char *path, int timeout_ms, int *ret_status, struct buf *ret_body,
                 struct err *e);
 
+/* POST body to path, with "Authorization: Bearer TOKEN" unless token is empty, and waits for the answer as long as it
+ * takes. Otherwise as httpd_probe. */
+int httpd_post(const char *listen, const char *path, const char *token, struct slice body, int *ret_status,
+               struct buf *ret_body, struct err *e);
+
 /* What --health does: prints the body, or to standard error why there is none, and returns the exit status: 0 when the
  * answer was 200, otherwise 1 (Docker reserves 2). program is for the message. */
 int httpd_probe_main(const char *program, const char *listen, const char *path);

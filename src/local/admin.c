@@ -1,105 +1,56 @@
-#include "local/local_impl.h"
+#include "local/admin_impl.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-#include "base/clock.h"
+#include "base/digest.h"
 #include "base/json.h"
-#include "base/log.h"
 
-/* The admin API, for tests and for the person at the machine. No signatures, so it is for loopback alone, and not for a
- * browser's pages (they send Origin):
+/* The admin API, for tests and for the person at the machine; the README shows its use.
  *
- *     GET  /_fanout/health     {"status": "ok"}, once the store's writer has turned; 503 while starting or stopping
- *     GET  /_fanout/stats      requests by operation, the store's figures, each service's own
+ *     GET  /_fanout/                        this list
+ *     GET  /_fanout/health                  {"status": "ok"}, once the store's writer has turned; 503 while starting or
+ *                                           stopping
+ *     GET  /_fanout/stats                   by operation: calls, errors, how long they took; the store's and the
+ *                                           process's figures; every queue's counts
+ *     GET, DELETE /_fanout/requests         requests.h
  *     GET, POST, DELETE /_fanout/faults     faults.h
- *     POST /_fanout/reset      forgets faults, figures and all that is stored, and provisions again */
+ *     POST /_fanout/reset                   forgets faults, figures and all that is stored, and provisions again;
+ *                                           ?service=s3: what that service stores; ?queue=NAME: what is in that queue
+ *     POST /_fanout/backup                  {"path": "/absolute/empty/file"}: a copy of the database (admin_backup.c)
+ *
+ * Who may ask: with a token set, whoever brings it ("Authorization: Bearer TOKEN"), from anywhere; otherwise programs
+ * on this machine alone. A browser's pages may not: they send Origin, or (names can be made to point at loopback) a
+ * Host that is neither an address nor localhost. Health alone needs no token on this machine. */
 
-static void
-answer(struct httpd_request *r, int status, struct slice json)
+void
+local_admin_answer(struct httpd_request *r, int status, struct slice json)
 {
     httpd_answer(r, &(struct httpd_answer){.status = status, .content_type = "application/json", .body = json});
 }
 
-static void
-answer_error(struct httpd_request *r, int status, const char *text)
+void
+local_admin_answer_error(struct httpd_request *r, int status, const char *text)
 {
     struct buf out = BUF_INIT;
     buf_add_string(&out, "{\"error\":");
     json_write_string(&out, slice_of_string(text));
     buf_add_string(&out, "}\n");
-    answer(r, status, buf_slice(&out));
+    local_admin_answer(r, status, buf_slice(&out));
     buf_clean_up(&out);
 }
 
-/* ---- statistics -------------------------------------------------------------------------------------------------- */
-
-/* A request that needs the writer. */
-struct admin_job {
-    struct store_job job;
-    struct local *local;
-    struct httpd_request *http;
-    struct buf out;
-};
-
-static void
-add_counters(struct local *l, struct buf *out)
+void
+local_admin_submit(struct local *l, struct httpd_request *r, int (*run)(struct store_tx *tx, struct store_job *job),
+                   void (*finish)(struct store_job *job, const struct err *error))
 {
-    pthread_mutex_lock(&l->lock);
-    for (size_t i = 0; i < LOCAL_MAX_COUNTERS && l->counters[i].n > 0; i++) {
-        if (i > 0)
-            buf_add_char(out, ',');
-        json_write_string(out, slice_of_string(l->counters[i].name));
-        buf_add_format(out, ":%llu", (unsigned long long)l->counters[i].n);
-    }
-    pthread_mutex_unlock(&l->lock);
-}
-
-static int
-run_stats(struct store_tx *tx, struct store_job *job)
-{
-    struct admin_job *j = (struct admin_job *)job;
-    struct local *l = j->local;
-    struct store_stats stats;
-    store_get_stats(l->store, &stats);
-    buf_reset(&j->out);
-    buf_add_format(&j->out, "{\"version\":\"%s\",\"uptime_ms\":%lld,\"requests\":{", FANOUT_VERSION,
-                   (long long)(clock_monotonic_ms() - l->started_at_ms));
-    add_counters(l, &j->out);
-    buf_add_format(&j->out, "},\"store\":{\"turns\":%llu,\"jobs\":%llu,\"rollbacks\":%llu}",
-                   (unsigned long long)stats.turns, (unsigned long long)stats.jobs,
-                   (unsigned long long)stats.rollbacks);
-    for (size_t i = 0; i < l->n_services; i++) {
-        if (!l->services[i].describe)
-            continue;
-        buf_add_format(&j->out, ",\"%s\":", l->services[i].name);
-        l->services[i].describe(l->services[i].context, tx, &j->out);
-    }
-    buf_add_string(&j->out, "}\n");
-    return 0;
-}
-
-static void
-finish_stats(struct store_job *job, const struct err *error)
-{
-    struct admin_job *j = (struct admin_job *)job;
-    if (error || buf_failed(&j->out))
-        answer_error(j->http, 503, error ? error->text : "out of memory");
-    else
-        answer(j->http, 200, buf_slice(&j->out));
-    buf_clean_up(&j->out);
-    free(j);
-}
-
-static void
-serve_stats(struct local *l, struct httpd_request *r)
-{
-    struct admin_job *j = calloc(1, sizeof *j);
+    struct local_admin_job *j = calloc(1, sizeof *j);
     if (!j) {
-        answer_error(r, 503, "out of memory");
+        local_admin_answer_error(r, 503, "out of memory");
         return;
     }
-    *j = (struct admin_job){.job = {.run = run_stats, .finish = finish_stats}, .local = l, .http = r};
+    *j = (struct local_admin_job){.job = {.run = run, .finish = finish}, .local = l, .http = r};
     store_submit(l->store, &j->job);
 }
 
@@ -115,60 +66,24 @@ run_health(struct store_tx *tx, struct store_job *job)
 static void
 finish_health(struct store_job *job, const struct err *error)
 {
-    struct admin_job *j = (struct admin_job *)job;
+    struct local_admin_job *j = (struct local_admin_job *)job;
     if (error)
-        answer_error(j->http, 503, error->text);
+        local_admin_answer_error(j->http, 503, error->text);
     else
-        answer(j->http, 200, SLICE("{\"status\":\"ok\"}\n"));
+        local_admin_answer(j->http, 200, SLICE("{\"status\":\"ok\"}\n"));
     free(j);
 }
 
 static void
 serve_health(struct local *l, struct httpd_request *r)
 {
-    struct admin_job *j = atomic_load(&l->serving) ? calloc(1, sizeof *j) : NULL;
-    if (!j) {
-        answer(r, 503, SLICE("{\"status\":\"starting\"}\n"));
-        return;
-    }
-    *j = (struct admin_job){.job = {.run = run_health, .finish = finish_health}, .local = l, .http = r};
-    store_submit(l->store, &j->job);
-}
-
-/* ---- reset ------------------------------------------------------------------------------------------------------- */
-
-static int
-run_reset(struct store_tx *tx, void *context)
-{
-    struct local *l = context;
-    for (size_t i = 0; i < l->n_services; i++) {
-        int code = l->services[i].reset ? l->services[i].reset(l->services[i].context, tx) : 0;
-        if (code < 0)
-            return code;
-    }
-    return 0;
-}
-
-static void
-serve_reset(struct local *l, struct httpd_request *r)
-{
-    struct err e;
-    local_faults_clear(l->faults);
-    pthread_mutex_lock(&l->lock);
-    memset(l->counters, 0, sizeof l->counters);
-    l->n_counters = 0;
-    pthread_mutex_unlock(&l->lock);
-    int code = store_call(l->store, run_reset, l, &e);
-    if (!code && l->provision)
-        code = l->provision(l, l->provision_context, &e);
-    if (code)
-        answer_error(r, 500, e.text);
+    if (atomic_load(&l->serving))
+        local_admin_submit(l, r, run_health, finish_health);
     else
-        answer(r, 200, SLICE("{}\n"));
-    log_write(code ? LOG_ERROR : LOG_INFO, "reset");
+        local_admin_answer(r, 503, SLICE("{\"status\":\"starting\"}\n"));
 }
 
-/* ---- faults and the rest ----------------------------------------------------------------------------------------- */
+/* ---- faults, requests -------------------------------------------------------------------------------------------- */
 
 static bool
 has_action(void *local, struct slice service, struct slice operation)
@@ -187,47 +102,142 @@ serve_faults(struct local *l, struct httpd_request *r)
     struct buf out = BUF_INIT;
     if (slice_equals(httpd_method(r), SLICE("POST"))) {
         if (local_faults_add(l->faults, httpd_body(r), has_action, l, &e) != 0)
-            answer_error(r, 400, e.text);
+            local_admin_answer_error(r, 400, e.text);
         else
-            answer(r, 200, SLICE("{}\n"));
+            local_admin_answer(r, 200, SLICE("{}\n"));
     } else if (slice_equals(httpd_method(r), SLICE("DELETE"))) {
         local_faults_clear(l->faults);
-        answer(r, 200, SLICE("{}\n"));
+        local_admin_answer(r, 200, SLICE("{}\n"));
     } else {
         local_faults_describe(l->faults, &out);
-        answer(r, 200, buf_slice(&out));
+        local_admin_answer(r, 200, buf_slice(&out));
     }
     buf_clean_up(&out);
 }
 
+static void
+serve_requests(struct local *l, struct httpd_request *r)
+{
+    struct err e;
+    struct buf out = BUF_INIT;
+    if (slice_equals(httpd_method(r), SLICE("DELETE"))) {
+        local_requests_clear(l->requests);
+        local_admin_answer(r, 200, SLICE("{}\n"));
+    } else if (local_requests_describe(l->requests, httpd_query(r), &out, &e) != 0) {
+        local_admin_answer_error(r, 400, e.text);
+    } else if (buf_failed(&out)) {
+        local_admin_answer_error(r, 503, "out of memory");
+    } else {
+        local_admin_answer(r, 200, buf_slice(&out));
+    }
+    buf_clean_up(&out);
+}
+
+/* ---- who may ask ------------------------------------------------------------------------------------------------- */
+
+static bool
+has_token(const struct local *l, const struct httpd_request *r)
+{
+    const struct slice prefix = SLICE("Bearer ");
+    struct slice sent = httpd_header(r, "authorization");
+    uint8_t of_sent[DIGEST_SHA256_BYTES], of_ours[DIGEST_SHA256_BYTES];
+    if (!slice_starts_with(sent, prefix))
+        return false;
+    digest_sha256(sent.p + prefix.n, sent.n - prefix.n, of_sent);
+    digest_sha256(l->admin_token, strlen(l->admin_token), of_ours);
+    return digest_equal(of_sent, of_ours, sizeof of_ours);
+}
+
+/* No name but localhost: an address, with a port or without. */
+static bool
+is_by_address(struct slice host)
+{
+    const char *colon = host.n ? memrchr(host.p, ':', host.n) : NULL;
+    bool bracketed = host.n > 0 && host.p[0] == '[';
+    if (colon && (!bracketed || colon[-1] == ']'))
+        host.n = (size_t)(colon - host.p);
+    if (slice_equals(host, SLICE("localhost")))
+        return true;
+    for (size_t i = 0; i < host.n; i++)
+        if (!memchr(bracketed ? "[]:.0123456789abcdefABCDEF" : ".0123456789", host.p[i], bracketed ? 26 : 11))
+            return false;
+    return true;
+}
+
+/* 0: yes. Otherwise the status of the refusal, and its text. */
+static int
+refusal(const struct local *l, const struct httpd_request *r, const char **ret_text)
+{
+    bool here = httpd_peer_is_loopback(r) && httpd_header(r, "origin").n == 0 && is_by_address(httpd_header(r, "host"));
+    if (here && (!l->admin_token || slice_equals(httpd_path(r), SLICE("/_fanout/health"))))
+        return 0;
+    if (!l->admin_token) {
+        *ret_text = "/_fanout/ is for programs on this machine alone, unless fanout-local has an --admin-token-file";
+        return 403;
+    }
+    *ret_text = "/_fanout/ wants the header \"Authorization: Bearer TOKEN\"";
+    return has_token(l, r) ? 0 : 401;
+}
+
+/* ---- pages ------------------------------------------------------------------------------------------------------- */
+
+static void serve_list(struct local *l, struct httpd_request *r);
+
 static const struct {
-    const char *path, *methods;
+    const char *path, *methods, *what;
     void (*serve)(struct local *l, struct httpd_request *r);
 } PAGES[] = {
-    {"/_fanout/health", " GET ", serve_health},
-    {"/_fanout/stats", " GET ", serve_stats},
-    {"/_fanout/faults", " GET POST DELETE ", serve_faults},
-    {"/_fanout/reset", " POST ", serve_reset},
+    {"/_fanout/", " GET ", "this list", serve_list},
+    {"/_fanout/health", " GET ", "whether requests are answered", serve_health},
+    {"/_fanout/stats", " GET ", "calls, errors and times by operation; queues, store, process", local_admin_stats},
+    {"/_fanout/requests", " GET DELETE ",
+     "the last requests: ?service= operation= resource= status= error= key= after= limit=", serve_requests},
+    {"/_fanout/faults", " GET POST DELETE ", "what shall go wrong on purpose", serve_faults},
+    {"/_fanout/reset", " POST ", "forget everything; ?service= or ?queue= less", local_admin_reset},
+    {"/_fanout/backup", " POST ", "copy the database (fanout-local backup FILE)", local_admin_backup},
 };
+#define N_PAGES (sizeof PAGES / sizeof *PAGES)
+
+static void
+serve_list(struct local *l, struct httpd_request *r)
+{
+    struct buf out = BUF_INIT;
+    (void)l;
+    buf_add_string(&out, "{\"version\":\"" FANOUT_VERSION "\",\"pages\":[");
+    for (size_t i = 0; i < N_PAGES; i++)
+        buf_add_format(&out, "%s{\"path\":\"%s\",\"methods\":\"%.*s\",\"what\":\"%s\"}", i > 0 ? "," : "",
+                       PAGES[i].path, (int)strlen(PAGES[i].methods) - 2, PAGES[i].methods + 1, PAGES[i].what);
+    buf_add_string(&out, "]}\n");
+    local_admin_answer(r, 200, buf_slice(&out));
+    buf_clean_up(&out);
+}
+
+static bool
+is_path(struct slice path, const char *page)
+{
+    return slice_equals_string(path, page) || (slice_equals(path, SLICE("/_fanout")) && !page[strlen("/_fanout/")]);
+}
 
 void
 local_admin_serve(struct local *l, struct httpd_request *r)
 {
     char method[24];
+    const char *text;
+    int status = refusal(l, r, &text);
     snprintf(method, sizeof method, " %.*s ", (int)(httpd_method(r).n < 20 ? httpd_method(r).n : 20),
              httpd_method(r).p);
-    if (!httpd_peer_is_loopback(r) || httpd_header(r, "origin").n > 0) {
-        answer_error(r, 403, "/_fanout/ is for programs on this machine alone");
+    if (status) {
+        local_admin_answer_error(r, status, text);
         return;
     }
-    for (size_t i = 0; i < sizeof PAGES / sizeof *PAGES; i++) {
-        if (!slice_equals_string(httpd_path(r), PAGES[i].path))
+    for (size_t i = 0; i < N_PAGES; i++) {
+        if (!is_path(httpd_path(r), PAGES[i].path))
             continue;
         if (strstr(PAGES[i].methods, method))
             PAGES[i].serve(l, r);
         else
-            answer_error(r, 405, "this method is not for this path");
+            local_admin_answer_error(r, 405, "this method is not for this path");
         return;
     }
-    answer_error(r, 404, "there are /_fanout/health, /_fanout/stats, /_fanout/faults and /_fanout/reset");
+    local_admin_answer_error(r, 404, "there is no such page; GET /_fanout/ lists those there are");
 }

@@ -234,6 +234,7 @@ void
 local_events_refuse(struct local_call *call, int status, const char *code, const char *message)
 {
     struct buf body = BUF_INIT;
+    local_note_error(call, code);
     buf_add_string(&body, "{\"__type\":");
     json_write_string(&body, slice_of_string(code));
     buf_add_string(&body, ",\"message\":");

@@ -99,6 +99,16 @@ finish(struct store_job *job, const struct err *error)
     buf_clean_up(&message);
 }
 
+/* The rule that a request names, for the log of requests. */
+static struct slice
+resource_of(struct events_request *r)
+{
+    struct slice name = {0};
+    if (local_events_read_text(&r->call->arena, r->body, "Rule", &name, NULL) != 0 || name.n == 0)
+        (void)local_events_read_text(&r->call->arena, r->body, "Name", &name, NULL);
+    return name;
+}
+
 void
 local_events_serve(struct local_events *s, struct local_call *call, const struct events_operation *operation)
 {
@@ -118,6 +128,7 @@ local_events_serve(struct local_events *s, struct local_call *call, const struct
     local_events_check_shape(&v, operation->shape, r->body);
     if (!local_events_take(&v, call))
         return;
+    call->resource = resource_of(r);
     if (!operation->without_store) {
         store_submit(local_store(s->local), &r->job);
         return;

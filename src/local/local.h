@@ -20,6 +20,7 @@
 
 struct local;
 struct local_call;
+struct local_key;
 struct store;
 struct store_tx;
 
@@ -32,6 +33,11 @@ struct local_call {
     struct arena arena;     /* gone when the call ends */
     struct slice operation; /* "SendMessage"; what the fault rules name after "sqs:" */
     char request_id[UUID_TEXT_BYTES];
+    int64_t at_ms, began_ns;   /* when it came: wall time, and clock_monotonic_ns */
+    struct local_key *key;     /* the pair it was signed with; NULL: nobody's, and nobody asks (--no-auth) */
+    struct slice resource;     /* what it is about (a queue's name, "bucket/key"), for the request log: the service sets
+                                  it, to what lives as long as the call; empty: it did not get so far */
+    char error[64];            /* the code it is refused with: local_note_error */
     struct slice payload_hash; /* x-amz-content-sha256 as it was signed: a digest that was found right,
                                   UNSIGNED-PAYLOAD or STREAMING-...; empty when there was none */
     int64_t signed_at_ms;      /* when the request says it was signed, and how */
@@ -62,6 +68,10 @@ struct local_service {
      * and injects faults, in codes of the service's own. Any thread. */
     void (*refuse)(struct local_call *call, int status, const char *code, const char *message);
 
+    /* Forgets what is in one resource, which stays, as it is named in local_call.resource (POST
+     * /_fanout/reset?queue=NAME). In a job. 1: there is no such; otherwise what a job returns. NULL: it has none. */
+    int (*empty)(void *context, struct store_tx *tx, struct slice resource);
+
     /* Forgets everything that is stored (POST /_fanout/reset), in a job. Returns what a job returns. */
     int (*reset)(void *context, struct store_tx *tx);
 
@@ -69,11 +79,17 @@ struct local_service {
     void (*describe)(void *context, struct store_tx *tx, struct buf *out);
 };
 
+/* The call is refused with this code: for the request log. Before local_answer; local_service.refuse does it, too. */
+void local_note_error(struct local_call *call, const char *code);
+
+/* Who asks, as AWS would show the principal: the name of the key pair; the account for the command line's own. */
+const char *local_principal(const struct local_call *call);
+
 /* Ends the call with an answer; the request id is added. Any thread. */
 void local_answer(struct local_call *call, const struct httpd_answer *answer);
 
 /* Signs text by the key, day, region and service that the call was signed with (what the chunks of an upload carry): 64
- * hex digits and a NUL. ERR_NO_MEMORY. */
+ * hex digits and a NUL. ERR_NO_MEMORY. call->key is there. */
 int local_sign(const struct local_call *call, struct slice text, char out[65]);
 
 /* Ends the call because the store could not do its work: 503 ServiceUnavailable (a full disk, shutting down) or 500
@@ -83,9 +99,13 @@ void local_answer_failure(struct local_call *call, const struct err *error);
 /* ---- the server -------------------------------------------------------------------------------------------------- */
 
 struct local_options {
-    const char *listen; /* "127.0.0.1:4566" */
-    const char *data;   /* folder; NULL: in memory */
-    const char *access_key_id, *secret_access_key;
+    const char *listen;                                            /* "127.0.0.1:4566" */
+    const char *data;                                              /* folder; NULL: in memory */
+    bool check, salvage;                                           /* struct store_options */
+    const char *access_key_id, *secret_access_key, *session_token; /* access_key_id NULL: credentials alone */
+    const char *credentials;                                       /* file of key pairs (keys.h); NULL: none */
+    bool no_auth;                                                  /* nobody needs a signature */
+    const char *admin_token;                                       /* of /_fanout/; NULL: loopback needs none */
     const char *account, *region;
     size_t put_events_bytes; /* what the entries of one PutEvents call may add up to */
 };
@@ -104,6 +124,9 @@ void local_serve(struct local *l);
 /* What makes the server's first queues and buckets: called here (after local_start), and again after every reset. */
 typedef int local_provision_fn(struct local *l, void *context, struct err *e);
 int local_provision_with(struct local *l, local_provision_fn *provision, void *context, struct err *e);
+
+/* Reads the file of key pairs again. What is wrong with it is logged, and the pairs of before stay. Any thread. */
+void local_reload(struct local *l);
 
 /* Refuses new requests, finishes what is running, answers what is parked, closes the store and the port. After it the
  * services may be destroyed, then the server. */

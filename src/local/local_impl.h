@@ -1,4 +1,5 @@
-/* local_impl: the server's own parts, shared by server.c (a request's way), admin.c (/_fanout/) and delays.c. */
+/* local_impl: the server's own parts, shared by server.c (its life), call.c (a request's way), admin.c and its like
+ * (/_fanout/), and delays.c. */
 #ifndef FANOUT_LOCAL_IMPL_H
 #define FANOUT_LOCAL_IMPL_H
 
@@ -7,24 +8,21 @@
 
 #include "local/auth.h"
 #include "local/faults.h"
+#include "local/figures.h"
 #include "local/local.h"
+#include "local/requests.h"
 #include "local/store.h"
 
 #define LOCAL_MAX_SERVICES 8
-#define LOCAL_MAX_COUNTERS 128
-
-/* How often an operation was asked for. */
-struct local_counter {
-    char name[64]; /* "sqs:SendMessage" */
-    uint64_t n;
-};
 
 struct local {
-    char *listen, *account, *region;
+    char *listen, *account, *region, *admin_token;
     size_t put_events_bytes;
     struct store *store;
     struct local_auth *auth;
     struct local_faults *faults;
+    struct local_figures *figures;
+    struct local_requests *requests;
     struct local_delays *delays;
     struct httpd *httpd;
     struct local_service services[LOCAL_MAX_SERVICES];
@@ -38,9 +36,10 @@ struct local {
     pthread_mutex_t lock;
     uint8_t random[1024]; /* for request ids: one call of the kernel pays for many; random_left of it are unused */
     size_t random_left;
-    struct local_counter counters[LOCAL_MAX_COUNTERS]; /* "other" counts what has no place */
-    size_t n_counters;
 };
+
+/* call.c: whatever is asked for. context: the struct local. */
+void local_handle(void *context, struct httpd_request *r);
 
 /* admin.c: answers a request under /_fanout/. */
 void local_admin_serve(struct local *l, struct httpd_request *r);

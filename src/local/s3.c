@@ -259,6 +259,10 @@ read_address(struct s3_call *c)
     }
     c->bucket = bucket;
     c->key = key;
+    c->call->resource = bucket;
+    if (key.n > 0)
+        c->call->resource =
+            slice_of_string(arena_format(&c->call->arena, "%.*s/%.*s", SLICE_ARG(bucket), SLICE_ARG(key)));
     return true;
 }
 

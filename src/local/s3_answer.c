@@ -94,6 +94,7 @@ local_s3_refuse_call(struct local_call *call, int status, const char *code, cons
     struct buf body = BUF_INIT;
     if (strcmp(code, "InternalFailure") == 0) /* the other services' word for it */
         code = "InternalError";
+    local_note_error(call, code);
     if (!slice_equals_string(httpd_method(call->http), "HEAD"))
         write_error(&body, code, message, slice_of(NULL, 0), slice_of(NULL, 0), call->request_id);
     const struct httpd_answer answer = {.status = status, .content_type = "application/xml", .body = buf_slice(&body)};
@@ -109,6 +110,7 @@ local_s3_finish(struct s3_call *c)
     if (buf_failed(&body) || c->no_memory)
         local_s3_refuse_no_memory(c);
     if (c->code) {
+        local_note_error(c->call, c->code);
         buf_reset(&body);
         if (!head && c->status != 304)
             write_error(&body, c->code, c->message, c->bucket, c->key, c->call->request_id);

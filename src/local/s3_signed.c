@@ -44,11 +44,13 @@ local_s3_trailers_to_sign(struct buf *out, int64_t signed_at_ms, const char *reg
     add_digest(out, trailers);
 }
 
-/* Is given the signature of to_sign? Then it is the one before the next. */
+/* Is given the signature of to_sign? Then it is the one before the next. Where nobody has to sign, it is. */
 static bool
 is_next(struct s3_signer *s, struct slice given, const struct buf *to_sign)
 {
     char expected[65];
+    if (!s->call->key)
+        return true;
     if (buf_failed(to_sign) || local_sign(s->call, buf_slice(to_sign), expected) != 0 || given.n != 64 ||
         !digest_equal(given.p, expected, 64))
         return false;

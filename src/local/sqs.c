@@ -4,6 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "local/auth_refusal.h"
 #include "local/sqs_codec.h"
 #include "local/sqs_impl.h"
 #include "local/sqs_shape.h"
@@ -91,6 +92,7 @@ answer_error(struct local_call *call, const struct lsqs_error *e)
 {
     const struct lsqs_codec *codec = lsqs_codec_of(call->http);
     bool reworded = e->kind == LSQS_NO_SUCH_QUEUE && codec->no_such_queue;
+    local_note_error(call, lsqs_error_code(e->kind));
     codec->answer_refusal(call, &(struct lsqs_refusal){.status = lsqs_error_status(e->kind),
                                                        .shape = lsqs_error_shape(e->kind),
                                                        .code = lsqs_error_code(e->kind),
@@ -120,10 +122,12 @@ static void
 refuse(struct local_call *call, int status, const char *code, const char *message)
 {
     enum lsqs_error_kind kind = lsqs_error_named(code);
+    const char *shape = kind == LSQS_OK ? local_auth_shape(code) : lsqs_error_shape(kind);
     const struct lsqs_refusal refusal = {.status = status,
-                                         .shape = kind == LSQS_OK ? code : lsqs_error_shape(kind),
+                                         .shape = shape ? shape : code,
                                          .code = kind == LSQS_OK ? code : lsqs_error_code(kind),
                                          .message = message};
+    local_note_error(call, refusal.code);
     lsqs_codec_of(call->http)->answer_refusal(call, &refusal);
 }
 
@@ -202,6 +206,7 @@ read_queue_url(struct lsqs_call *c, struct slice url)
     if (!cut_segment(&rest, &c->queue_name) || !cut_segment(&rest, &account))
         return lsqs_fail(&c->error, LSQS_INVALID_ADDRESS, "The address %.*s is not valid for this endpoint.",
                          (int)(url.n < 300 ? url.n : 300), url.p);
+    c->call->resource = c->queue_name;
     return slice_equals_string(account, local_account(c->sqs->local)) ||
            lsqs_fail(&c->error, LSQS_NO_SUCH_QUEUE, "The specified queue does not exist.");
 }
@@ -303,6 +308,7 @@ local_sqs_new(struct local *l, struct local_sqs **ret_sqs, struct err *e)
                                    .has_operation = lsqs_is_operation,
                                    .serve = serve,
                                    .refuse = refuse,
+                                   .empty = lsqs_empty,
                                    .reset = lsqs_reset,
                                    .describe = describe};
     int code = store_add_service(s->store, &stored, e);

@@ -473,6 +473,7 @@ int lsqs_turn(void *sqs, struct store_tx *tx);
 int64_t lsqs_due_ms(void *sqs);
 void lsqs_stop(void *sqs, struct store_tx *tx);
 int lsqs_reset(void *sqs, struct store_tx *tx);
+int lsqs_empty(void *sqs, struct store_tx *tx, struct slice name); /* struct local_service */
 
 void lsqs_fire_wake(struct timer *t, int64_t now_ms); /* a queue's wake timer */
 

@@ -373,11 +373,23 @@ forget_messages(struct lsqs_queue *q, int64_t now_ms)
     lsqs_set_expiry(q);
 }
 
+/* Everything in it is gone, what is in flight included. */
+static int
+empty(struct local_sqs *s, struct store_tx *tx, struct lsqs_queue *q)
+{
+    int64_t box = q->box;
+    lsqs_restructure(s, tx);
+    q->box = s->next_box++;
+    forget_messages(q, store_now_ms(tx));
+    int code = lsqs_save_queue(tx, q);
+    return code ? code : lsqs_discard_box(s, tx, box);
+}
+
 int
 lsqs_run_purge_queue(struct store_tx *tx, struct lsqs_call *c)
 {
     struct lsqs_queue *q = c->queue;
-    int64_t now_ms = store_now_ms(tx), box = q->box;
+    int64_t now_ms = store_now_ms(tx);
     if (q->purged_at_ms && now_ms - q->purged_at_ms < LSQS_PURGE_INTERVAL_MS) {
         lsqs_fail(&c->error, LSQS_PURGE_IN_PROGRESS, "Only one PurgeQueue operation on %s is allowed every 60 seconds.",
                   q->name);
@@ -385,10 +397,15 @@ lsqs_run_purge_queue(struct store_tx *tx, struct lsqs_call *c)
     }
     lsqs_restructure(c->sqs, tx);
     q->purged_at_ms = now_ms;
-    q->box = c->sqs->next_box++;
-    forget_messages(q, now_ms);
-    int code = lsqs_save_queue(tx, q);
-    return code ? code : lsqs_discard_box(c->sqs, tx, box);
+    return empty(c->sqs, tx, q);
+}
+
+/* Without the pause that PurgeQueue asks for. */
+int
+lsqs_empty(void *sqs, struct store_tx *tx, struct slice name)
+{
+    struct lsqs_queue *q = lsqs_find_queue(sqs, name);
+    return q ? empty(sqs, tx, q) : 1;
 }
 
 static int

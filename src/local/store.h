@@ -59,11 +59,22 @@ struct store_service {
 
 struct store_options {
     const char *directory; /* made when it is missing; NULL: in memory, gone at the end */
+    bool check;            /* looks at every page and index first, however long that takes */
+    bool salvage;          /* opens it although its write-ahead log is damaged or gone: without what it held last */
 };
 
 /* Opens the database and takes the lock. ERR_EXISTS: another server has it. ERR_CORRUPT: no database of ours, damaged,
- * or written by a newer version; the text says what to do. */
+ * or written by a newer version; the text says what to do. The structure of a database of up to 64 MiB is looked at
+ * (PRAGMA quick_check); of a larger one, for the start is to take no longer, only with check. store_wal.h says what can
+ * be known of the write-ahead log. */
 int store_open(const struct store_options *options, struct store **ret_store, struct err *e);
+
+/* Writes into the lock file where the server can be asked, for store_find_server. In memory: nothing. */
+void store_tell_url(struct store *s, const char *url);
+
+/* Where the server that has the folder's lock can be asked. ERR_NOT_FOUND: none has it. ERR_UNAVAILABLE: it does not
+ * say (yet). */
+int store_find_server(const char *directory, char *ret_url, size_t size, struct err *e);
 
 /* Before store_start. The struct is copied, what it points to is borrowed. Brings the service's schema up to date. */
 int store_add_service(struct store *s, const struct store_service *service, struct err *e);
@@ -105,6 +116,23 @@ void store_complete(struct store_tx *tx, struct store_job *job);
 /* Runs a function as a job and waits for it: for start-up and tests. Any thread but the writer's. Returns what run
  * returned (never STORE_PARKED) or why it could not be committed. */
 int store_call(struct store *s, int (*run)(struct store_tx *tx, void *context), void *context, struct err *e);
+
+/* ---- a copy -------------------------------------------------------------------------------------------------------
+ */
+
+struct store_backup {
+    const char *path; /* absolute, without symbolic links: an empty file that is there */
+
+    /* error NULL: the file holds a copy of bytes bytes, of everything that was finished before store_backup and some of
+     * what came later. It is written, not synced. On the writer thread, or on the caller's when the store is stopping.
+     */
+    void (*finish)(struct store_backup *b, const struct err *error);
+    int64_t bytes;
+};
+
+/* Copies the database, a millisecond between two turns, or as fast as it goes while there is nothing to do. One at a
+ * time: ERR_EXISTS. ERR_UNAVAILABLE: the disk is full. The struct is the store's until finish. Any thread. */
+void store_backup(struct store *s, struct store_backup *b);
 
 /* ---- inside a transaction ---------------------------------------------------------------------------------------- */
 
@@ -176,6 +204,8 @@ store_column(sqlite3_stmt *q, int at)
 
 struct store_stats {
     uint64_t turns, jobs, rollbacks;
+    uint64_t commits; /* transactions that were committed, with changes or without */
+    uint64_t checkpoints;
 };
 void store_get_stats(struct store *s, struct store_stats *ret_stats); /* any thread */
 

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -121,7 +122,7 @@ undo(struct store *s)
             store_fail(tx, (enum err_code)code, "%s could not read its tables", service->name);
             log_write(LOG_ERROR, "cannot go on after an undone transaction; start again", LOG_ERR(&tx->error));
             log_close(1000);
-            abort();
+            _exit(EXIT_FAILURE);
         }
     }
     return cause;
@@ -157,6 +158,7 @@ run_alone(struct store *s, struct store_job *job, struct store_job **list)
 {
     struct store_tx *tx = &s->tx;
     if (store_tx_begin(tx) == 0 && run_job(tx, job) == 0 && store_tx_commit(tx) == 0) {
+        s->commits++;
         finish_done(tx);
         return;
     }
@@ -175,6 +177,7 @@ run_turn(struct store *s, const struct turn *t)
     if (code == 0)
         code = run_services(s);
     if (code == 0 && store_tx_commit(tx) == 0) {
+        s->commits++;
         finish_done(tx);
         return;
     }
@@ -232,6 +235,9 @@ checkpoint(struct store *s)
         log_write_limited(LOG_ERROR, LOG_INTERVAL_MS, "the write-ahead log could not be moved into the database",
                           LOG_STR("reason", sqlite3_errmsg(s->tx.db)));
     s->wal_pages = 0;
+    pthread_mutex_lock(&s->lock);
+    s->stats.checkpoints++;
+    pthread_mutex_unlock(&s->lock);
 }
 
 /* Takes the jobs of the next turn, waiting until there are some or a service is due. A checkpoint is made while nobody
@@ -247,6 +253,12 @@ next_turn(struct store *s, struct turn *t)
         int64_t now_ms = store_writer_now_ms(s);
         if (due_ms <= now_ms)
             break;
+        if (s->backup) {
+            pthread_mutex_unlock(&s->lock);
+            store_backup_go_on(s);
+            pthread_mutex_lock(&s->lock);
+            continue;
+        }
         if (s->log && store_log_is_short(s->log) && !log_was_short) {
             log_was_short = true; /* once, should it not get longer */
             pthread_mutex_unlock(&s->lock);
@@ -273,6 +285,7 @@ next_turn(struct store *s, struct turn *t)
             s->submitted_end = &s->submitted;
     }
     bool ends = s->stopping && t->n == 0;
+    s->stats.commits = s->commits;
     s->stats.turns++;
     s->stats.jobs += t->n;
     pthread_mutex_unlock(&s->lock);
@@ -286,10 +299,13 @@ store_writer_main(void *store)
     struct turn t;
     while (next_turn(s, &t)) {
         run_turn(s, &t);
+        if (store_backup_is_wanted(s))
+            store_backup_go_on(s);
         if (s->wal_pages >= CHECKPOINT_BUSY)
             checkpoint(s);
     }
     struct store_tx *tx = &s->tx;
+    store_backup_give_up(s);
     empty_done(tx);
     tx->now_ms = store_writer_now_ms(s);
     for (size_t i = 0; i < s->n_services; i++)

@@ -627,7 +627,7 @@ a_file_that_is_not_ours_is_refused_and_left_alone(void **state)
     close(fd);
     assert_int_equal(open_words(&w, folder, 2, &e), ERR_CORRUPT);
     assert_non_null(strstr(e.text, path));
-    assert_non_null(strstr(e.text, "restore a copy"));
+    assert_non_null(strstr(e.text, "put a copy in its place"));
     assert_int_equal(truncate(path, 999), 0);
     assert_int_equal(open_words(&w, "/proc/no/such", 2, &e), ERR_NOT_FOUND);
     assert_non_null(strstr(e.text, "/proc/no"));
