@@ -230,6 +230,7 @@ local_command_parse(int argc, char **argv, struct local_command *o, struct err *
                                 .log_level = LOG_INFO};
     opterr = 0;
     for (int c; (c = getopt_long(argc, argv, "", NAMES, NULL)) != -1;) {
+        const char *value = optarg ? optarg : "";
         switch (c) {
         case LISTEN:
             o->local.listen = optarg;
@@ -244,7 +245,7 @@ local_command_parse(int argc, char **argv, struct local_command *o, struct err *
             o->template = optarg;
             break;
         case PARAMETER:
-            if (add_parameter(o, optarg, e) != 0)
+            if (add_parameter(o, value, e) != 0)
                 return e->code;
             break;
         case NO_PROVISION:
@@ -271,10 +272,10 @@ local_command_parse(int argc, char **argv, struct local_command *o, struct err *
             o->local.credentials = optarg;
             break;
         case NO_AUTH:
-            if (optarg && strcmp(optarg, "everybody") != 0)
-                return err_set(e, ERR_INVALID, "there are --no-auth and --no-auth=everybody, not \"%s\"", optarg);
+            if (*value && strcmp(value, "everybody") != 0)
+                return err_set(e, ERR_INVALID, "there are --no-auth and --no-auth=everybody, not \"%s\"", value);
             o->local.no_auth = true;
-            o->no_auth_everybody = optarg != NULL;
+            o->no_auth_everybody = *value != '\0';
             break;
         case ADMIN_TOKEN_FILE:
             if (local_read_token(optarg, o->admin_token, e) != 0)
@@ -288,7 +289,7 @@ local_command_parse(int argc, char **argv, struct local_command *o, struct err *
             o->local.region = optarg;
             break;
         case PUT_EVENTS_BYTES:
-            if (read_bytes(optarg, &o->local.put_events_bytes, e) != 0)
+            if (read_bytes(value, &o->local.put_events_bytes, e) != 0)
                 return e->code;
             break;
         case LOG_LEVEL:

@@ -151,6 +151,8 @@ is_let_in(const struct signing *s, const struct asked *a)
     struct local_auth_result result;
     local_auth_verify(s->auth, &a->r, s->service, &result);
     check((result.status == 0) == (result.code == NULL));
+    check(result.status != 0 || result.key);
+    local_key_release(result.key);
     return result.status == 0;
 }
 
