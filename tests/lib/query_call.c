@@ -89,6 +89,9 @@ query_call_escape(struct buf *out, struct slice text)
         unsigned char c = (unsigned char)text.p[i];
         bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
                      (c != '\0' && strchr("-._~", c));
-        buf_add_format(out, plain ? "%c" : "%%%02X", c);
+        if (plain)
+            buf_add_char(out, (char)c);
+        else
+            buf_add_format(out, "%%%02X", c);
     }
 }

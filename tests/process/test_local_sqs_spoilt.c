@@ -1,0 +1,675 @@
+/* The requests of SQS's operations, spoilt one member at a time as the service's model says they can be, in both
+ * protocols: each member left out, null, of every wrong type, empty, huge, at its bounds and beyond them, beside
+ * members nobody knows. The answer is AWS's, or one of AWS's errors: never the server's own, and never none. The model
+ * is read from ../shared, so that what the server holds of it has a witness. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <cjson/cJSON.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/local.h"
+#include "lib/shared.h"
+#include "lib/skip.h"
+#include "lib/spoil.h"
+#include "lib/sqs_call.h"
+
+#define HUGE_BYTES (1 << 20)
+#define URL(name)  "'QueueUrl': 'http://localhost/000000000000/" name "'"
+#define ARN(name)  "'arn:aws:sqs:us-east-1:000000000000:" name "'"
+#define TEXT(name) "'" name "': {'DataType': 'String', 'StringValue': 'v'}"
+#define TRACE                                                                                                          \
+    "'MessageSystemAttributes': {'AWSTraceHeader': {'DataType': 'String', 'StringValue': 'v', 'BinaryValue': '',"      \
+    " 'StringListValues': [], 'BinaryListValues': []}}"
+#define BYTES      "'a': {'DataType': 'Binary', 'BinaryValue': 'AAEC', 'StringListValues': [], 'BinaryListValues': []}"
+#define PERMISSION URL("q") ", 'Label': 'l', 'AWSAccountIds': ['111111111111'], 'Actions': ['SendMessage']"
+
+/* Good requests of each operation, with every member but those that exclude each other. In them ' stands for ". */
+static const struct request {
+    const char *operation, *text;
+    const char *before, *before_text; /* what makes it good again, once it was done; it may fail */
+    int pause_s;                      /* before that, and after it */
+} REQUESTS[] = {
+    {"CreateQueue",
+     "{'QueueName': 'made', 'Attributes': {'DelaySeconds': '1', 'MaximumMessageSize': '1024',"
+     " 'MessageRetentionPeriod': '60', 'ReceiveMessageWaitTimeSeconds': '0', 'VisibilityTimeout': '1', 'Policy': '{}',"
+     " 'KmsMasterKeyId': 'k', 'KmsDataKeyReusePeriodSeconds': '60'}, 'tags': {'k': 'v'}}",
+     "DeleteQueue", "{" URL("made") "}", 61},
+    {"DeleteQueue", "{" URL("made") "}", "CreateQueue", "{'QueueName': 'made'}", 61},
+    {"GetQueueUrl", "{'QueueName': 'q', 'QueueOwnerAWSAccountId': '000000000000'}", NULL, NULL, 0},
+    {"ListQueues", "{'QueueNamePrefix': 'q', 'MaxResults': 1, 'NextToken': 'cQ=='}", NULL, NULL, 0},
+    {"GetQueueAttributes", "{" URL("q") ", 'AttributeNames': ['QueueArn']}", NULL, NULL, 0},
+    {"SetQueueAttributes", "{" URL("set") ", 'Attributes': {'DelaySeconds': '1'}}", NULL, NULL, 0},
+    {"PurgeQueue", "{" URL("set") "}", NULL, NULL, 61},
+    {"SendMessage",
+     "{" URL("set") ", 'MessageBody': 'b', 'DelaySeconds': 0, 'MessageAttributes': {" TEXT(
+         "a") "}, " TRACE ", 'MessageGroupId': 'g'}",
+     NULL, NULL, 0},
+    {"SendMessage", "{" URL("set") ", 'MessageBody': 'b', 'MessageAttributes': {" BYTES "}}", NULL, NULL, 0},
+    {"SendMessage", "{" URL("f.fifo") ", 'MessageBody': 'b', 'MessageGroupId': 'g', 'MessageDeduplicationId': 'd'}",
+     NULL, NULL, 0},
+    {"SendMessageBatch",
+     "{" URL("set") ", 'Entries': [{'Id': '1', 'MessageBody': 'b', 'DelaySeconds': 0, 'MessageAttributes': {" TEXT(
+         "a") "}, " TRACE ", 'MessageGroupId': 'g'}]}",
+     NULL, NULL, 0},
+    {"SendMessageBatch",
+     "{" URL("f.fifo") ", 'Entries': [{'Id': '1', 'MessageBody': 'b', 'MessageGroupId': 'g',"
+                       " 'MessageDeduplicationId': 'd'}]}",
+     NULL, NULL, 0},
+    {"ReceiveMessage",
+     "{" URL("q") ", 'AttributeNames': ['All'], 'MessageSystemAttributeNames': ['SenderId'],"
+                  " 'MessageAttributeNames': ['a.*'], 'MaxNumberOfMessages': 1, 'VisibilityTimeout': 0,"
+                  " 'WaitTimeSeconds': 1}",
+     NULL, NULL, 0},
+    {"ReceiveMessage", "{" URL("f.fifo") ", 'ReceiveRequestAttemptId': 'i', 'VisibilityTimeout': 0}", NULL, NULL, 0},
+    {"ChangeMessageVisibility", "{" URL("held") ", 'ReceiptHandle': '%H', 'VisibilityTimeout': 60}", NULL, NULL, 0},
+    {"ChangeMessageVisibilityBatch",
+     "{" URL("held") ", 'Entries': [{'Id': '1', 'ReceiptHandle': '%H', 'VisibilityTimeout': 60}]}", NULL, NULL, 0},
+    {"DeleteMessage", "{" URL("held") ", 'ReceiptHandle': '%G'}", NULL, NULL, 0},
+    {"DeleteMessageBatch", "{" URL("held") ", 'Entries': [{'Id': '1', 'ReceiptHandle': '%G'}]}", NULL, NULL, 0},
+    {"TagQueue", "{" URL("q") ", 'Tags': {'k': 'v'}}", "UntagQueue", "{" URL("q") ", 'TagKeys': ['k']}", 0},
+    {"UntagQueue", "{" URL("q") ", 'TagKeys': ['k']}", NULL, NULL, 0},
+    {"ListQueueTags", "{" URL("q") "}", NULL, NULL, 0},
+    {"AddPermission", "{" PERMISSION "}", "SetQueueAttributes", "{" URL("q") ", 'Attributes': {'Policy': ''}}", 0},
+    {"RemovePermission", "{" URL("q") ", 'Label': 'l'}", "AddPermission", "{" PERMISSION "}", 0},
+    {"ListDeadLetterSourceQueues", "{" URL("q") ", 'MaxResults': 1, 'NextToken': 'cQ=='}", NULL, NULL, 0},
+    {"StartMessageMoveTask",
+     "{'SourceArn': " ARN("dead") ", 'DestinationArn': " ARN("set") ", 'MaxNumberOfMessagesPerSecond': 500}", NULL,
+     NULL, 2},
+    {"ListMessageMoveTasks", "{'SourceArn': " ARN("dead") ", 'MaxResults': 1}", NULL, NULL, 0},
+    {"CancelMessageMoveTask", "{'TaskHandle': 'x'}", NULL, NULL, 0},
+};
+#define N_REQUESTS (sizeof REQUESTS / sizeof *REQUESTS)
+
+/* Good in themselves, but not for what is there. */
+static bool
+is_refused(const struct request *r)
+{
+    return strcmp(r->operation, "CancelMessageMoveTask") == 0;
+}
+
+/* What may be, of members the model has no bounds for. Beyond, the answer is a 4xx, or a failed entry. */
+static const struct bound {
+    const char *operation, *path;
+    long low, high;
+    bool as_text; /* an attribute's value is a string */
+} BOUNDS[] = {
+    {"ReceiveMessage", "MaxNumberOfMessages", 1, 10, false},
+    {"ReceiveMessage", "WaitTimeSeconds", 0, 20, false},
+    {"ReceiveMessage", "VisibilityTimeout", 0, 43200, false},
+    {"SendMessage", "DelaySeconds", 0, 900, false},
+    {"SendMessageBatch", "Entries.DelaySeconds", 0, 900, false},
+    {"ListQueues", "MaxResults", 1, 1000, false},
+    {"ListDeadLetterSourceQueues", "MaxResults", 1, 1000, false},
+    {"ListMessageMoveTasks", "MaxResults", 1, 10, false},
+    {"CreateQueue", "Attributes.DelaySeconds", 0, 900, true},
+    {"CreateQueue", "Attributes.MaximumMessageSize", 1024, 1048576, true},
+    {"CreateQueue", "Attributes.MessageRetentionPeriod", 60, 1209600, true},
+    {"CreateQueue", "Attributes.ReceiveMessageWaitTimeSeconds", 0, 20, true},
+    {"CreateQueue", "Attributes.VisibilityTimeout", 0, 43200, true},
+    {"CreateQueue", "Attributes.KmsDataKeyReusePeriodSeconds", 60, 86400, true},
+    {"SetQueueAttributes", "Attributes.DelaySeconds", 0, 900, true},
+    {"StartMessageMoveTask", "MaxNumberOfMessagesPerSecond", 1, 500, false},
+};
+
+/* How long texts may be. */
+static const struct length {
+    const char *operation, *path;
+    size_t max;
+} LENGTHS[] = {
+    {"SendMessage", "MessageGroupId", 128},
+    {"SendMessageBatch", "Entries.MessageGroupId", 128},
+    {"SendMessageBatch", "Entries.Id", 80},
+    {"DeleteMessageBatch", "Entries.Id", 80},
+    {"CreateQueue", "QueueName", 80},
+    {"AddPermission", "Label", 80},
+    {"TagQueue", "Tags.k", 256},
+    {"ChangeMessageVisibilityBatch", "Entries.Id", 80},
+    {"CreateQueue", "tags.k", 256},
+    {"SendMessage", "MessageDeduplicationId", 128},
+};
+
+struct fixture {
+    struct local_server server;
+    struct aws_call aws;
+    enum sqs_protocol protocol;
+    char kept_handle[100], deleted_handle[100];
+    cJSON *model, *shapes, *errors, *visited;
+    const struct request *request;
+    cJSON *tree;
+    char *huge; /* a JSON string */
+    struct sqs_error error;
+    size_t n_calls, n_refused;
+    bool is_spent; /* the last request was done */
+    bool has_fifo;
+};
+
+static const char *
+text_of(const cJSON *object, const char *member)
+{
+    const cJSON *m = cJSON_GetObjectItemCaseSensitive(object, member);
+    return cJSON_IsString(m) ? m->valuestring : "";
+}
+
+/* ---- asking ------------------------------------------------------------------------------------------------------ */
+
+/* The codes that are the protocols' own. */
+static const char *const OWN_CODES[] = {"MalformedInput", "MalformedQueryString", "InvalidAction"};
+
+static bool
+is_known_error(const struct fixture *f)
+{
+    const struct sqs_error *e = &f->error;
+    const cJSON *known;
+    cJSON_ArrayForEach(known, f->errors)
+    {
+        if (strcmp(text_of(known, "query_code"), e->code) == 0)
+            return e->status == cJSON_GetObjectItemCaseSensitive(known, "http")->valueint &&
+                   (f->protocol == SQS_QUERY || strcmp(text_of(known, "shape"), e->shape) == 0);
+    }
+    for (size_t i = 0; i < sizeof OWN_CODES / sizeof *OWN_CODES; i++)
+        if (strcmp(OWN_CODES[i], e->code) == 0)
+            return e->status == 400;
+    return false;
+}
+
+static int
+send(struct fixture *f, const char *operation, const char *json)
+{
+    int status = sqs_call(&f->aws, f->protocol, operation, slice_of_string(json), &f->error);
+    if (*f->error.malformed ||
+        (status != 200 && (!is_known_error(f) || strcmp(f->error.type, "Sender") != 0 || !*f->error.message)))
+        fail_msg("%s %.500s: %d %s %s %s %s: %s", operation, json, status, f->error.malformed, f->error.shape,
+                 f->error.code, f->error.type, f->error.message);
+    f->n_calls++;
+    f->n_refused += status != 200;
+    return status;
+}
+
+/* Text with ' for ", and the handles in it. */
+static char *
+plain(const struct fixture *f, const char *text)
+{
+    struct buf out = BUF_INIT;
+    for (; *text; text++)
+        if (*text == '%')
+            buf_add_string(&out, *++text == 'H' ? f->kept_handle : f->deleted_handle);
+        else
+            buf_add_char(&out, *text == '\'' ? '"' : *text);
+    return buf_take(&out);
+}
+
+static void
+prepare(struct fixture *f)
+{
+    enum sqs_protocol protocol = f->protocol;
+    f->protocol = SQS_JSON;
+    local_server_pass(&f->server, f->request->pause_s * INT64_C(1000));
+    if (f->request->before) {
+        char *json = plain(f, f->request->before_text);
+        send(f, f->request->before, json);
+        free(json);
+    }
+    local_server_pass(&f->server, f->request->pause_s * INT64_C(1000));
+    f->protocol = protocol;
+}
+
+/* Sends the request as it is now. */
+static int
+ask(struct fixture *f)
+{
+    char *json = cJSON_PrintUnformatted(f->tree);
+    if (f->is_spent)
+        prepare(f);
+    int status = send(f, f->request->operation, json);
+    f->is_spent = status == 200;
+    free(json);
+    return status;
+}
+
+static bool
+has_failed_entry(const struct fixture *f)
+{
+    char path[120], ignored[8];
+    snprintf(path, sizeof path, "%sResult.BatchResultErrorEntry.Id", f->request->operation);
+    return f->protocol == SQS_JSON ? aws_call_count(&f->aws, "Failed") > 0
+                                   : sqs_call_xml_text(f->aws.body, path, ignored, sizeof ignored);
+}
+
+static void
+assert_good(struct fixture *f, const char *why)
+{
+    if (is_refused(f->request) ? ask(f) == 200 : ask(f) != 200 || has_failed_entry(f)) {
+        char *json = cJSON_PrintUnformatted(f->tree);
+        fail_msg("%s %.500s (%s): %d %s: %s", f->request->operation, json, why, f->error.status, f->error.code,
+                 f->error.message);
+    }
+}
+
+static void
+assert_refused(struct fixture *f, const char *why)
+{
+    if (ask(f) == 200 && !has_failed_entry(f)) {
+        char *json = cJSON_PrintUnformatted(f->tree);
+        fail_msg("%s %.500s (%s) was accepted", f->request->operation, json, why);
+    }
+}
+
+/* JSON alone has types. */
+static void
+assert_wrong_type(struct fixture *f, const struct spoil_place *p, const char *value)
+{
+    ask(f);
+    if (f->protocol == SQS_JSON && strcmp(f->error.shape, "SerializationException") != 0)
+        fail_msg("%s: %s is %s: %d %s: %s", f->request->operation, p->path, value, f->error.status, f->error.code,
+                 f->error.message);
+}
+
+/* ---- spoiling ---------------------------------------------------------------------------------------------------- */
+
+static const char *const NUMBERS[] = {
+    "0", "-1", "1.5", "1e400", "-1e400", "9223372036854775808", "2147483648", "1e0", "-0.0", "-9223372036854775809"};
+static const char *const TEXTS[] = {"\"\"",          "\" \"",        "\"x\"",        "\"\\u0000\"",
+                                    "\"a\\u0000b\"", "\"\\ud800\"",  "\"\\udc00x\"", "\"\\uffff\"",
+                                    "\"\\u001b\"",   "\"%s%n&<>'\"", "\"-1\""};
+
+static void
+try_raw(struct fixture *f, struct spoil_place *p, const char *value)
+{
+    SPOIL_WITH(p, cJSON_CreateRaw(value), ask(f));
+}
+
+static void
+spoil_type(struct fixture *f, struct spoil_place *p, const char *type)
+{
+    static const struct {
+        const char *value, *types;
+    } VALUES[] = {{"\"x\"", "string"}, {"1", "integer"}, {"true", ""},
+                  {"false", ""},       {"[]", "list"},   {"{}", "map structure"}};
+    for (size_t i = 0; i < sizeof VALUES / sizeof *VALUES; i++)
+        if (!strstr(VALUES[i].types, type))
+            SPOIL_WITH(p, cJSON_CreateRaw(VALUES[i].value), assert_wrong_type(f, p, VALUES[i].value));
+    if (f->protocol == SQS_JSON) { /* a form is made of JSON that is well-formed */
+        SPOIL_WITH(p, cJSON_CreateRaw("\"\xff\xfe\""), assert_wrong_type(f, p, "no UTF-8"));
+        SPOIL_WITH(p, cJSON_CreateRaw("nonsense"), assert_wrong_type(f, p, "no JSON"));
+    }
+}
+
+static void spoil(struct fixture *f, struct spoil_place *p, const char *shape_name);
+static void spoil_members(struct fixture *f, cJSON *object, const char *path, const char *shape_name);
+
+static void
+spoil_list(struct fixture *f, struct spoil_place *p, const cJSON *shape)
+{
+    const cJSON *list = spoil_value(p);
+    const cJSON *element = cJSON_GetObjectItemCaseSensitive(shape, "member");
+    try_raw(f, p, "[null]");
+    try_raw(f, p, "[[]]");
+    try_raw(f, p, "[{}]");
+    try_raw(f, p, "[\"x\", null, \"x\"]");
+    if (cJSON_GetArraySize(list) == 0)
+        return;
+    struct spoil_place inner = {.parent = spoil_value(p)};
+    snprintf(inner.path, sizeof inner.path, "%.190s[0]", p->path);
+    spoil(f, &inner, text_of(element, "shape"));
+}
+
+static void
+spoil_map(struct fixture *f, struct spoil_place *p, const cJSON *shape)
+{
+    const cJSON *value = cJSON_GetObjectItemCaseSensitive(shape, "value");
+    cJSON *map = spoil_value(p);
+    char text[400];
+    try_raw(f, p, "{\"x\": null}");
+    try_raw(f, p, "{\"x\": {}}");
+    try_raw(f, p, "{\"x\": [[]]}");
+    for (size_t i = 0; i < sizeof TEXTS / sizeof *TEXTS; i++) {
+        char *first = cJSON_PrintUnformatted(map->child);
+        snprintf(text, sizeof text, "{%s: %s}", TEXTS[i], first);
+        try_raw(f, p, text);
+        free(first);
+    }
+    /* spoiling moves what it puts back to the end, so the names are taken before */
+    char names[16][40];
+    size_t n = 0;
+    for (const cJSON *item = map->child; item && n < 16; item = item->next)
+        snprintf(names[n++], sizeof *names, "%s", item->string);
+    for (size_t i = 0; i < n; i++) {
+        struct spoil_place inner = {.parent = map, .name = names[i]};
+        snprintf(inner.path, sizeof inner.path, "%.150s.%.40s", p->path, names[i]);
+        spoil(f, &inner, text_of(value, "shape"));
+    }
+}
+
+static void
+spoil(struct fixture *f, struct spoil_place *p, const char *shape_name)
+{
+    const cJSON *shape = cJSON_GetObjectItemCaseSensitive(f->shapes, shape_name);
+    const char *type = text_of(shape, "type");
+    spoil_type(f, p, type);
+    try_raw(f, p, "null");
+    if (strcmp(type, "string") == 0 || strcmp(type, "blob") == 0) {
+        for (size_t i = 0; i < sizeof TEXTS / sizeof *TEXTS; i++)
+            try_raw(f, p, TEXTS[i]);
+        try_raw(f, p, f->huge);
+    } else if (strcmp(type, "integer") == 0) {
+        for (size_t i = 0; i < sizeof NUMBERS / sizeof *NUMBERS; i++)
+            try_raw(f, p, NUMBERS[i]);
+    } else if (strcmp(type, "list") == 0) {
+        spoil_list(f, p, shape);
+    } else if (strcmp(type, "map") == 0) {
+        spoil_map(f, p, shape);
+    } else {
+        assert_string_equal(type, "structure");
+        cJSON *value = spoil_value(p);
+        spoil_members(f, value, p->path, shape_name);
+    }
+}
+
+static bool
+is_required(const cJSON *shape, const char *member)
+{
+    const cJSON *required;
+    cJSON_ArrayForEach(required, cJSON_GetObjectItemCaseSensitive(shape, "required"))
+    {
+        if (strcmp(required->valuestring, member) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void
+visit(struct fixture *f, const char *shape_name, const char *member)
+{
+    char name[120];
+    snprintf(name, sizeof name, "%s.%s", shape_name, member);
+    cJSON_DeleteItemFromObjectCaseSensitive(f->visited, name);
+    cJSON_AddTrueToObject(f->visited, name);
+}
+
+static void
+spoil_members(struct fixture *f, cJSON *object, const char *path, const char *shape_name)
+{
+    const cJSON *member, *shape = cJSON_GetObjectItemCaseSensitive(f->shapes, shape_name);
+    cJSON_ArrayForEach(member, cJSON_GetObjectItemCaseSensitive(shape, "members"))
+    {
+        struct spoil_place p = {.parent = object, .name = member->string};
+        if (!spoil_value(&p))
+            continue; /* not in this request */
+        visit(f, shape_name, p.name);
+        snprintf(p.path, sizeof p.path, "%.120s%s%.70s", path, *path ? "." : "", p.name);
+        char missing[sizeof f->error.code];
+        SPOIL_WITH(&p, NULL, ask(f));
+        snprintf(missing, sizeof missing, "%s", f->error.code);
+        SPOIL_WITH(&p, cJSON_CreateNull(), ask(f));
+        assert_string_equal(f->error.code, missing);
+        if (is_required(shape, p.name))
+            SPOIL_WITH(&p, NULL, assert_refused(f, p.path));
+        spoil(f, &p, text_of(member, "shape"));
+    }
+    cJSON_AddRawToObject(object, "NobodyKnows", "{\"a\":[1]}");
+    assert_good(f, "an unknown member");
+    cJSON_DeleteItemFromObjectCaseSensitive(object, "NobodyKnows");
+}
+
+/* ---- bounds ------------------------------------------------------------------------------------------------------ */
+
+/* The place that a path names, through the first items of lists; false: it is not in this request. */
+static bool
+find_place(struct fixture *f, const char *path, struct spoil_place *p, char name[80])
+{
+    cJSON *at = f->tree;
+    for (;; path++) {
+        size_t n = strcspn(path, ".");
+        if (cJSON_IsArray(at))
+            at = at->child;
+        snprintf(name, 80, "%.*s", (int)n, path);
+        *p = (struct spoil_place){.parent = at, .name = name};
+        if (!(at = spoil_value(p)))
+            return false;
+        path += n;
+        if (!*path)
+            return true;
+    }
+}
+
+static cJSON *
+number(long value, bool as_text)
+{
+    char text[30];
+    snprintf(text, sizeof text, as_text ? "\"%ld\"" : "%ld", value);
+    return cJSON_CreateRaw(text);
+}
+
+static cJSON *
+letters(size_t n)
+{
+    char *text = malloc(n + 1);
+    assert_non_null(text);
+    memset(text, 'a', n);
+    text[n] = '\0';
+    cJSON *value = cJSON_CreateString(text);
+    free(text);
+    return value;
+}
+
+static void
+try_bounds(struct fixture *f)
+{
+    struct spoil_place p;
+    char name[80];
+    for (size_t i = 0; i < sizeof BOUNDS / sizeof *BOUNDS; i++) {
+        const struct bound *b = &BOUNDS[i];
+        if (strcmp(b->operation, f->request->operation) != 0 || !find_place(f, b->path, &p, name))
+            continue;
+        SPOIL_WITH(&p, number(b->low, b->as_text), assert_good(f, b->path));
+        SPOIL_WITH(&p, number(b->high, b->as_text), assert_good(f, b->path));
+        SPOIL_WITH(&p, number(b->low - 1, b->as_text), assert_refused(f, b->path));
+        SPOIL_WITH(&p, number(b->high + 1, b->as_text), assert_refused(f, b->path));
+    }
+    for (size_t i = 0; i < sizeof LENGTHS / sizeof *LENGTHS; i++) {
+        const struct length *l = &LENGTHS[i];
+        if (strcmp(l->operation, f->request->operation) != 0 || !find_place(f, l->path, &p, name))
+            continue;
+        SPOIL_WITH(&p, letters(l->max), assert_good(f, l->path));
+        SPOIL_WITH(&p, letters(l->max + 1), assert_refused(f, l->path));
+    }
+}
+
+/* ---- the tests --------------------------------------------------------------------------------------------------- */
+
+static cJSON *
+read_shared(const char *path)
+{
+    struct buf text = BUF_INIT;
+    cJSON *json = shared_read(path, &text) ? cJSON_Parse(text.data) : NULL;
+    buf_clean_up(&text);
+    return json;
+}
+
+static void
+say(struct fixture *f, const char *operation, const char *text)
+{
+    char *json = plain(f, text);
+    if (send(f, operation, json) != 200)
+        fail_msg("%s %s: %s: %s", operation, json, f->error.code, f->error.message);
+    free(json);
+}
+
+/* Handles that are good for hours; the clock has moved on since those of the last request. */
+static void
+hold_messages(struct fixture *f)
+{
+    enum sqs_protocol protocol = f->protocol;
+    f->protocol = SQS_JSON;
+    say(f, "SendMessage", "{" URL("held") ", 'MessageBody': 'm'}");
+    say(f, "ReceiveMessage", "{" URL("held") "}");
+    aws_call_text(&f->aws, "Messages.0.ReceiptHandle", f->kept_handle, sizeof f->kept_handle);
+    say(f, "SendMessage", "{" URL("held") ", 'MessageBody': 'm'}");
+    say(f, "ReceiveMessage", "{" URL("held") "}");
+    aws_call_text(&f->aws, "Messages.0.ReceiptHandle", f->deleted_handle, sizeof f->deleted_handle);
+    f->protocol = protocol;
+}
+
+static void
+make_queues(struct fixture *f)
+{
+    f->protocol = SQS_JSON;
+    say(f, "CreateQueue", "{'QueueName': 'q'}");
+    say(f, "CreateQueue", "{'QueueName': 'set'}");
+    say(f, "CreateQueue", "{'QueueName': 'held', 'Attributes': {'VisibilityTimeout': '43200'}}");
+    char *fifo = plain(f, "{'QueueName': 'f.fifo', 'Attributes': {'FifoQueue': 'true'}}");
+    f->has_fifo = send(f, "CreateQueue", fifo) == 200;
+    free(fifo);
+    say(f, "CreateQueue", "{'QueueName': 'dead'}");
+    say(f, "CreateQueue",
+        "{'QueueName': 'source', 'Attributes': {'RedrivePolicy': '{\\\"deadLetterTargetArn\\\":"
+        "\\\"arn:aws:sqs:us-east-1:000000000000:dead\\\",\\\"maxReceiveCount\\\":3}'}}");
+    for (int i = 0; i < 100; i++)
+        say(f, "SendMessage", "{" URL("q") ", 'MessageBody': 'm'}");
+}
+
+static int
+set_up(void **state)
+{
+    static struct fixture f;
+    f.model = read_shared("data/sqs.model.json");
+    f.errors = cJSON_GetObjectItemCaseSensitive(read_shared("data/sqs.errors.json"), "errors");
+    f.shapes = cJSON_GetObjectItemCaseSensitive(f.model, "shapes");
+    f.visited = cJSON_CreateObject();
+    f.huge = malloc(HUGE_BYTES + 3);
+    assert_non_null(f.huge);
+    memset(f.huge, 'h', HUGE_BYTES + 2);
+    f.huge[0] = f.huge[HUGE_BYTES + 1] = '"';
+    f.huge[HUGE_BYTES + 2] = '\0';
+    *state = &f;
+    if (!f.shapes || !f.errors)
+        return 0;
+    local_server_start(&f.server, true);
+    aws_call_init(&f.aws, f.server.url);
+    make_queues(&f);
+    return 0;
+}
+
+static int
+tear_down(void **state)
+{
+    struct fixture *f = *state;
+    cJSON_Delete(f->tree);
+    cJSON_Delete(f->visited);
+    free(f->huge);
+    if (f->server.process) {
+        aws_call_clean_up(&f->aws);
+        local_server_clean_up(&f->server);
+    }
+    return 0;
+}
+
+/* Does the server know the operation, and the kind of queue? */
+static bool
+is_there(struct fixture *f, const struct request *r)
+{
+    sqs_call(&f->aws, SQS_QUERY, r->operation, SLICE("{}"), &f->error);
+    return strcmp(f->error.code, "InvalidAction") != 0 && (f->has_fifo || !strstr(r->text, ".fifo"));
+}
+
+static void
+spoil_everything(struct fixture *f, enum sqs_protocol protocol)
+{
+    f->n_calls = f->n_refused = 0;
+    f->protocol = protocol;
+    for (size_t i = 0; i < N_REQUESTS; i++) {
+        if (strchr(REQUESTS[i].text, '%'))
+            hold_messages(f);
+        char shape[100], *json = plain(f, REQUESTS[i].text);
+        if (!is_there(f, &REQUESTS[i])) {
+            print_message("not there: %s\n", REQUESTS[i].operation);
+            free(json);
+            continue;
+        }
+        f->request = &REQUESTS[i];
+        cJSON_Delete(f->tree);
+        f->tree = cJSON_Parse(json);
+        assert_non_null(f->tree);
+        free(json);
+        f->is_spent = true;
+        assert_good(f, "as it is");
+        snprintf(shape, sizeof shape, "%sRequest", f->request->operation);
+        try_bounds(f);
+        spoil_members(f, f->tree, "", shape);
+        assert_good(f, "again");
+    }
+    print_message("%zu requests, %zu of them refused\n", f->n_calls, f->n_refused);
+}
+
+static void
+every_member_is_spoilt_in_json(void **state)
+{
+    struct fixture *f = *state;
+    if (!f->server.process)
+        skip_because("../shared/data/sqs.model.json is missing");
+    spoil_everything(f, SQS_JSON);
+}
+
+static void
+every_member_is_spoilt_in_forms(void **state)
+{
+    struct fixture *f = *state;
+    if (!f->server.process)
+        skip_because("../shared/data/sqs.model.json is missing");
+    spoil_everything(f, SQS_QUERY);
+}
+
+/* Every structure that a request is made of. */
+static void
+count_members(struct fixture *f, const char *shape_name, size_t *ret_n)
+{
+    const cJSON *member, *shape = cJSON_GetObjectItemCaseSensitive(f->shapes, shape_name);
+    cJSON_ArrayForEach(member, cJSON_GetObjectItemCaseSensitive(shape, "members"))
+    {
+        char name[120];
+        snprintf(name, sizeof name, "%s.%s", shape_name, member->string);
+        if (!cJSON_GetObjectItemCaseSensitive(f->visited, name))
+            print_message("%s was never spoilt\n", name);
+        (*ret_n)++;
+        count_members(f, text_of(member, "shape"), ret_n);
+    }
+    static const char *const PARTS[] = {"member", "value"};
+    for (size_t i = 0; i < 2; i++) {
+        const cJSON *part = cJSON_GetObjectItemCaseSensitive(shape, PARTS[i]);
+        if (part)
+            count_members(f, text_of(part, "shape"), ret_n);
+    }
+}
+
+static void
+no_operation_and_no_member_was_left_out(void **state)
+{
+    struct fixture *f = *state;
+    const cJSON *operation, *operations = cJSON_GetObjectItemCaseSensitive(f->model, "operations");
+    size_t n = 0;
+    if (!f->server.process)
+        skip_because("../shared/data/sqs.model.json is missing");
+    cJSON_ArrayForEach(operation, operations)
+    {
+        count_members(f, text_of(cJSON_GetObjectItemCaseSensitive(operation, "input"), "shape"), &n);
+    }
+    print_message("%d operations, %zu members\n", cJSON_GetArraySize(operations), n);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_member_is_spoilt_in_json),
+        cmocka_unit_test(every_member_is_spoilt_in_forms),
+        cmocka_unit_test(no_operation_and_no_member_was_left_out),
+    };
+    return cmocka_run_group_tests_name("local/sqs spoilt", tests, set_up, tear_down);
+}
