@@ -373,7 +373,7 @@ receive_in(struct queue_model *m, const struct world *before, const struct queue
                 n_there++;
         }
     size_t most = n_there < r->max ? n_there : r->max;
-    if (r->n > most || (r->n == 0 && most > 0) || (r->n < most && n_dead == 0))
+    if (r->n > most || (r->n == 0 && most > 0) || (r->n < most && n_dead == 0 && !r->early))
         return;
     for (size_t i = 0; i < r->n; i++) {
         for (size_t j = 0; j < i; j++)
@@ -394,6 +394,22 @@ receive_in(struct queue_model *m, const struct world *before, const struct queue
             msg->visible_at_ms = m->now_ms;
         }
         keep(m, &after, seen);
+    }
+}
+
+void
+queue_model_count(const struct queue_model *m, int queue, size_t *ret_least, size_t *ret_most)
+{
+    *ret_least = SIZE_MAX;
+    *ret_most = 0;
+    for (size_t i = 0; i < m->now.n; i++) {
+        struct world w = m->now.items[i];
+        size_t n = 0;
+        drop_old(m, &w);
+        for (int j = 0; j < QUEUE_MODEL_MESSAGES; j++)
+            n += is_visible(m, &w.messages[j], queue) && !is_dead_letter(m, &w.messages[j], queue);
+        *ret_least = n < *ret_least ? n : *ret_least;
+        *ret_most = n > *ret_most ? n : *ret_most;
     }
 }
 

@@ -101,9 +101,13 @@ struct queue_model_receive {
     size_t max;
     int64_t visibility_s; /* -1: not given */
     bool lost;            /* what came is unknown; max is 1 */
+    bool early;           /* others may have become visible since */
     struct queue_model_received came[10];
     size_t n;
 };
+/* How many a receive may bring now: the fewest and the most, over all worlds. */
+void queue_model_count(const struct queue_model *m, int queue, size_t *ret_least, size_t *ret_most);
+
 bool queue_model_receive(struct queue_model *m, const struct queue_model_receive *r,
                          const struct queue_model_counts *seen);
 

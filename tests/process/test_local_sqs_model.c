@@ -1,7 +1,7 @@
 /* Standard queues of fanout-local's against a model of them (lib/queue_model.h): random operations on two queues, one
- * of which may be the other's dead-letter queue, on a clock that the test moves, with kill -9 of the server between
- * operations and in the middle of them. Every answer must be one the model allows, and after every step the counts of
- * both queues must be those of a state that all answers so far allow.
+ * of which may be the other's dead-letter queue, with long polls that wait meanwhile, on a clock that the test moves,
+ * with kill -9 of the server between operations and in the middle of them. Every answer must be one the model allows,
+ * and after every step the counts of both queues must be those of a state that all answers so far allow.
  *
  * FANOUT_SEEDS and FANOUT_SOAK_S say which seeds (lib/seeds.h), FANOUT_EVENTS how many steps a run has. A seed that
  * fails belongs into KEPT_SEEDS. */
@@ -27,12 +27,21 @@
 #define CALLS_PER_KILL 150
 #define KILL_WAIT_MS   3 /* a call is under way for less, before the server is killed */
 #define IDS            256
+#define WAITERS        5
+#define ANSWER_MS      20000
 
 static const uint64_t KEPT_SEEDS[] = {1, 2};
 
 struct handle {
     struct queue_model_handle is;
     char text[100];
+};
+
+/* A long poll that waits. */
+struct waiter {
+    struct aws_call call;
+    struct queue_model_receive is;
+    int64_t deadline_ms;
 };
 
 struct run {
@@ -43,6 +52,8 @@ struct run {
     char urls[QUEUE_MODEL_QUEUES][64]; /* paths: the port changes */
     struct handle handles[HANDLES];    /* the newest ones, in a ring */
     size_t n_handles;
+    struct waiter waiters[WAITERS]; /* as they came */
+    size_t n_waiters;
     int n_messages;
     char ids[IDS][40]; /* of message n at n % IDS */
     int64_t began_ms;
@@ -126,6 +137,8 @@ restart(struct run *r)
     local_server_kill(&local_fixture);
     local_server_restart(&local_fixture);
     r->restarted = true;
+    for (; r->n_waiters > 0; r->n_waiters--)
+        aws_call_clean_up(&r->waiters[r->n_waiters - 1].call);
 }
 
 static void
@@ -158,14 +171,15 @@ ask(struct run *r, const char *operation, const char *format, ...)
     return r->call.status;
 }
 
-/* Makes a call, in the middle of which the server may be killed: 0, then, unless the answer was on its way. */
+/* Makes a call, in the middle of which the server may be killed (unless somebody waits, who might have got something of
+ * it): 0, then, unless the answer was on its way. */
 static int ask_dying(struct run *r, const char *operation, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 static int
 ask_dying(struct run *r, const char *operation, const char *format, ...)
 {
     va_list ap;
-    bool dies = draw(r, CALLS_PER_KILL) == 0;
+    bool dies = draw(r, CALLS_PER_KILL) == 0 && r->n_waiters == 0;
     va_start(ap, format);
     begin(r, operation, format, ap);
     va_end(ap);
@@ -231,6 +245,17 @@ look(struct run *r)
         seen->in_flight = number_at(r, "Attributes.ApproximateNumberOfMessagesNotVisible");
         seen->delayed = number_at(r, "Attributes.ApproximateNumberOfMessagesDelayed");
     }
+}
+
+/* The counts to judge a step by; NULL while somebody waits, who may have got something in the meantime: serve judges.
+ */
+static const struct queue_model_counts *
+seen(struct run *r)
+{
+    if (r->n_waiters > 0)
+        return NULL;
+    look(r);
+    return r->seen;
 }
 
 static void
@@ -359,8 +384,7 @@ send_one(struct run *r, int queue)
         expect_status(r, 200);
         remember_id(r, message, "MessageId");
     }
-    look(r);
-    expect(r, queue_model_send(r->model, queue, message, delay_s, status == 0, r->seen));
+    expect(r, queue_model_send(r->model, queue, message, delay_s, status == 0, seen(r)));
 }
 
 static void
@@ -389,52 +413,52 @@ send_some(struct run *r, int queue)
         snprintf(path, sizeof path, "Successful.%zu.MessageId", i);
         remember_id(r, first + (int)i, path);
     }
-    look(r);
     for (size_t i = 0; i < n; i++)
-        expect(r, queue_model_send(r->model, queue, first + (int)i, delays_s[i], false, i + 1 < n ? NULL : r->seen));
+        expect(r, queue_model_send(r->model, queue, first + (int)i, delays_s[i], false, i + 1 < n ? NULL : seen(r)));
 }
 
 static int64_t
-attribute(struct run *r, size_t i, const char *name)
+attribute(struct run *r, const struct aws_call *c, size_t i, const char *name)
 {
     char path[80], text[64];
     snprintf(path, sizeof path, "Messages.%zu.Attributes.%s", i, name);
-    if (!aws_call_text(&r->call, path, text, sizeof text))
+    if (!aws_call_text(c, path, text, sizeof text))
         give_up(r, path);
     return atoll(text);
 }
 
 static void
-text_at(struct run *r, size_t i, const char *name, char *out, size_t size)
+text_at(const struct aws_call *c, size_t i, const char *name, char *out, size_t size)
 {
     char path[80];
     snprintf(path, sizeof path, "Messages.%zu.%s", i, name);
-    aws_call_text(&r->call, path, out, size);
+    aws_call_text(c, path, out, size);
 }
 
 static void
-read_received(struct run *r, int queue, size_t i, struct queue_model_received *ret)
+read_received(struct run *r, const struct aws_call *c, int queue, size_t i, struct queue_model_received *ret)
 {
     char text[200], expected[40] = "", source[120];
-    text_at(r, i, "Body", text, sizeof text);
-    *ret = (struct queue_model_received){.message = atoi(text),
-                                         .source = -1,
-                                         .receives = attribute(r, i, "ApproximateReceiveCount"),
-                                         .sent_at_ms = attribute(r, i, "SentTimestamp"),
-                                         .first_received_at_ms = attribute(r, i, "ApproximateFirstReceiveTimestamp")};
+    text_at(c, i, "Body", text, sizeof text);
+    *ret =
+        (struct queue_model_received){.message = atoi(text),
+                                      .source = -1,
+                                      .receives = attribute(r, c, i, "ApproximateReceiveCount"),
+                                      .sent_at_ms = attribute(r, c, i, "SentTimestamp"),
+                                      .first_received_at_ms = attribute(r, c, i, "ApproximateFirstReceiveTimestamp")};
     tell(r, " m%d(%lld)", ret->message, (long long)ret->receives);
-    text_at(r, i, "Attributes.DeadLetterQueueSourceArn", source, sizeof source);
+    text_at(c, i, "Attributes.DeadLetterQueueSourceArn", source, sizeof source);
     for (int q = 0; *source && q < QUEUE_MODEL_QUEUES; q++)
         if (strcmp(strrchr(source, ':') + 1, strrchr(r->urls[q], '/') + 1) == 0)
             ret->source = q;
-    text_at(r, i, "MessageId", text, sizeof text);
+    text_at(c, i, "MessageId", text, sizeof text);
     if (!*r->ids[ret->message % IDS]) /* its send was not answered */
         snprintf(r->ids[ret->message % IDS], sizeof *r->ids, "%.39s", text);
     if (strcmp(text, r->ids[ret->message % IDS]) != 0)
         give_up(r, "the message has another id than when it was sent");
     if (ret->message % 3 == 0)
         snprintf(expected, sizeof expected, "group-%d", ret->message % 5);
-    text_at(r, i, "Attributes.MessageGroupId", text, sizeof text);
+    text_at(c, i, "Attributes.MessageGroupId", text, sizeof text);
     if (strcmp(text, expected) != 0)
         give_up(r, "the message has another group than when it was sent");
     struct handle *h = &r->handles[r->n_handles++ % HANDLES];
@@ -442,7 +466,34 @@ read_received(struct run *r, int queue, size_t i, struct queue_model_received *r
                                         .message = ret->message,
                                         .receive = ret->receives,
                                         .life = queue_model_life_of(r->model, queue)};
-    text_at(r, i, "ReceiptHandle", h->text, sizeof h->text);
+    text_at(c, i, "ReceiptHandle", h->text, sizeof h->text);
+}
+
+static void
+read_all_received(struct run *r, const struct aws_call *c, struct queue_model_receive *m)
+{
+    m->n = aws_call_count(c, "Messages");
+    if (m->n > 10)
+        give_up(r, "more than ten messages");
+    for (size_t i = 0; i < m->n; i++)
+        read_received(r, c, m->queue, i, &m->came[i]);
+}
+
+static void
+write_receive(struct run *r, const struct queue_model_receive *m, int64_t wait_s, struct buf *out)
+{
+    buf_add_format(out, "{\"QueueUrl\": \"%s\", \"AttributeNames\": [\"All\"], \"MaxNumberOfMessages\": %zu",
+                   r->urls[m->queue], m->max);
+    tell(r, "%c: receive %zu", 'A' + m->queue, m->max);
+    if (m->visibility_s >= 0) {
+        buf_add_format(out, ", \"VisibilityTimeout\": %lld", (long long)m->visibility_s);
+        tell(r, " for %lld s", (long long)m->visibility_s);
+    }
+    if (wait_s >= 0) {
+        buf_add_format(out, ", \"WaitTimeSeconds\": %lld", (long long)wait_s);
+        tell(r, ", waiting %lld s", (long long)wait_s);
+    }
+    buf_add_char(out, '}');
 }
 
 static void
@@ -451,27 +502,126 @@ receive(struct run *r, int queue)
     bool may_be_lost = draw(r, 3) == 0;
     struct queue_model_receive m = {
         .queue = queue, .max = may_be_lost ? 1 : 1 + draw(r, 10), .visibility_s = PICK(r, -1, -1, -1, 0, 1, 7, 43200)};
-    struct buf members = BUF_INIT;
-    if (m.visibility_s >= 0)
-        buf_add_format(&members, ", \"VisibilityTimeout\": %lld", (long long)m.visibility_s);
-    if (m.max > 1 || draw(r, 2))
-        buf_add_format(&members, ", \"MaxNumberOfMessages\": %zu", m.max);
-    tell(r, "%c: receive%s:", 'A' + queue, members.data ? members.data : "");
-    int status =
-        (may_be_lost ? ask_dying : ask)(r, "ReceiveMessage", "{\"QueueUrl\": \"%s\", \"AttributeNames\": [\"All\"]%s}",
-                                        r->urls[queue], members.data ? members.data : "");
-    buf_clean_up(&members);
+    struct buf request = BUF_INIT;
+    write_receive(r, &m, -1, &request);
+    tell(r, ":");
+    int status = (may_be_lost ? ask_dying : ask)(r, "ReceiveMessage", "%s", request.data);
+    buf_clean_up(&request);
     m.lost = status == 0;
     if (!m.lost) {
         expect_status(r, 200);
-        m.n = aws_call_count(&r->call, "Messages");
-        if (m.n > 10)
-            give_up(r, "more than ten messages");
+        read_all_received(r, &r->call, &m);
     }
-    for (size_t i = 0; i < m.n; i++)
-        read_received(r, queue, i, &m.came[i]);
-    look(r);
-    expect(r, queue_model_receive(r->model, &m, r->seen));
+    expect(r, queue_model_receive(r->model, &m, seen(r)));
+}
+
+/* ---- long polls -------------------------------------------------------------------------------------------------- */
+
+static long
+waiting_at(const struct run *r, int queue)
+{
+    long n = 0;
+    for (size_t i = 0; i < r->n_waiters; i++)
+        n += r->waiters[i].is.queue == queue;
+    return n;
+}
+
+/* A receive that waits, unless there is something for it at once. */
+static void
+receive_waiting(struct run *r, int queue)
+{
+    struct waiter *w = &r->waiters[r->n_waiters];
+    int64_t wait_s = PICK(r, 1, 5, 20);
+    size_t least, most;
+    struct buf request = BUF_INIT;
+    queue_model_count(r->model, queue, &least, &most);
+    if (r->n_waiters == WAITERS || (least == 0) != (most == 0)) /* nobody knows whether it will */
+        return;
+    *w = (struct waiter){.is = {.queue = queue, .max = 1 + draw(r, 10), .visibility_s = PICK(r, -1, -1, 0, 1, 7)},
+                         .deadline_ms = clock_wall_ms() + wait_s * 1000};
+    write_receive(r, &w->is, wait_s, &request);
+    aws_call_init(&w->call, local_fixture.url);
+    if (!aws_call_begin(&w->call, "sqs", "AmazonSQS.ReceiveMessage", buf_slice(&request)))
+        give_up(r, "the server cannot be reached");
+    buf_clean_up(&request);
+    if (most == 0) {
+        expect(r, queue_model_receive(r->model, &w->is, NULL)); /* dead letters go now */
+        r->n_waiters++;
+        local_server_await_waiting(&local_fixture, r->urls[queue], waiting_at(r, queue));
+        return;
+    }
+    if (aws_call_finish(&w->call) != 200)
+        give_up(r, "a long poll for what is there was not answered");
+    tell(r, ":");
+    read_all_received(r, &w->call, &w->is);
+    expect(r, queue_model_receive(r->model, &w->is, NULL));
+    aws_call_clean_up(&w->call);
+}
+
+/* Waits until so many of those who wait have an answer. */
+static void
+await_answers(struct run *r, long n, struct pollfd *fds)
+{
+    for (size_t i = 0; i < r->n_waiters; i++)
+        fds[i] = (struct pollfd){.fd = r->waiters[i].call.fd, .events = POLLIN};
+    for (int64_t until_ms = clock_monotonic_ns() / 1000000 + ANSWER_MS;;) {
+        long there = poll(fds, r->n_waiters, n > 0 ? 10 : 0);
+        if (there == n)
+            return;
+        if (there > n || clock_monotonic_ns() / 1000000 > until_ms)
+            give_up(r, "not as many long polls are answered as have stopped waiting");
+    }
+}
+
+/* Reads an answer that is there. */
+static void
+read_waiter(struct run *r, struct waiter *w, bool queue_is_gone)
+{
+    aws_call_finish(&w->call);
+    tell(r, " | %c's poll:", 'A' + w->is.queue);
+    if (queue_is_gone ? strcmp(w->call.error, "AWS.SimpleQueueService.NonExistentQueue") != 0 : w->call.status != 200)
+        give_up(r, w->call.message);
+    read_all_received(r, &w->call, &w->is);
+    aws_call_clean_up(&w->call);
+}
+
+/* Sees what came to those who wait. A server's turn serves them after its calls; the first question makes sure that
+ * there was one at this time, the second sees what it left. */
+static void
+serve(struct run *r)
+{
+    struct pollfd fds[WAITERS];
+    bool answered[WAITERS];
+    size_t n = 0;
+    long left = 0;
+    for (int q = 0; q < QUEUE_MODEL_QUEUES; q++) {
+        local_server_waiting(&local_fixture, r->urls[q]);
+        long waiting = local_server_waiting(&local_fixture, r->urls[q]);
+        left += waiting > 0 ? waiting : 0;
+    }
+    await_answers(r, (long)r->n_waiters - left, fds);
+    for (size_t i = 0; i < r->n_waiters; i++) {
+        struct waiter *w = &r->waiters[i];
+        answered[i] = fds[i].revents != 0;
+        if (answered[i])
+            read_waiter(r, w, !queue_model_exists(r->model, w->is.queue));
+        if (answered[i] && queue_model_exists(r->model, w->is.queue) && w->is.n == 0 &&
+            w->deadline_ms > clock_wall_ms())
+            give_up(r, "a long poll ended too early");
+        if (!answered[i] && w->deadline_ms <= clock_wall_ms())
+            give_up(r, "a long poll waits too long");
+    }
+    for (int q = 0; q < QUEUE_MODEL_QUEUES; q++)
+        for (size_t i = 0; i < r->n_waiters; i++) {
+            struct waiter *w = &r->waiters[i];
+            w->is.early = q > 0 && w->is.n > 0 && waiting_at(r, 0) > 0; /* before dead letters came over */
+            if (w->is.queue == q && queue_model_exists(r->model, q))
+                expect(r, queue_model_receive(r->model, &w->is, NULL));
+        }
+    for (size_t i = 0; i < r->n_waiters; i++)
+        if (!answered[i])
+            r->waiters[n++] = r->waiters[i];
+    r->n_waiters = n;
 }
 
 /* ---- settling ---------------------------------------------------------------------------------------------------- */
@@ -529,8 +679,7 @@ settle_one(struct run *r, bool deletes)
     s.lost = status == 0;
     s.answer = status == 200 || s.lost ? QUEUE_MODEL_OK : answer_of(r, r->call.error, r->call.message);
     tell(r, ": %d", status);
-    look(r);
-    expect(r, queue_model_settle(r->model, &s, r->seen));
+    expect(r, queue_model_settle(r->model, &s, seen(r)));
 }
 
 /* The answer of the entry whose id is i. */
@@ -584,9 +733,8 @@ settle_some(struct run *r, bool deletes)
         s[i].answer = entry_answer(r, (int)i);
         tell(r, " %s", s[i].answer == QUEUE_MODEL_OK ? "ok" : "no");
     }
-    look(r);
     for (size_t i = 0; i < n; i++)
-        expect(r, queue_model_settle(r->model, &s[i], i + 1 < n ? NULL : r->seen));
+        expect(r, queue_model_settle(r->model, &s[i], i + 1 < n ? NULL : seen(r)));
 }
 
 /* ---- a run ------------------------------------------------------------------------------------------------------- */
@@ -630,12 +778,18 @@ step(struct run *r)
     } else if (what < 100 || (what < 130 && r->n_handles == 0)) {
         if (queue_model_has_room(r->model, 1))
             (draw(r, 3) ? send_one : send_some)(r, queue);
+    } else if (what < 110) {
+        receive_waiting(r, queue);
     } else if (what < 160 || r->n_handles == 0) {
         receive(r, queue);
     } else if (what < 190) {
         settle_one(r, draw(r, 2));
     } else {
         settle_some(r, draw(r, 2));
+    }
+    if (r->n_waiters > 0) {
+        serve(r);
+        r->looked = false;
     }
     if (!r->looked)
         look(r);
