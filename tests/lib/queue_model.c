@@ -206,17 +206,30 @@ queue_model_pass(struct queue_model *m, int64_t ms)
     m->now_ms += ms;
 }
 
+static void
+sooner(const struct queue_model *m, int64_t at_ms, int64_t *next_ms)
+{
+    if (at_ms > m->now_ms && at_ms < *next_ms)
+        *next_ms = at_ms;
+}
+
 int64_t
 queue_model_next_ms(const struct queue_model *m)
 {
     int64_t next_ms = INT64_MAX;
+    for (int q = 0; q < QUEUE_MODEL_QUEUES; q++) {
+        if (m->queues[q].purged_at_ms != INT64_MIN)
+            sooner(m, m->queues[q].purged_at_ms + COOL_DOWN_MS, &next_ms);
+        if (m->queues[q].deleted_at_ms != INT64_MIN)
+            sooner(m, m->queues[q].deleted_at_ms + COOL_DOWN_MS, &next_ms);
+    }
     for (size_t i = 0; i < m->now.n; i++)
         for (int j = 0; j < QUEUE_MODEL_MESSAGES; j++) {
             const struct message *msg = &m->now.items[i].messages[j];
-            const int64_t times_ms[] = {msg->visible_at_ms, msg->number ? ends_at_ms(m, msg) : 0};
-            for (int k = 0; k < 2; k++)
-                if (msg->number && times_ms[k] > m->now_ms && times_ms[k] < next_ms)
-                    next_ms = times_ms[k];
+            if (!msg->number)
+                continue;
+            sooner(m, msg->visible_at_ms, &next_ms);
+            sooner(m, ends_at_ms(m, msg), &next_ms);
         }
     return next_ms;
 }
@@ -373,7 +386,7 @@ receive_in(struct queue_model *m, const struct world *before, const struct queue
                 n_there++;
         }
     size_t most = n_there < r->max ? n_there : r->max;
-    if (r->n > most || (r->n == 0 && most > 0) || (r->n < most && n_dead == 0 && !r->early))
+    if (r->n > most || (r->n == 0 && most > 0 && !r->early) || (r->n < most && n_dead == 0 && !r->early))
         return;
     for (size_t i = 0; i < r->n; i++) {
         for (size_t j = 0; j < i; j++)

@@ -35,7 +35,7 @@ void queue_model_destroy(struct queue_model *m); /* NULL is fine */
 
 void queue_model_pass(struct queue_model *m, int64_t ms);
 
-/* When something becomes visible, or too old, next; INT64_MAX: never. */
+/* When something becomes visible or too old, or a cool-down ends, next; INT64_MAX: never. */
 int64_t queue_model_next_ms(const struct queue_model *m);
 
 /* What is known of the queues by now. */
