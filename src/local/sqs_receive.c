@@ -285,9 +285,12 @@ lsqs_receive_now(struct store_tx *tx, struct lsqs_call *c)
 {
     const struct lsqs_receive *r = c->request;
     struct lsqs_messages_result *result = c->result;
-    size_t most = r->max.given ? (size_t)r->max.value : 1, found = 1;
+    size_t most = r->max.given ? (size_t)r->max.value : 1, wanted, found;
     struct candidate candidates[MAX_MESSAGES];
     struct lsqs_queue *q = c->queue;
+    /* one that stays visible would be found by the next round, too */
+    bool found_once =
+        !c->call->duplicate && (r->visibility_s.given ? r->visibility_s.value : q->settings.visibility_s) > 0;
     result->messages.n = 0;
     if (q->counts.total - q->counts.in_flight - q->counts.delayed <= 0)
         return 0;
@@ -301,14 +304,16 @@ lsqs_receive_now(struct store_tx *tx, struct lsqs_call *c)
         return store_fail(tx, ERR_NO_MEMORY, "out of memory");
     if ((int64_t)most > LSQS_MAX_IN_FLIGHT - q->counts.in_flight)
         most = (size_t)(LSQS_MAX_IN_FLIGHT - q->counts.in_flight);
-    /* rounds go on while all that is found is too old or moves to the dead letters, but not for ever in one turn; a
-     * visibility of 0 leaves a message visible, so that a round after one with messages could bring them twice */
-    for (int round = 0; round < MAX_ROUNDS && result->messages.n == 0 && found > 0; round++) {
-        int code = find_candidates(tx, c, most, candidates, &found);
+    /* rounds go on while some of what is found is too old or moves to the dead letters, but not for ever in one turn */
+    for (int round = 0; round < MAX_ROUNDS && (result->messages.n == 0 || found_once); round++) {
+        wanted = most - result->messages.n;
+        int code = find_candidates(tx, c, wanted, candidates, &found);
         for (size_t i = 0; i < found && code == 0; i++)
             code = take(tx, c, &candidates[i], &result->messages);
         if (code < 0)
             return code;
+        if (found < wanted || result->messages.n == most)
+            break;
     }
     return 0;
 }

@@ -385,8 +385,9 @@ receive_in(struct queue_model *m, const struct world *before, const struct queue
             else
                 n_there++;
         }
-    size_t most = n_there < r->max ? n_there : r->max;
-    if (r->n > most || (r->n == 0 && most > 0 && !r->early) || (r->n < most && n_dead == 0 && !r->early))
+    int64_t visibility_s = r->visibility_s >= 0 ? r->visibility_s : t->visibility_s;
+    size_t most = n_there < r->max ? n_there : r->max, least = visibility_s > 0 ? most : most > 0;
+    if (r->n > most || (r->n < least && !r->early))
         return;
     for (size_t i = 0; i < r->n; i++) {
         for (size_t j = 0; j < i; j++)

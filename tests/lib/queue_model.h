@@ -11,8 +11,8 @@
  *     queue_model_send(m, 0, 1, -1);                   // after SendMessage succeeded
  *     ok = queue_model_receive(m, &receive, &counts);  // after ReceiveMessage and the attributes of both queues
  *
- * Where AWS leaves room, this is what fanout-local promises (local/sqs.h): without dead letters on its way a receive
- * brings as many as it may, and a handle of an earlier receive neither deletes nor changes anything.
+ * Where AWS leaves room, this is what fanout-local promises (local/sqs.h): a receive brings as many as it may (with a
+ * visibility timeout of 0 at least one), and a handle of an earlier receive neither deletes nor changes anything.
  *
  * Queues and messages are numbers: queues from 0, messages from 1, as the caller gives them. Want of memory aborts. One
  * thread. */

@@ -262,6 +262,39 @@ a_longer_retention_does_not_bring_back_what_was_too_old(void **state)
     local_queue_drop(&q);
 }
 
+/* Messages that are too old, and those that are dead letters by now, stand before those that can be received. */
+static void
+what_cannot_be_received_takes_no_place_among_the_ten(void **state)
+{
+    (void)state;
+    struct local_queue q, dead;
+    char attributes[300];
+    local_queue_make(&dead, "{}");
+    snprintf(
+        attributes, sizeof attributes,
+        "{\"MessageRetentionPeriod\": \"60\", \"VisibilityTimeout\": \"5\", \"RedrivePolicy\":"
+        " \"{\\\"deadLetterTargetArn\\\":\\\"arn:aws:sqs:us-east-1:000000000000:%s\\\",\\\"maxReceiveCount\\\":1}\"}",
+        strrchr(dead.url, '/') + 1);
+    local_queue_make(&q, attributes);
+    local_queue_send_many(&q, 7, "too old", "");
+    local_server_pass(&local_fixture, 50000);
+    local_queue_send_many(&q, 4, "dead", "");
+    assert_int_equal(local_queue_receive(&q, ", \"MaxNumberOfMessages\": 10, \"VisibilityTimeout\": 8"), 10);
+    assert_int_equal(local_queue_receive(&q, ", \"MaxNumberOfMessages\": 10, \"VisibilityTimeout\": 8"), 1);
+    local_queue_send_many(&q, 12, "m", ", \"DelaySeconds\": 9");
+    local_server_pass(&local_fixture, 10000);
+    assert_int_equal(local_queue_receive(&q, ", \"MaxNumberOfMessages\": 10"), 10);
+    for (int i = 0; i < 10; i++) {
+        char path[40];
+        snprintf(path, sizeof path, "Messages.%d.Body", i);
+        assert_string_equal(local_queue_text(&q, path), "m");
+    }
+    local_queue_assert_counts(&q, 2, 10, 0);
+    local_queue_assert_counts(&dead, 4, 0, 0);
+    local_queue_drop(&q);
+    local_queue_drop(&dead);
+}
+
 /* ---- purging and deleting ---------------------------------------------------------------------------------------- */
 
 static void
@@ -336,6 +369,7 @@ main(void)
         cmocka_unit_test(every_message_is_gone_the_moment_it_is_too_old),
         cmocka_unit_test(a_handle_of_what_is_too_old_changes_nothing),
         cmocka_unit_test(a_longer_retention_does_not_bring_back_what_was_too_old),
+        cmocka_unit_test(what_cannot_be_received_takes_no_place_among_the_ten),
         cmocka_unit_test(a_purge_takes_what_is_in_flight_and_what_is_delayed),
         cmocka_unit_test(cool_downs_outlive_a_kill),
     };
