@@ -7,6 +7,7 @@
 #include "local/auth_refusal.h"
 #include "local/sqs_codec.h"
 #include "local/sqs_impl.h"
+#include "local/sqs_move.h"
 #include "local/sqs_shape.h"
 
 static const char *const MIGRATIONS[] = {
@@ -39,6 +40,12 @@ static const char *const MIGRATIONS[] = {
     " FROM sqs_message_1 JOIN sqs_payload USING (id);"
     "DROP TABLE sqs_message_1; DROP TABLE sqs_payload;"
     "CREATE INDEX sqs_message_due ON sqs_message (box, visible_at, sent_at, receives)",
+    /* Message move tasks; next_at NULL: it has ended. */
+    "CREATE TABLE sqs_move (id INTEGER PRIMARY KEY, uuid TEXT NOT NULL, source TEXT NOT NULL, destination TEXT,"
+    " rate INTEGER NOT NULL, status TEXT NOT NULL, started_at INTEGER NOT NULL, to_move INTEGER NOT NULL,"
+    " moved INTEGER NOT NULL, paced_from INTEGER NOT NULL, paced INTEGER NOT NULL, next_at INTEGER, failure TEXT);"
+    "CREATE INDEX sqs_move_source ON sqs_move (source);"
+    "CREATE INDEX sqs_move_active ON sqs_move (next_at) WHERE next_at IS NOT NULL",
 };
 
 /* ---- operations -------------------------------------------------------------------------------------------------- */
@@ -60,6 +67,14 @@ static const struct lsqs_operation OPERATIONS[] = {
     {"CreateQueue", &LSQS_SHAPE_CREATE_QUEUE, &LSQS_SHAPE_URL, false, lsqs_check_create_queue, lsqs_run_create_queue},
     {"DeleteQueue", &LSQS_SHAPE_QUEUE, NULL, true, NULL, lsqs_run_delete_queue},
     {"ListQueues", &LSQS_SHAPE_LIST_QUEUES, &LSQS_SHAPE_URLS, false, lsqs_check_list_queues, lsqs_run_list_queues},
+    {"ListDeadLetterSourceQueues", &LSQS_SHAPE_LIST_SOURCES, &LSQS_SHAPE_SOURCES, true, lsqs_check_list_sources,
+     lsqs_run_list_sources},
+    {"StartMessageMoveTask", &LSQS_SHAPE_START_MOVE, &LSQS_SHAPE_MOVE_STARTED, false, lsqs_check_start_move,
+     lsqs_run_start_move},
+    {"CancelMessageMoveTask", &LSQS_SHAPE_CANCEL_MOVE, &LSQS_SHAPE_MOVE_CANCELLED, false, lsqs_check_cancel_move,
+     lsqs_run_cancel_move},
+    {"ListMessageMoveTasks", &LSQS_SHAPE_LIST_MOVES, &LSQS_SHAPE_MOVES, false, lsqs_check_list_moves,
+     lsqs_run_list_moves},
     {"PurgeQueue", &LSQS_SHAPE_QUEUE, NULL, true, NULL, lsqs_run_purge_queue},
     {"TagQueue", &LSQS_SHAPE_TAG, NULL, true, lsqs_check_tag, lsqs_run_tag},
     {"UntagQueue", &LSQS_SHAPE_UNTAG, NULL, true, lsqs_check_untag, lsqs_run_untag},
@@ -211,8 +226,8 @@ read_queue_url(struct lsqs_call *c, struct slice url)
            lsqs_fail(&c->error, LSQS_NO_SUCH_QUEUE, "The specified queue does not exist.");
 }
 
-static bool
-make_url_base(struct lsqs_call *c)
+bool
+lsqs_make_url_base(struct lsqs_call *c)
 {
     struct slice host = httpd_header(c->call->http, "host");
     const char *account = local_account(c->sqs->local);
@@ -233,7 +248,7 @@ prepare(struct lsqs_call *c)
     c->result = c->op->result ? arena_zalloc(&call->arena, c->op->result->size) : NULL;
     if (!c->request || (c->op->result && !c->result))
         return lsqs_fail(&c->error, LSQS_INTERNAL, "out of memory");
-    return (c->op->about_queue || make_url_base(c)) && c->codec->decode(c) &&
+    return (c->op->about_queue || lsqs_make_url_base(c)) && c->codec->decode(c) &&
            (!c->op->about_queue || read_queue_url(c, ((struct lsqs_queue_request *)c->request)->queue_url)) &&
            (!c->op->check || c->op->check(c));
 }

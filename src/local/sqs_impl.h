@@ -12,7 +12,8 @@
  *     sqs_send.c       messages in                                    sqs_receive.c    and out
  *     sqs_wait.c       long polls: who waits, and when they are served
  *     sqs_settle.c     deleted, or their visibility changed           sqs_handle.c     receipt handles
- *     sqs_dead_letters.c  what was received too often moves away
+ *     sqs_move.c       message move tasks
+ *     sqs_dead_letters.c  what was received too often moves away      sqs_redrive.c    by which policies
  *     sqs_fair.c       which of them first, when they have groups
  *     sqs_message.c    entries; message attributes: packing, MD5, filters   sqs_attribute.c  their rules
  *
@@ -48,12 +49,14 @@ enum lsqs_error_kind {
     LSQS_INVALID_CONTENTS,
     LSQS_INVALID_VALUE,
     LSQS_MISSING_PARAMETER,
+    LSQS_NOT_FOUND,
     LSQS_NO_SUCH_QUEUE,
     LSQS_OVER_LIMIT,
     LSQS_PURGE_IN_PROGRESS,
     LSQS_QUEUE_DELETED_RECENTLY,
     LSQS_QUEUE_EXISTS,
     LSQS_INVALID_HANDLE,
+    LSQS_THROTTLED,
     LSQS_TOO_MANY_ENTRIES,
     LSQS_UNSUPPORTED,
     LSQS_SERIALIZATION,
@@ -237,6 +240,11 @@ struct lsqs_urls_result {
     struct slice token;
 };
 
+struct lsqs_list_sources {
+    struct slice queue_url, token;
+    struct lsqs_int max;
+};
+
 struct lsqs_attributes_result {
     struct lsqs_list attributes;
 };
@@ -361,7 +369,9 @@ struct local_sqs {
     struct store_tx *turning; /* in lsqs_turn, for the timers */
     int turn_code;
     int64_t next_message_id, next_box, next_queue_id;
-    bool has_garbage; /* boxes to be emptied */
+    bool has_garbage;     /* boxes to be emptied */
+    int64_t moves_due_ms; /* no message move task has anything to do before */
+    int64_t last_move;    /* the task that was served last */
     uint8_t handle_key[16];
     uint8_t random[2048]; /* for message ids; random_left of it are unused */
     size_t random_left;
@@ -407,12 +417,9 @@ void lsqs_settings_init(struct lsqs_settings *t);
 void lsqs_settings_clean_up(struct lsqs_settings *t);
 bool lsqs_settings_copy(const struct lsqs_settings *from, struct lsqs_settings *to); /* false: no memory */
 
-/* Checks one attribute and sets it. false with e set; *t may hold part of it. */
-bool lsqs_settings_apply(struct local_sqs *s, struct lsqs_settings *t, const struct local_sqs_attribute *a,
-                         struct lsqs_error *e);
-
-/* dead_letter_arn and max_receives out of redrive_policy. false with e set, which may be NULL. */
-bool lsqs_settings_read_redrive(struct lsqs_settings *t, struct lsqs_error *e);
+/* Checks one attribute and sets it. false with e set; *t may hold part of it. Whether a dead-letter queue may be one is
+ * not looked at: lsqs_check_dead_letter_queue. */
+bool lsqs_settings_apply(struct lsqs_settings *t, const struct local_sqs_attribute *a, struct lsqs_error *e);
 
 /* Does the attribute have the same value in both? */
 bool lsqs_settings_agree(const struct lsqs_settings *x, const struct lsqs_settings *y, struct slice attribute);
@@ -448,6 +455,8 @@ bool lsqs_unpack_attributes(struct slice packed, const struct lsqs_list *names, 
 /* Puts one message into a queue; the entry was prepared and fits. ret_id gets its UUID. */
 int lsqs_put_message(struct local_sqs *s, struct store_tx *tx, struct lsqs_queue *q, const struct lsqs_send *m,
                      char ret_id[UUID_TEXT_BYTES]);
+
+void lsqs_take_uuid(struct local_sqs *s, uint8_t uuid[16]); /* a new random one; writer thread */
 
 struct slice lsqs_hex(struct arena *arena, const uint8_t *p, size_t n); /* p NULL: no memory */
 void lsqs_format_uuid(const uint8_t bytes[16], char out[UUID_TEXT_BYTES]);
@@ -494,6 +503,21 @@ bool lsqs_check_entries(const struct lsqs_list *entries, size_t size, const char
 /* Notes that an entry of the call's batch is refused. */
 int lsqs_add_failure(struct lsqs_call *c, struct slice id, const struct lsqs_error *e);
 
+/* ---- lists in pages ---------------------------------------------------------------------------------------------- */
+
+#define LSQS_MAX_LIST 1000 /* on a page, and without MaxResults */
+
+/* NextToken and MaxResults as ListQueues has them. */
+bool lsqs_check_page(struct slice token, const struct lsqs_int *max, struct lsqs_error *e);
+
+/* A page's token is the last name on it, in base64. No token: no name. false with e set. */
+bool lsqs_read_page_token(struct slice token, struct buf *ret_name, struct lsqs_error *e);
+
+/* Where the queue of that name is, for the caller; p NULL: no memory. c->url_base is made first, by an operation that
+ * is about a queue with lsqs_make_url_base in its check. */
+struct slice lsqs_url_of(struct lsqs_call *c, struct slice name);
+bool lsqs_make_url_base(struct lsqs_call *c);
+
 /* ---- the operations' functions, by file -------------------------------------------------------------------------- */
 
 bool lsqs_check_send(struct lsqs_call *c);
@@ -505,6 +529,7 @@ bool lsqs_check_visibility_batch(struct lsqs_call *c);
 bool lsqs_check_visibility(struct lsqs_call *c);
 bool lsqs_check_create_queue(struct lsqs_call *c);
 bool lsqs_check_list_queues(struct lsqs_call *c);
+bool lsqs_check_list_sources(struct lsqs_call *c);
 bool lsqs_check_get_url(struct lsqs_call *c);
 bool lsqs_check_set_attributes(struct lsqs_call *c);
 bool lsqs_check_tag(struct lsqs_call *c);
@@ -514,6 +539,7 @@ bool lsqs_check_remove_permission(struct lsqs_call *c);
 int lsqs_run_create_queue(struct store_tx *tx, struct lsqs_call *c);
 int lsqs_run_delete_queue(struct store_tx *tx, struct lsqs_call *c);
 int lsqs_run_list_queues(struct store_tx *tx, struct lsqs_call *c);
+int lsqs_run_list_sources(struct store_tx *tx, struct lsqs_call *c);
 int lsqs_run_get_url(struct store_tx *tx, struct lsqs_call *c);
 int lsqs_run_get_attributes(struct store_tx *tx, struct lsqs_call *c);
 int lsqs_run_set_attributes(struct store_tx *tx, struct lsqs_call *c);

@@ -5,8 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "local/sqs_dead_letters.h"
+#include "local/sqs_move.h"
+
 #define MAX_NAME 80
-#define MAX_LIST 1000
 
 /* ---- names ------------------------------------------------------------------------------------------------------- */
 
@@ -34,8 +36,8 @@ check_name_given(struct slice name, struct lsqs_error *e)
                                    "Value for parameter QueueName is invalid. Reason: Must specify a queue name.");
 }
 
-static struct slice
-url_of(struct lsqs_call *c, struct slice name)
+struct slice
+lsqs_url_of(struct lsqs_call *c, struct slice name)
 {
     char *url = arena_format(&c->call->arena, "%.*s%.*s", SLICE_ARG(c->url_base), SLICE_ARG(name));
     return slice_of_string(url);
@@ -85,19 +87,22 @@ find_deleted(struct store_tx *tx, struct slice name, bool *ret_deleted)
     return code < 0 ? code : 0;
 }
 
-/* Applies attributes to a copy of settings, so that a refusal leaves them alone. */
+/* Applies attributes to a copy of the settings of the queue of that name, so that a refusal leaves them alone. */
 static bool
-apply_all(struct local_sqs *s, const struct lsqs_settings *from, const struct local_sqs_attribute *a, size_t n,
-          struct lsqs_settings *to, struct lsqs_error *e)
+apply_all(struct local_sqs *s, struct slice name, const struct lsqs_settings *from, const struct local_sqs_attribute *a,
+          size_t n, struct lsqs_settings *to, struct lsqs_error *e)
 {
+    bool ok = true, redrive = false;
     if (!lsqs_settings_copy(from, to))
         return lsqs_fail(e, LSQS_INTERNAL, "out of memory");
-    for (size_t i = 0; i < n; i++)
-        if (!lsqs_settings_apply(s, to, &a[i], e)) {
-            lsqs_settings_clean_up(to);
-            return false;
-        }
-    return true;
+    for (size_t i = 0; i < n && ok; i++) {
+        ok = lsqs_settings_apply(to, &a[i], e);
+        redrive |= slice_equals(a[i].name, SLICE("RedrivePolicy"));
+    }
+    ok = ok && (!redrive || lsqs_check_dead_letter_queue(s, name, to, e));
+    if (!ok)
+        lsqs_settings_clean_up(to);
+    return ok;
 }
 
 static int
@@ -128,7 +133,7 @@ compare_with_existing(struct lsqs_call *c, struct lsqs_queue *q)
     const struct lsqs_create_queue *r = c->request;
     const struct local_sqs_attribute *a = r->attributes.items;
     struct lsqs_settings wanted;
-    if (!apply_all(c->sqs, &q->settings, a, r->attributes.n, &wanted, &c->error))
+    if (!apply_all(c->sqs, r->name, &q->settings, a, r->attributes.n, &wanted, &c->error))
         return;
     for (size_t i = 0; i < r->attributes.n && c->error.kind == LSQS_OK; i++)
         if (!lsqs_settings_agree(&wanted, &q->settings, a[i].name))
@@ -152,7 +157,7 @@ make_as_asked(struct store_tx *tx, struct lsqs_call *c)
     if (deleted)
         lsqs_fail(&c->error, LSQS_QUEUE_DELETED_RECENTLY,
                   "You must wait 60 seconds after deleting a queue before you can create another with the same name.");
-    if (deleted || !apply_all(c->sqs, &defaults, r->attributes.items, r->attributes.n, &settings, &c->error))
+    if (deleted || !apply_all(c->sqs, r->name, &defaults, r->attributes.items, r->attributes.n, &settings, &c->error))
         return 0;
     char *tags;
     if (!lsqs_tags_text(&r->tags, &tags)) {
@@ -173,7 +178,7 @@ lsqs_run_create_queue(struct store_tx *tx, struct lsqs_call *c)
         compare_with_existing(c, q);
     if (code < 0 || c->error.kind != LSQS_OK)
         return code;
-    result->url = url_of(c, r->name);
+    result->url = lsqs_url_of(c, r->name);
     return result->url.p ? 0 : no_memory(c);
 }
 
@@ -197,30 +202,34 @@ lsqs_run_get_url(struct store_tx *tx, struct lsqs_call *c)
         lsqs_fail(&c->error, LSQS_NO_SUCH_QUEUE, "The specified queue does not exist.");
         return 0;
     }
-    result->url = url_of(c, r->name);
+    result->url = lsqs_url_of(c, r->name);
     return result->url.p ? 0 : no_memory(c);
+}
+
+bool
+lsqs_check_page(struct slice token, const struct lsqs_int *max, struct lsqs_error *e)
+{
+    if (max->given && (max->value < 1 || max->value > LSQS_MAX_LIST))
+        return lsqs_fail(
+            e, LSQS_INVALID_VALUE,
+            "Value %lld for parameter MaxResults is invalid. Reason: MaxResults must be an integer between 1 and "
+            "1000.",
+            (long long)max->value);
+    return !token.p || max->given || lsqs_fail_missing(e, "MaxResults");
 }
 
 bool
 lsqs_check_list_queues(struct lsqs_call *c)
 {
     const struct lsqs_list_queues *r = c->request;
-    if (r->max.given && (r->max.value < 1 || r->max.value > MAX_LIST))
-        return lsqs_fail(
-            &c->error, LSQS_INVALID_VALUE,
-            "Value %lld for parameter MaxResults is invalid. Reason: MaxResults must be an integer between 1 and "
-            "1000.",
-            (long long)r->max.value);
-    if (r->token.p && !r->max.given)
-        return lsqs_fail_missing(&c->error, "MaxResults");
-    return true;
+    return lsqs_check_page(r->token, &r->max, &c->error);
 }
 
-/* A page's token is the last name on it, in base64. */
-static bool
-read_token(struct slice token, struct buf *ret_name)
+bool
+lsqs_read_page_token(struct slice token, struct buf *ret_name, struct lsqs_error *e)
 {
-    return digest_base64_decode(ret_name, token) && is_name(buf_slice(ret_name));
+    return token.n == 0 || (digest_base64_decode(ret_name, token) && is_name(buf_slice(ret_name))) ||
+           lsqs_fail(e, LSQS_INVALID_VALUE, "Invalid or expired next token.");
 }
 
 static int
@@ -228,7 +237,7 @@ list_from(struct store_tx *tx, struct lsqs_call *c, struct slice after)
 {
     const struct lsqs_list_queues *r = c->request;
     struct lsqs_urls_result *result = c->result;
-    size_t most = r->max.given ? (size_t)r->max.value : MAX_LIST, n = 0;
+    size_t most = r->max.given ? (size_t)r->max.value : LSQS_MAX_LIST, n = 0;
     struct slice *urls = arena_alloc(&c->call->arena, most * sizeof *urls);
     struct buf token = BUF_INIT;
     sqlite3_stmt *q = store_prepare(tx, "SELECT name FROM sqs_queue WHERE name > ?1 AND substr(name, 1, ?3) = ?2"
@@ -248,7 +257,7 @@ list_from(struct store_tx *tx, struct lsqs_call *c, struct slice after)
             continue;
         }
         if (urls)
-            urls[n++] = url_of(c, name);
+            urls[n++] = lsqs_url_of(c, name);
         if (n == most)
             digest_base64_encode(&token, name.p, name.n);
         if (!urls || !urls[n - 1].p)
@@ -266,11 +275,7 @@ lsqs_run_list_queues(struct store_tx *tx, struct lsqs_call *c)
 {
     const struct lsqs_list_queues *r = c->request;
     struct buf after = BUF_INIT;
-    int code = 0;
-    if (r->token.n > 0 && !read_token(r->token, &after))
-        lsqs_fail(&c->error, LSQS_INVALID_VALUE, "Invalid or expired next token.");
-    else
-        code = list_from(tx, c, buf_slice(&after));
+    int code = lsqs_read_page_token(r->token, &after, &c->error) ? list_from(tx, c, buf_slice(&after)) : 0;
     buf_clean_up(&after);
     return code;
 }
@@ -359,7 +364,8 @@ lsqs_run_set_attributes(struct store_tx *tx, struct lsqs_call *c)
 {
     const struct lsqs_set_attributes *r = c->request;
     struct lsqs_settings settings;
-    if (!apply_all(c->sqs, &c->queue->settings, r->attributes.items, r->attributes.n, &settings, &c->error))
+    if (!apply_all(c->sqs, slice_of_string(c->queue->name), &c->queue->settings, r->attributes.items, r->attributes.n,
+                   &settings, &c->error))
         return 0;
     return change_settings(c->sqs, tx, c->queue, &settings);
 }
@@ -417,6 +423,8 @@ delete_queue(struct local_sqs *s, struct store_tx *tx, struct lsqs_queue *q)
     lsqs_restructure(s, tx);
     int code = store_run(tx, w);
     if (code == 0)
+        code = lsqs_forget_moves(tx, q);
+    if (code == 0)
         code = lsqs_discard_box(s, tx, q->box);
     if (code < 0)
         return code;
@@ -451,7 +459,7 @@ local_sqs_ensure_queue(struct local_sqs *s, struct store_tx *tx, struct slice na
     struct lsqs_queue *q = lsqs_find_queue(s, name);
     lsqs_settings_init(&defaults);
     if (!check_name(name, &refused) ||
-        !apply_all(s, q ? &q->settings : &defaults, attributes, n_attributes, &settings, &refused))
+        !apply_all(s, name, q ? &q->settings : &defaults, attributes, n_attributes, &settings, &refused))
         return err_set(e, ERR_INVALID, "queue \"%.*s\": %s", (int)(name.n < 100 ? name.n : 100), name.p,
                        refused.message);
     return q ? change_settings(s, tx, q, &settings) : make_queue(s, tx, name, &settings, NULL, &q);

@@ -41,8 +41,8 @@ check_for_queue(const struct lsqs_queue *q, const struct lsqs_send *m, bool entr
 }
 
 /* A random UUID (RFC 9562: version 4, variant 1), of which one call of the kernel pays for many. */
-static void
-take_uuid(struct local_sqs *s, uint8_t uuid[16])
+void
+lsqs_take_uuid(struct local_sqs *s, uint8_t uuid[16])
 {
     if (s->random_left == 0) {
         uuid_random_bytes(s->random, sizeof s->random);
@@ -90,7 +90,7 @@ lsqs_put_message(struct local_sqs *s, struct store_tx *tx, struct lsqs_queue *q,
     uint8_t uuid[16];
     int64_t now_ms = store_now_ms(tx), id = s->next_message_id++;
     int64_t visible_at_ms = now_ms + (m->delay_s.given ? m->delay_s.value : q->settings.delay_s) * 1000;
-    take_uuid(s, uuid);
+    lsqs_take_uuid(s, uuid);
     lsqs_format_uuid(uuid, ret_id);
     int code = lsqs_touch(s, tx, q);
     if (code < 0)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "local/sqs_dead_letters.h"
 
 #define MAX_TEXT_BYTES 65536
 
@@ -127,47 +128,7 @@ invalid(struct lsqs_error *e, const char *name)
 }
 
 static bool
-bad_redrive(struct lsqs_error *e, const struct lsqs_settings *t, const char *why)
-{
-    if (e)
-        lsqs_fail(e, LSQS_INVALID_VALUE, "Value %.200s for parameter RedrivePolicy is invalid. Reason: %s",
-                  t->redrive_policy, why);
-    return false;
-}
-
-bool
-lsqs_settings_read_redrive(struct lsqs_settings *t, struct lsqs_error *e)
-{
-    struct json policy, arn, count;
-    char text[256];
-    size_t n;
-    int64_t max;
-    free(t->dead_letter_arn);
-    t->dead_letter_arn = NULL;
-    if (!t->redrive_policy)
-        return true;
-    if (json_parse(slice_of_string(t->redrive_policy), &policy, NULL) != 0 || policy.type != JSON_OBJECT)
-        return bad_redrive(e, t, "Redrive policy is not a valid JSON map.");
-    if (!json_get(policy, "deadLetterTargetArn", &arn))
-        return bad_redrive(e, t, "Redrive policy does not contain mandatory attribute: deadLetterTargetArn.");
-    if (!json_get(policy, "maxReceiveCount", &count))
-        return bad_redrive(e, t, "Redrive policy does not contain mandatory attribute: maxReceiveCount.");
-    bool ok = count.type == JSON_STRING ? parse_number(json_raw(count), &max)
-                                        : count.type == JSON_NUMBER && json_int64(count, &max);
-    if (!ok || max < 1 || max > 1000)
-        return bad_redrive(e, t, "Invalid value for maxReceiveCount, valid values are from 1 to 1000 both inclusive.");
-    if (arn.type != JSON_STRING || !json_decode_into(arn, text, sizeof text, &n))
-        return bad_redrive(e, t, "Dead letter target is not an ARN.");
-    t->max_receives = max;
-    t->dead_letter_arn = strndup(text, n);
-    if (!t->dead_letter_arn && e)
-        lsqs_fail(e, LSQS_INTERNAL, "out of memory");
-    return t->dead_letter_arn != NULL;
-}
-
-static bool
-apply_text(struct local_sqs *s, struct lsqs_settings *t, const struct setting *setting, struct slice value,
-           struct lsqs_error *e)
+apply_text(struct lsqs_settings *t, const struct setting *setting, struct slice value, struct lsqs_error *e)
 {
     char **at = text_at(t, setting);
     struct json parsed;
@@ -179,12 +140,10 @@ apply_text(struct local_sqs *s, struct lsqs_settings *t, const struct setting *s
         return lsqs_fail(e, LSQS_INTERNAL, "out of memory");
     free(*at);
     *at = copy;
-    if (at == &t->redrive_policy) {
-        if (!lsqs_settings_read_redrive(t, e))
-            return false;
-        return !t->dead_letter_arn || lsqs_find_queue_by_arn(s, slice_of_string(t->dead_letter_arn)) ||
-               bad_redrive(e, t, "Dead letter target does not exist.");
-    }
+    if (at == &t->redrive_policy)
+        return lsqs_settings_read_redrive(t, e);
+    if (at == &t->redrive_allow_policy)
+        return !copy || lsqs_check_redrive_allow(value, e);
     if (json && copy && (json_parse(value, &parsed, NULL) != 0 || parsed.type != JSON_OBJECT))
         return invalid(e, setting->name);
     if (at == &t->kms_key && copy)
@@ -193,8 +152,7 @@ apply_text(struct local_sqs *s, struct lsqs_settings *t, const struct setting *s
 }
 
 bool
-lsqs_settings_apply(struct local_sqs *s, struct lsqs_settings *t, const struct local_sqs_attribute *a,
-                    struct lsqs_error *e)
+lsqs_settings_apply(struct lsqs_settings *t, const struct local_sqs_attribute *a, struct lsqs_error *e)
 {
     const struct setting *setting = find(a->name);
     int64_t n;
@@ -216,7 +174,7 @@ lsqs_settings_apply(struct local_sqs *s, struct lsqs_settings *t, const struct l
         *number_at(t, setting) = a->value.n == 4;
         return true;
     default:
-        return apply_text(s, t, setting, a->value, e);
+        return apply_text(t, setting, a->value, e);
     }
 }
 

@@ -1,5 +1,7 @@
 #include "local/sqs_shape.h"
 
+#include "local/sqs_move.h"
+
 /* One value; a list or map of texts, under its items' name in Query; the same of structs. */
 #define MEMBER(type_, struct_, field, name_)                                                                           \
     {                                                                                                                  \
@@ -70,6 +72,13 @@ static const struct lsqs_member LIST_MEMBERS[] = {
     MEMBER(LSQS_INT, lsqs_list_queues, max, "MaxResults"),
 };
 SHAPE(LSQS_SHAPE_LIST_QUEUES, lsqs_list_queues, LIST_MEMBERS);
+
+static const struct lsqs_member LIST_SOURCES_MEMBERS[] = {
+    MEMBER(LSQS_STRING, lsqs_list_sources, queue_url, "QueueUrl"),
+    MEMBER(LSQS_STRING, lsqs_list_sources, token, "NextToken"),
+    MEMBER(LSQS_INT, lsqs_list_sources, max, "MaxResults"),
+};
+SHAPE(LSQS_SHAPE_LIST_SOURCES, lsqs_list_sources, LIST_SOURCES_MEMBERS);
 
 static const struct lsqs_member GET_URL_MEMBERS[] = {
     MEMBER(LSQS_STRING, lsqs_get_url, name, "QueueName"),
@@ -187,6 +196,12 @@ static const struct lsqs_member URLS_MEMBERS[] = {
 };
 SHAPE(LSQS_SHAPE_URLS, lsqs_urls_result, URLS_MEMBERS);
 
+static const struct lsqs_member SOURCES_MEMBERS[] = {
+    TEXTS(LSQS_STRINGS, lsqs_urls_result, urls, "queueUrls", "QueueUrl", .always = true),
+    MEMBER(LSQS_STRING, lsqs_urls_result, token, "NextToken"),
+};
+SHAPE(LSQS_SHAPE_SOURCES, lsqs_urls_result, SOURCES_MEMBERS);
+
 static const struct lsqs_member ATTRIBUTES_MEMBERS[] = {
     TEXTS(LSQS_MAP, lsqs_attributes_result, attributes, "Attributes", "Attribute"),
 };
@@ -253,3 +268,51 @@ static const struct lsqs_member MESSAGES_MEMBERS[] = {
     LIST(LSQS_LIST, lsqs_messages_result, messages, "Messages", "Message", MESSAGE),
 };
 SHAPE(LSQS_SHAPE_MESSAGES, lsqs_messages_result, MESSAGES_MEMBERS);
+
+/* ---- message move tasks ------------------------------------------------------------------------------------------ */
+
+static const struct lsqs_member START_MOVE_MEMBERS[] = {
+    MEMBER(LSQS_STRING, lsqs_start_move, source_arn, "SourceArn"),
+    MEMBER(LSQS_STRING, lsqs_start_move, destination_arn, "DestinationArn"),
+    MEMBER(LSQS_INT, lsqs_start_move, rate, "MaxNumberOfMessagesPerSecond"),
+};
+SHAPE(LSQS_SHAPE_START_MOVE, lsqs_start_move, START_MOVE_MEMBERS);
+
+static const struct lsqs_member MOVE_STARTED_MEMBERS[] = {
+    MEMBER(LSQS_STRING, lsqs_move_started, handle, "TaskHandle"),
+};
+SHAPE(LSQS_SHAPE_MOVE_STARTED, lsqs_move_started, MOVE_STARTED_MEMBERS);
+
+static const struct lsqs_member CANCEL_MOVE_MEMBERS[] = {
+    MEMBER(LSQS_STRING, lsqs_cancel_move, handle, "TaskHandle"),
+};
+SHAPE(LSQS_SHAPE_CANCEL_MOVE, lsqs_cancel_move, CANCEL_MOVE_MEMBERS);
+
+static const struct lsqs_member MOVE_CANCELLED_MEMBERS[] = {
+    MEMBER(LSQS_INT, lsqs_move_cancelled, moved, "ApproximateNumberOfMessagesMoved"),
+};
+SHAPE(LSQS_SHAPE_MOVE_CANCELLED, lsqs_move_cancelled, MOVE_CANCELLED_MEMBERS);
+
+static const struct lsqs_member LIST_MOVES_MEMBERS[] = {
+    MEMBER(LSQS_STRING, lsqs_list_moves, source_arn, "SourceArn"),
+    MEMBER(LSQS_INT, lsqs_list_moves, max, "MaxResults"),
+};
+SHAPE(LSQS_SHAPE_LIST_MOVES, lsqs_list_moves, LIST_MOVES_MEMBERS);
+
+static const struct lsqs_member MOVE_MEMBERS[] = {
+    MEMBER(LSQS_STRING, lsqs_move, handle, "TaskHandle"),
+    MEMBER(LSQS_STRING, lsqs_move, status, "Status"),
+    MEMBER(LSQS_STRING, lsqs_move, source_arn, "SourceArn"),
+    MEMBER(LSQS_STRING, lsqs_move, destination_arn, "DestinationArn"),
+    MEMBER(LSQS_INT, lsqs_move, rate, "MaxNumberOfMessagesPerSecond"),
+    MEMBER(LSQS_INT, lsqs_move, moved, "ApproximateNumberOfMessagesMoved"),
+    MEMBER(LSQS_INT, lsqs_move, to_move, "ApproximateNumberOfMessagesToMove"),
+    MEMBER(LSQS_STRING, lsqs_move, failure, "FailureReason"),
+    MEMBER(LSQS_INT, lsqs_move, started_at_ms, "StartedTimestamp"),
+};
+static SHAPE(MOVE, lsqs_move, MOVE_MEMBERS);
+
+static const struct lsqs_member MOVES_MEMBERS[] = {
+    LIST(LSQS_LIST, lsqs_moves_result, moves, "Results", "ListMessageMoveTasksResultEntry", MOVE, .always = true),
+};
+SHAPE(LSQS_SHAPE_MOVES, lsqs_moves_result, MOVES_MEMBERS);

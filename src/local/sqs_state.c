@@ -4,6 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "local/sqs_dead_letters.h"
+#include "local/sqs_move.h"
+
 #define FIRST_PLACES 256
 
 /* ---- the table of queues ----------------------------------------------------------------------------------------- */
@@ -238,10 +241,13 @@ int
 lsqs_state_load(void *sqs, struct store_tx *tx)
 {
     struct local_sqs *s = sqs;
+    bool first = s->next_queue_id == 0;
     int code = read_queues(s, tx);
     if (code == 0)
         code = read_counts(s, tx);
-    return code ? code : read_figures(s, tx);
+    if (code == 0)
+        code = read_figures(s, tx);
+    return code == 0 && first ? lsqs_resume_moves(s, tx) : code;
 }
 
 /* ---- transactions ------------------------------------------------------------------------------------------------ */
@@ -290,6 +296,7 @@ int
 lsqs_state_rollback(void *sqs, struct store_tx *tx)
 {
     struct local_sqs *s = sqs;
+    s->moves_due_ms = INT64_MIN; /* to be looked at */
     if (s->restructured_in == store_serial(tx))
         return read_all_again(s, tx);
     if (s->touched_in != store_serial(tx))

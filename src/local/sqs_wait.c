@@ -1,4 +1,5 @@
 #include "local/sqs_impl.h"
+#include "local/sqs_move.h"
 
 /* ---- waiting ----------------------------------------------------------------------------------------------------- */
 
@@ -160,8 +161,9 @@ lsqs_turn(void *sqs, struct store_tx *tx)
 {
     struct local_sqs *s = sqs;
     s->turning = tx;
-    s->turn_code = 0;
-    timers_run(&s->timers, store_now_ms(tx));
+    s->turn_code = lsqs_turn_moves(s, tx); /* first: those who wait are served what was moved in the same turn */
+    if (s->turn_code == 0)
+        timers_run(&s->timers, store_now_ms(tx));
     s->turning = NULL;
     if (s->turn_code == 0 && s->has_garbage)
         s->turn_code = lsqs_clear_garbage(s, tx);
@@ -174,7 +176,8 @@ lsqs_due_ms(void *sqs)
     const struct local_sqs *s = sqs;
     if (s->has_garbage)
         return INT64_MIN;
-    return s->timers.count > 0 ? s->timers.heap[0]->due_ms : INT64_MAX;
+    int64_t due_ms = s->timers.count > 0 ? s->timers.heap[0]->due_ms : INT64_MAX;
+    return due_ms < s->moves_due_ms ? due_ms : s->moves_due_ms;
 }
 
 void

@@ -215,7 +215,7 @@ static const struct {
      "\"{\\\"deadLetterTargetArn\\\":\\\"arn:aws:sqs:us-east-1:000000000000:none\\\","
      "\\\"maxReceiveCount\\\":3}\"}",
      400, "InvalidParameterValue", NULL},
-    {"StartMessageMoveTask", "", 400, "UnknownOperationException", NULL},
+    {"NoSuchOperation", "", 400, "UnknownOperationException", NULL},
 };
 
 static void

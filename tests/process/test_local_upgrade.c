@@ -69,7 +69,7 @@ static const char FIRST_VERSION[] =
     "INSERT INTO sqs_message SELECT id, box, visible_at, sent_at, receives, iif(receives > 0, received_at, NULL),"
     " iif(receives > 0, first_received_at, NULL), uuid, source FROM now;"
     "INSERT INTO sqs_payload SELECT id, md5, body, attributes, trace, group_id FROM now;"
-    "DROP TABLE now; UPDATE service SET version = 1 WHERE name = 'sqs'; COMMIT";
+    "DROP TABLE now; DROP TABLE sqs_move; UPDATE service SET version = 1 WHERE name = 'sqs'; COMMIT";
 
 static void
 messages_of_the_first_version_are_kept(void **state)

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "local/sqs_dead_letters.h"
 #include "local/sqs_shape.h"
 
 static void
@@ -244,6 +245,8 @@ a_result_is_encoded_without_what_is_not_given(void **state)
 
 /* ---- settings ---------------------------------------------------------------------------------------------------- */
 
+#define ARN "arn:aws:sqs:us-east-1:000000000000:dead"
+
 static void
 a_redrive_policy_is_read_with_its_count_as_number_or_text(void **state)
 {
@@ -252,12 +255,12 @@ a_redrive_policy_is_read_with_its_count_as_number_or_text(void **state)
         const char *policy;
         int64_t count; /* 0: refused */
     } CASES[] = {
-        {"{\"deadLetterTargetArn\":\"arn\",\"maxReceiveCount\":3}", 3},
-        {"{\"maxReceiveCount\":\"1000\",\"deadLetterTargetArn\":\"arn\"}", 1000},
-        {"{\"deadLetterTargetArn\":\"arn\",\"maxReceiveCount\":0}", 0},
-        {"{\"deadLetterTargetArn\":\"arn\",\"maxReceiveCount\":1001}", 0},
-        {"{\"deadLetterTargetArn\":\"arn\",\"maxReceiveCount\":\"x\"}", 0},
-        {"{\"deadLetterTargetArn\":\"arn\"}", 0},
+        {"{\"deadLetterTargetArn\":\"" ARN "\",\"maxReceiveCount\":3}", 3},
+        {"{\"maxReceiveCount\":\"1000\",\"deadLetterTargetArn\":\"" ARN "\"}", 1000},
+        {"{\"deadLetterTargetArn\":\"" ARN "\",\"maxReceiveCount\":0}", 0},
+        {"{\"deadLetterTargetArn\":\"" ARN "\",\"maxReceiveCount\":1001}", 0},
+        {"{\"deadLetterTargetArn\":\"" ARN "\",\"maxReceiveCount\":\"x\"}", 0},
+        {"{\"deadLetterTargetArn\":\"" ARN "\"}", 0},
         {"{\"maxReceiveCount\":3}", 0},
         {"{\"deadLetterTargetArn\":5,\"maxReceiveCount\":3}", 0},
         {"[]", 0},
@@ -273,7 +276,7 @@ a_redrive_policy_is_read_with_its_count_as_number_or_text(void **state)
             fail_msg("%s: %s", CASES[i].policy, e.message);
         if (ok) {
             assert_int_equal(t.max_receives, CASES[i].count);
-            assert_string_equal(t.dead_letter_arn, "arn");
+            assert_string_equal(t.dead_letter_arn, ARN);
         }
         lsqs_settings_clean_up(&t);
     }
