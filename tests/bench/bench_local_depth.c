@@ -1,10 +1,12 @@
 /* bench_local_depth: does fanout-local become slower when a queue is long? The same load, sends, receives and deletes
  * in tens, through a queue that holds 1,000 messages and through one that holds 1,000,000, in one server and one run.
+ * And how long does it take to start again with so many, after a kill -9?
  *
  * DEPTH=1000000 and MESSAGES=10000 (of each measurement, of which the best of three counts) change how much. */
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "lib/figures.h"
 #include "lib/queue_load.h"
 #include "lib/tmp.h"
@@ -69,6 +71,13 @@ main(void)
                                   .ratio_of = "1,000 queued"});
     snprintf(what, sizeof what, "fanout-local: rate at 1,000 queued / at %zu", depth);
     figure_print(&(struct figure){.what = what, .unit = "x", .value = shallow.rate / deep.rate, .most = 1.3});
+
+    system_kill_local(system);
+    int64_t start_ns = clock_monotonic_ns();
+    system_restart_local(system);
+    snprintf(what, sizeof what, "fanout-local: start with %zu stored messages", depth);
+    figure_print(&(struct figure){
+        .what = what, .unit = "ms", .value = (double)(clock_monotonic_ns() - start_ns) / 1e6, .most = 1000});
 
     system_disconnect(&sqs);
     system_stop(system);

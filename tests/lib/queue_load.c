@@ -26,7 +26,26 @@ struct run {
 /* One of the calls in flight. */
 struct lane {
     struct run *run;
+    size_t queue; /* of queue_urls */
 };
+
+static const char *
+queue_of(const struct lane *l)
+{
+    const struct queue_load *load = l->run->load;
+    return load->queue_urls ? load->queue_urls[l->queue] : load->queue_url;
+}
+
+static void
+go_to_next_queue(struct lane *l)
+{
+    const struct queue_load *load = l->run->load;
+    if (!load->queue_urls)
+        return;
+    l->queue += load->lanes;
+    if (l->queue >= load->n_queues)
+        l->queue %= load->lanes;
+}
 
 /* ---- a lane ------------------------------------------------------------------------------------------------------ */
 
@@ -58,7 +77,7 @@ received(void *context, const struct sqs_received *r)
     if (r->n_messages == 0)
         step(l);
     else
-        need_call(sqs_delete_batch(load->sqs->aws, load->queue_url, handles, r->n_messages, deleted, l, NULL, &e), &e);
+        need_call(sqs_delete_batch(load->sqs->aws, queue_of(l), handles, r->n_messages, deleted, l, NULL, &e), &e);
 }
 
 static void
@@ -66,7 +85,7 @@ receive(struct lane *l)
 {
     const struct queue_load *load = l->run->load;
     const struct sqs_receive_options options = {
-        .queue_url = load->queue_url, .max_messages = SQS_BATCH_MAX, .wait_time_s = 1, .visibility_timeout_s = -1};
+        .queue_url = queue_of(l), .max_messages = SQS_BATCH_MAX, .wait_time_s = 1, .visibility_timeout_s = -1};
     struct err e;
     need_call(sqs_receive(load->sqs->aws, &options, received, l, NULL, &e), &e);
 }
@@ -104,7 +123,8 @@ step(struct lane *l)
     for (size_t i = 0; i < SQS_BATCH_MAX; i++)
         entries[i] = (struct sqs_send){.body = slice_of(r->body, load->body_bytes), .delay_s = -1};
     r->sent += SQS_BATCH_MAX;
-    need_call(sqs_send_batch(load->sqs->aws, load->queue_url, entries, SQS_BATCH_MAX, sent, l, NULL, &e), &e);
+    go_to_next_queue(l);
+    need_call(sqs_send_batch(load->sqs->aws, queue_of(l), entries, SQS_BATCH_MAX, sent, l, NULL, &e), &e);
 }
 
 static double
@@ -113,13 +133,14 @@ run(const struct queue_load *load, size_t messages, bool sends_only)
     struct lane lanes[LANES_MAX];
     struct err e;
     struct run r = {.load = load, .target = messages, .sends_only = sends_only, .body = malloc(load->body_bytes)};
-    if (!r.body || messages == 0 || messages % SQS_BATCH_MAX || load->lanes == 0 || load->lanes > LANES_MAX)
-        need_give_up("a run", "1 to 64 lanes, messages in tens");
+    if (!r.body || messages == 0 || messages % SQS_BATCH_MAX || load->lanes == 0 || load->lanes > LANES_MAX ||
+        (load->queue_urls && load->n_queues < load->lanes))
+        need_give_up("a run", "1 to 64 lanes, messages in tens, a queue for each lane");
     memset(r.body, 'x', load->body_bytes);
     int64_t start_ns = clock_monotonic_ns();
     r.running = load->lanes;
     for (unsigned i = 0; i < load->lanes; i++) {
-        lanes[i] = (struct lane){.run = &r};
+        lanes[i] = (struct lane){.run = &r, .queue = i};
         step(&lanes[i]);
     }
     while (!r.done)

@@ -12,6 +12,8 @@
 struct queue_load {
     struct system_client *sqs;
     const char *queue_url;
+    char *const *queue_urls; /* or many, in turns: at least one for each lane, which no other uses; else NULL */
+    size_t n_queues;
     size_t body_bytes;
     unsigned lanes; /* 1 to 64 */
 };
