@@ -151,10 +151,12 @@ find_fairly(struct store_tx *tx, struct lsqs_call *c, size_t most, struct candid
         if (r)
             store_bind_int(r, 1, ids[i]);
         code = store_step(tx, r);
+        if (code == 0) {
+            store_fail(tx, ERR_CORRUPT, "message %lld is in an index and nowhere else", (long long)ids[i]);
+            return ERR_CORRUPT;
+        }
         if (code > 0)
             code = read_candidate(tx, r, &c->call->arena, &out[i]);
-        else if (code == 0)
-            code = store_fail(tx, ERR_CORRUPT, "message %lld is in an index and nowhere else", (long long)ids[i]);
         store_reset(r);
     }
     return code < 0 ? code : 0;
@@ -285,7 +287,7 @@ lsqs_receive_now(struct store_tx *tx, struct lsqs_call *c)
 {
     const struct lsqs_receive *r = c->request;
     struct lsqs_messages_result *result = c->result;
-    size_t most = r->max.given ? (size_t)r->max.value : 1, wanted, found;
+    size_t most = r->max.given ? (size_t)r->max.value : 1, wanted, found = 0;
     struct candidate candidates[MAX_MESSAGES];
     struct lsqs_queue *q = c->queue;
     /* one that stays visible would be found by the next round, too */

@@ -591,7 +591,7 @@ static void
 serve(struct run *r)
 {
     struct pollfd fds[WAITERS];
-    bool answered[WAITERS];
+    bool answered[WAITERS] = {false};
     size_t n = 0;
     long left = 0;
     for (int q = 0; q < QUEUE_MODEL_QUEUES; q++) {
