@@ -109,7 +109,8 @@ bool
 lsqs_is_of_type(struct slice data_type, const char *type)
 {
     size_t n = strlen(type);
-    return data_type.p && data_type.n >= n && memcmp(data_type.p, type, n) == 0 && (data_type.n == n || data_type.p[n] == '.');
+    return data_type.p && data_type.n >= n && memcmp(data_type.p, type, n) == 0 &&
+           (data_type.n == n || data_type.p[n] == '.');
 }
 
 static const char *
