@@ -140,7 +140,7 @@ struct fixture {
     struct aws_call aws;
     enum sqs_protocol protocol;
     char kept_handle[100], deleted_handle[100];
-    cJSON *model, *shapes, *errors, *visited;
+    cJSON *model, *shapes, *errors_file, *errors, *visited;
     const struct request *request;
     cJSON *tree;
     char *huge; /* a JSON string */
@@ -540,7 +540,8 @@ set_up(void **state)
 {
     static struct fixture f;
     f.model = read_shared("data/sqs.model.json");
-    f.errors = cJSON_GetObjectItemCaseSensitive(read_shared("data/sqs.errors.json"), "errors");
+    f.errors_file = read_shared("data/sqs.errors.json");
+    f.errors = cJSON_GetObjectItemCaseSensitive(f.errors_file, "errors");
     f.shapes = cJSON_GetObjectItemCaseSensitive(f.model, "shapes");
     f.visited = cJSON_CreateObject();
     f.huge = malloc(HUGE_BYTES + 3);
@@ -563,6 +564,8 @@ tear_down(void **state)
     struct fixture *f = *state;
     cJSON_Delete(f->tree);
     cJSON_Delete(f->visited);
+    cJSON_Delete(f->model);
+    cJSON_Delete(f->errors_file);
     free(f->huge);
     if (f->server.process) {
         aws_call_clean_up(&f->aws);
