@@ -249,7 +249,7 @@ handles_delete_what_they_are_of_and_nothing_else(void **state)
         assert_string_equal(q.call.error, "ReceiptHandleIsInvalid");
     }
     local_queue_settle(&q, "DeleteMessage", "", "");
-    assert_string_equal(q.call.error, "ReceiptHandleIsInvalid");
+    assert_string_equal(q.call.error, "MissingParameter");
     local_queue_settle(&q, "DeleteMessage", "garbage", "");
     assert_string_equal(q.call.message, "The input receipt handle \"garbage\" is not a valid receipt handle.");
 
