@@ -14,7 +14,8 @@
  *               drop_after   executed (and committed), then the connection is closed
  *               duplicate    executed, and what it sends or receives is delivered a second time
  *     status    of an error: 400 to 599; default 500         code     default "InternalFailure",
- *                                                                        which S3 calls "InternalError"
+ *                                                                        which S3 calls "InternalError"; of SQS's
+ *                                                                        errors the shape does, too
  *     message   of an error; default "A fault was injected." delay_ms 0 to 600,000
  *     count     strikes so often, then is over; default 1; 0: without end
  *     percent   strikes this part of the requests; default 100

@@ -50,7 +50,7 @@ static const struct request {
     {"PurgeQueue", "{" URL("set") "}", NULL, NULL, 61},
     {"SendMessage",
      "{" URL("set") ", 'MessageBody': 'b', 'DelaySeconds': 0, 'MessageAttributes': {" TEXT(
-         "a") "}, " TRACE ", 'MessageGroupId': 'g'}",
+         "a") "}, 'MessageSystemAttributes': {" TEXT("AWSTraceHeader") "}, 'MessageGroupId': 'g'}",
      NULL, NULL, 0},
     {"SendMessage", "{" URL("set") ", 'MessageBody': 'b', 'MessageAttributes': {" BYTES "}}", NULL, NULL, 0},
     {"SendMessage", "{" URL("f.fifo") ", 'MessageBody': 'b', 'MessageGroupId': 'g', 'MessageDeduplicationId': 'd'}",
