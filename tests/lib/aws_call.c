@@ -82,7 +82,7 @@ send_all(struct aws_call *c)
 
 /* What is signed of a request: these headers, which are sent, too. */
 struct to_sign {
-    struct sigv4_header headers[4];
+    struct sigv4_header headers[5];
     struct sigv4_request request;
     struct sigv4_scope scope;
     char date[CLOCK_ISO8601_BYTES], hash[DIGEST_SHA256_HEX];
@@ -115,6 +115,7 @@ collect(const struct aws_call *c, const struct aws_call_request *r, struct to_si
     add_header(t, "host", c->host);
     add_header(t, "x-amz-date", r->presigned ? NULL : t->date);
     add_header(t, "x-amz-target", r->target);
+    add_header(t, "x-amz-security-token", r->presigned ? NULL : c->session_token);
 }
 
 bool
@@ -123,7 +124,8 @@ aws_call_send(struct aws_call *c, const struct aws_call_request *r)
     struct to_sign t = {0};
     struct buf authorization = BUF_INIT, query = BUF_INIT;
     struct sigv4_credentials keys = {.access_key_id = slice_of_string(c->access_key_id),
-                                     .secret_access_key = slice_of_string(c->secret_access_key)};
+                                     .secret_access_key = slice_of_string(c->secret_access_key),
+                                     .session_token = slice_of_string(c->session_token)};
     c->status = 0;
     if (!connect_to(c))
         return false;
@@ -189,8 +191,10 @@ aws_call_plain(struct aws_call *c, const char *method, const char *path, const c
     if (!connect_to(c))
         return 0;
     buf_reset(&c->request);
-    buf_add_format(&c->request, "%s %s HTTP/1.1\r\nHost: %s\r\nContent-Length: %zu\r\n\r\n%s", method, path, c->host,
-                   strlen(body), body);
+    buf_add_format(&c->request, "%s %s HTTP/1.1\r\nHost: %s\r\n", method, path, c->host);
+    if (c->plain_header)
+        buf_add_format(&c->request, "%s\r\n", c->plain_header);
+    buf_add_format(&c->request, "Content-Length: %zu\r\n\r\n%s", strlen(body), body);
     return send_all(c) ? aws_call_finish(c) : 0;
 }
 

@@ -28,8 +28,11 @@ struct aws_call {
 
     /* How the next calls are signed. */
     const char *access_key_id, *secret_access_key, *region;
-    int64_t skew_ms;   /* added to the time of signing */
-    bool unsigned_too; /* send no Authorization at all */
+    const char *session_token; /* NULL: none */
+    int64_t skew_ms;           /* added to the time of signing */
+    bool unsigned_too;         /* send no Authorization at all */
+
+    const char *plain_header; /* "Origin: http://a", sent with aws_call_plain; NULL: none */
 
     struct sigv4_key key;
     struct buf request, answer;

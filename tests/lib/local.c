@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "lib/admin.h"
 #include "lib/tmp.h"
 
 #define START_MS 20000
@@ -20,9 +21,11 @@ start(struct local_server *s)
 {
     char clock[600];
     snprintf(clock, sizeof clock, "FANOUT_TEST_CLOCK=%s", s->clock ? getenv("FANOUT_TEST_CLOCK") : "");
-    s->process = proc_spawn((const char *[]){proc_path("bin/fanout-local"), "--listen", "127.0.0.1:0", "--data",
-                                             s->folder, "--no-provision", NULL},
-                            (const char *[]){s->clock ? clock : "FANOUT_TEST_CLOCK", NULL});
+    const char *argv[20] = {
+        proc_path("bin/fanout-local"), "--listen", "127.0.0.1:0", "--data", s->folder, "--no-provision"};
+    for (size_t i = 0; s->options && i < 13 && s->options[i]; i++)
+        argv[6 + i] = s->options[i];
+    s->process = proc_spawn(argv, (const char *[]){s->clock ? clock : "FANOUT_TEST_CLOCK", NULL});
     const char *line = proc_wait_line(s->process, "READY ", START_MS);
     assert_non_null(line);
     snprintf(s->url, sizeof s->url, "%.*s", (int)strcspn(strstr(line, "http://"), " \r\n"), strstr(line, "http://"));
@@ -48,6 +51,13 @@ void
 local_server_start_in(struct local_server *s, const char *folder)
 {
     *s = (struct local_server){.folder = folder};
+    start(s);
+}
+
+void
+local_server_start_with(struct local_server *s, const char *const *options)
+{
+    *s = (struct local_server){.folder = tmp_new(), .options = options};
     start(s);
 }
 
@@ -104,18 +114,7 @@ local_server_queue(struct local_server *s, const char *name, const char *attribu
 long
 local_server_waiting(struct local_server *s, const char *queue_url)
 {
-    struct aws_call c;
-    struct json queues, name, waiting;
-    int64_t n = -1;
-    aws_call_init(&c, s->url);
-    aws_call_plain(&c, "GET", "/_fanout/stats", "");
-    if (aws_call_at(&c, "sqs.queues", &queues))
-        for (struct json_iter it = json_iter(queues); json_next(&it);)
-            if (json_get(it.value, "name", &name) && json_get(it.value, "waiting", &waiting) &&
-                json_equals_string(name, slice_of_string(strrchr(queue_url, '/') + 1)))
-                json_int64(waiting, &n);
-    aws_call_clean_up(&c);
-    return (long)n;
+    return (long)admin_queue_figure(s->url, strrchr(queue_url, '/') + 1, "waiting");
 }
 
 struct expectation {

@@ -9,8 +9,9 @@
 struct local_server {
     const char *folder; /* the data */
     struct proc *process;
-    char url[64];             /* "http://127.0.0.1:40123" */
-    struct clock_page *clock; /* of the process; NULL: its time is the machine's */
+    char url[64];               /* "http://127.0.0.1:40123" */
+    struct clock_page *clock;   /* of the process; NULL: its time is the machine's */
+    const char *const *options; /* more of its command line, up to a NULL; NULL: none */
 };
 
 /* Starts it with an empty data folder and no template. with_clock: on a clock that the test moves, and that this
@@ -19,6 +20,9 @@ void local_server_start(struct local_server *s, bool with_clock);
 
 /* The same with data in a folder that is there, and on the machine's clock. */
 void local_server_start_in(struct local_server *s, const char *folder);
+
+/* The same with an empty folder and more options, which live as long as the server. */
+void local_server_start_with(struct local_server *s, const char *const *options);
 
 /* Starts one again on the same data, after local_server_kill or an end of its own. The port is another. */
 void local_server_restart(struct local_server *s);

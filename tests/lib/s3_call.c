@@ -123,7 +123,7 @@ write_request(const struct s3_request *r, const struct headers *h, const char *p
         .payload_hash = slice_of_string(payload),
     };
     const struct sigv4_scope scope = {.region = SLICE("us-east-1"), .service = SLICE("s3"), .wall_ms = now_ms};
-    const struct sigv4_credentials credentials = {.access_key_id = SLICE("test"),
+    const struct sigv4_credentials credentials = {.access_key_id = slice_of_string(r->key ? r->key : "test"),
                                                   .secret_access_key = slice_of_string(r->secret ? r->secret : "test")};
     struct buf authorization = BUF_INIT;
     if (sigv4_authorization(&request, &scope, &credentials, NULL, &authorization, NULL) != 0)

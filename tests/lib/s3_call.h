@@ -30,7 +30,7 @@ struct s3_request {
     size_t chunk_bytes;
     const char *trailer;      /* "x-amz-checksum-crc32:AAAA", which is signed as well; NULL: none */
     unsigned wrong_signature; /* the signature of that chunk, counted from 1 (the trailer's is the last), is wrong */
-    const char *secret;       /* NULL: "test" */
+    const char *key, *secret; /* NULL: "test" */
     struct slice body;
 };
 

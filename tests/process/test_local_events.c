@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "lib/admin.h"
 #include "lib/aws_call.h"
 #include "lib/proc.h"
 #include "lib/queue_take.h"
@@ -679,9 +680,7 @@ static void
 a_duplicate_fault_delivers_twice_and_captures_once(void **state)
 {
     (void)state;
-    assert_int_equal(
-        aws_call_plain(&aws, "POST", "/_fanout/faults", "{\"action\":\"events:PutEvents\",\"kind\":\"duplicate\"}"),
-        200);
+    admin_set_fault(url, "{\"action\":\"events:PutEvents\",\"kind\":\"duplicate\"}");
     assert_int_equal(put("{\"Source\":\"captured\",\"DetailType\":\"d\",\"Time\":1763618400,\"Detail\":\"{}\","
                          "\"EventBusName\":\"bus\"}"),
                      200);

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/admin.h"
 #include "lib/aws_call.h"
 #include "lib/proc.h"
 #include "lib/s3_call.h"
@@ -296,7 +297,7 @@ a_rule_of_the_template_that_was_deleted_stays_away_until_a_reset(void **state)
     start_with(s, SMALL("", "r", "{\"source\":[\"a\"]}"));
     put_event(s, "a", "b");
     assert_int_equal(count_messages(s, "q"), 0);
-    assert_int_equal(aws_call_plain(&s->aws, "POST", "/_fanout/reset", ""), 200);
+    admin_reset(s->url);
     put_event(s, "a", "b");
     assert_int_equal(count_messages(s, "q"), 1);
 }
@@ -366,7 +367,7 @@ a_reset_provisions_anew(void **state)
     struct server *s = *state;
     start(s, NULL);
     put_event(s, "buffer.source", "durable-event-bus");
-    assert_int_equal(aws_call_plain(&s->aws, "POST", "/_fanout/reset", ""), 200);
+    admin_reset(s->url);
     assert_int_equal(count_messages(s, "durable-fanout-queue"), 0);
     assert_int_equal(count_objects(s, BUCKET), 0);
     put_event(s, "buffer.source", "durable-event-bus");

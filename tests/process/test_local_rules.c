@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/admin.h"
 #include "lib/local.h"
 #include "lib/queue_take.h"
 #include "lib/shared.h"
@@ -724,7 +725,7 @@ a_reset_forgets_them(void **state)
     char url[200];
     put_rule("r");
     put_target("r", "1", "q", "");
-    assert_int_equal(aws_call_plain(&aws, "POST", "/_fanout/reset", ""), 200);
+    admin_reset(server.url);
     assert_done("ListRules", "{}");
     assert_int_equal(aws_call_count(&aws, "Rules"), 0);
     local_server_queue(&server, "q", "{}", url, sizeof url);

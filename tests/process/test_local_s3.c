@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/digest.h"
+#include "lib/admin.h"
 #include "lib/aws_call.h"
 #include "lib/proc.h"
 #include "lib/s3_call.h"
@@ -767,10 +768,7 @@ signature_version_2_is_refused_by_name(void **state)
 static void
 set_fault(const char *json)
 {
-    struct aws_call c;
-    aws_call_init(&c, url);
-    assert_int_equal(aws_call_plain(&c, "POST", "/_fanout/faults", json), 200);
-    aws_call_clean_up(&c);
+    admin_set_fault(url, json);
 }
 
 static void

@@ -14,6 +14,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
+#include "lib/admin.h"
 #include "lib/local.h"
 
 static void
@@ -23,155 +24,12 @@ expect(const struct aws_call *c, int status, const char *code)
         fail_msg("%d %s: %s; expected %d %s", c->status, c->error, c->message, status, code);
 }
 
-/* ---- signatures -------------------------------------------------------------------------------------------------- */
-
-static void
-what_is_not_signed_by_the_key_is_refused(void **state)
-{
-    (void)state;
-    struct aws_call c;
-    aws_call_init(&c, local_fixture.url);
-    assert_int_equal(aws_call_sqs(&c, "ListQueues", "{}"), 200);
-    c.unsigned_too = true;
-    aws_call_sqs(&c, "ListQueues", "{}");
-    expect(&c, 403, "MissingAuthenticationToken");
-    c.unsigned_too = false;
-    c.secret_access_key = "wrong";
-    aws_call_sqs(&c, "ListQueues", "{}");
-    expect(&c, 403, "SignatureDoesNotMatch");
-    assert_non_null(
-        strstr(c.message, "The request signature we calculated does not match the signature you provided."));
-    c.secret_access_key = "test";
-    c.access_key_id = "nobody";
-    aws_call_sqs(&c, "ListQueues", "{}");
-    expect(&c, 403, "InvalidClientTokenId");
-    assert_string_equal(c.message, "The security token included in the request is invalid.");
-    c.access_key_id = "test";
-    c.region = "eu-west-1";
-    aws_call_sqs(&c, "ListQueues", "{}");
-    expect(&c, 403, "SignatureDoesNotMatch");
-    assert_non_null(strstr(c.message, "Credential should be scoped to a valid region."));
-    c.region = "us-east-1";
-    assert_true(aws_call_begin(&c, "events", "AmazonSQS.ListQueues", SLICE("{}")));
-    aws_call_finish(&c);
-    expect(&c, 403, "SignatureDoesNotMatch");
-    assert_non_null(strstr(c.message, "'sqs'"));
-    assert_true(aws_call_begin(&c, "sqs", "AWSEvents.PutEvents", SLICE("{}")));
-    aws_call_finish(&c);
-    expect(&c, 400, "InvalidSignatureException");
-    assert_int_equal(aws_call_sqs(&c, "ListQueues", "{}"), 200);
-    aws_call_clean_up(&c);
-}
-
-/* The text of a signed request with one place of it changed on the way. */
-static int
-tampered(struct aws_call *c, const char *find, const char *put)
-{
-    aws_call_sqs(c, "ListQueues", "{\"MaxResults\": 1}");
-    char *at = strstr(c->request.data, find);
-    assert_non_null(at);
-    memcpy(at, put, strlen(put));
-    assert_int_equal(send(c->fd, c->request.data, c->request.len, MSG_NOSIGNAL), (ssize_t)c->request.len);
-    return aws_call_finish(c);
-}
-
-static void
-a_request_that_was_changed_on_its_way_is_refused(void **state)
-{
-    (void)state;
-    struct aws_call c;
-    aws_call_init(&c, local_fixture.url);
-    assert_int_equal(tampered(&c, "\"MaxResults\": 1", "\"MaxResults\": 2"), 403);
-    expect(&c, 403, "SignatureDoesNotMatch");
-    assert_int_equal(tampered(&c, "AmazonSQS.ListQueues", "AmazonSQS.PurgeQueue"), 403);
-    assert_int_equal(tampered(&c, "POST / HTTP", "PORT / HTTP"), 403);
-    assert_int_equal(tampered(&c, "Signature=", "Signature!"), 400);
-    expect(&c, 400, "IncompleteSignature");
-    assert_int_equal(tampered(&c, "AWS4-HMAC-SHA256", "AWS3-HMAC-SHA256"), 400);
-    assert_int_equal(tampered(&c, "host;", "xost;"), 403);
-    aws_call_clean_up(&c);
-}
-
-static void
-a_signature_is_good_for_fifteen_minutes(void **state)
-{
-    (void)state;
-    struct aws_call c;
-    aws_call_init(&c, local_fixture.url);
-    c.skew_ms = -899000;
-    assert_int_equal(aws_call_sqs(&c, "ListQueues", "{}"), 200);
-    c.skew_ms = 899000;
-    assert_int_equal(aws_call_sqs(&c, "ListQueues", "{}"), 200);
-    c.skew_ms = -902000;
-    aws_call_sqs(&c, "ListQueues", "{}");
-    expect(&c, 403, "SignatureDoesNotMatch");
-    assert_memory_equal(c.message, "Signature expired: ", 19);
-    c.skew_ms = 902000;
-    aws_call_sqs(&c, "ListQueues", "{}");
-    assert_memory_equal(c.message, "Signature not yet current: ", 27);
-
-    /* the Date of the answer is the server's time: a client corrects itself by it */
-    int64_t date;
-    local_server_pass(&local_fixture, INT64_C(86400000) * 400);
-    c.skew_ms = INT64_C(-86400000) * 400;
-    aws_call_sqs(&c, "ListQueues", "{}");
-    struct slice text = aws_call_header(&c, "date");
-    assert_int_equal(clock_parse_http_date(text.p, text.n, &date, NULL), 0);
-    assert_in_range(clock_wall_ms() - date, 0, 999);
-    aws_call_clean_up(&c);
-}
-
-/* Asks for the list of buckets with a URL that was signed beforehand; status. */
-static int
-ask_presigned(struct aws_call *c, const char *secret, int64_t expires_s, const char *more)
-{
-    struct sigv4_header host = {SLICE("host"), slice_of_string(c->host)};
-    struct sigv4_request request = {.method = SLICE("GET"),
-                                    .path = SLICE("/"),
-                                    .headers = &host,
-                                    .n_headers = 1,
-                                    .payload_hash = SLICE("UNSIGNED-PAYLOAD")};
-    struct sigv4_scope scope = {
-        .region = SLICE("us-east-1"), .service = SLICE("s3"), .wall_ms = clock_wall_ms() + c->skew_ms};
-    struct sigv4_credentials keys = {.access_key_id = SLICE("test"), .secret_access_key = slice_of_string(secret)};
-    struct buf path = BUF_INIT;
-    buf_add_string(&path, "/?");
-    assert_int_equal(sigv4_presign(&request, &scope, &keys, expires_s, false, &path, NULL), 0);
-    buf_add_string(&path, more);
-    int status = aws_call_plain(c, "GET", path.data, "");
-    buf_clean_up(&path);
-    return status;
-}
-
-static void
-a_presigned_url_is_good_until_it_expires(void **state)
-{
-    (void)state;
-    struct aws_call c;
-    aws_call_init(&c, local_fixture.url);
-    assert_int_equal(ask_presigned(&c, "test", 3600, ""), 200);
-    assert_int_equal(ask_presigned(&c, "wrong", 3600, ""), 403);
-    assert_non_null(memmem(c.body.p, c.body.n, "SignatureDoesNotMatch", 21));
-    assert_int_equal(ask_presigned(&c, "test", 3600, "&prefix=x"), 403);
-    c.skew_ms = -3599000;
-    assert_int_equal(ask_presigned(&c, "test", 3600, ""), 200);
-    c.skew_ms = -3601000;
-    assert_int_equal(ask_presigned(&c, "test", 3600, ""), 403);
-    assert_non_null(memmem(c.body.p, c.body.n, "Request has expired", 19));
-    assert_int_equal(aws_call_plain(&c, "GET", "/?X-Amz-Algorithm=AWS4-HMAC-SHA256", ""), 400);
-    aws_call_clean_up(&c);
-}
-
 /* ---- faults ------------------------------------------------------------------------------------------------------ */
 
 static void
 set_fault(const char *rule)
 {
-    struct aws_call c;
-    aws_call_init(&c, local_fixture.url);
-    if (aws_call_plain(&c, "POST", "/_fanout/faults", rule) != 200)
-        fail_msg("%s: %d %.*s", rule, c.status, SLICE_ARG(c.body));
-    aws_call_clean_up(&c);
+    admin_set_fault(local_fixture.url, rule);
 }
 
 static long
@@ -228,7 +86,7 @@ faults_strike_as_they_are_told(void **state)
     assert_int_equal(aws_call_finish(&late), 0);
     aws_call_clean_up(&late); /* it has gone, and its message is not there */
     assert_int_equal(visible(&c, url), 0);
-    assert_int_equal(aws_call_plain(&c, "GET", "/_fanout/faults", ""), 200);
+    assert_int_equal(admin_ask(&c, "GET", "/faults", ""), 200);
     assert_int_equal(aws_call_count(&c, "rules"), 6);
     local_server_pass(&local_fixture, 60000);
     aws_call_clean_up(&c);
@@ -246,11 +104,8 @@ a_delayed_call_is_served_when_its_time_has_come(void **state)
     set_fault("{\"action\": \"sqs:SendMessage\", \"kind\": \"delay\", \"delay_ms\": 60000}");
     snprintf(body, sizeof body, "{\"QueueUrl\": \"%s\", \"MessageBody\": \"late\"}", url);
     assert_true(aws_call_begin(&late, "sqs", "AmazonSQS.SendMessage", slice_of_string(body)));
-    char struck[8] = "";
-    while (strcmp(struck, "1") != 0) {
-        assert_int_equal(aws_call_plain(&c, "GET", "/_fanout/faults", ""), 200);
-        assert_true(aws_call_text(&c, "rules.0.struck", struck, sizeof struck));
-    }
+    while (admin_struck(local_fixture.url, 0) != 1)
+        ;
     assert_int_equal(visible(&c, url), 0);
     local_server_pass(&local_fixture, 60000);
     assert_int_equal(aws_call_finish(&late), 200);
@@ -267,7 +122,7 @@ pattern_of(const char *seed)
     char rule[200];
     uint64_t struck = 0;
     aws_call_init(&c, local_fixture.url);
-    aws_call_plain(&c, "DELETE", "/_fanout/faults", "");
+    admin_clear_faults(local_fixture.url);
     snprintf(rule, sizeof rule,
              "{\"action\": \"sqs:ListQueues\", \"kind\": \"error\", \"count\": 0, \"percent\": 50, \"seed\": %s}",
              seed);
@@ -313,14 +168,12 @@ a_rule_that_makes_no_sense_is_refused(void **state)
     char text[300];
     aws_call_init(&c, local_fixture.url);
     for (size_t i = 0; i < sizeof BAD / sizeof *BAD; i++) {
-        assert_int_equal(aws_call_plain(&c, "POST", "/_fanout/faults", BAD[i]), 400);
+        assert_int_equal(admin_ask(&c, "POST", "/faults", BAD[i]), 400);
         assert_true(aws_call_text(&c, "error", text, sizeof text));
     }
-    assert_int_equal(aws_call_plain(&c, "GET", "/_fanout/faults", ""), 200);
+    assert_int_equal(admin_ask(&c, "GET", "/faults", ""), 200);
     assert_int_equal(aws_call_count(&c, "rules"), 0);
-    assert_int_equal(aws_call_plain(&c, "GET", "/_fanout/health", ""), 200);
-    assert_int_equal(aws_call_plain(&c, "GET", "/_fanout/nothing", ""), 404);
-    assert_int_equal(aws_call_plain(&c, "PUT", "/_fanout/reset", ""), 405);
+    assert_true(admin_is_healthy(local_fixture.url));
     aws_call_clean_up(&c);
 }
 
@@ -334,7 +187,7 @@ a_reset_forgets_everything(void **state)
     aws_call_init(&c, local_fixture.url);
     aws_call_sqs(&c, "SendMessage", "{\"QueueUrl\": \"%s\", \"MessageBody\": \"x\"}", url);
     set_fault("{\"action\": \"sqs:*\", \"kind\": \"error\", \"count\": 0}");
-    assert_int_equal(aws_call_plain(&c, "POST", "/_fanout/reset", ""), 200);
+    admin_reset(local_fixture.url);
     aws_call_sqs(&c, "ListQueues", "{}");
     assert_int_equal(c.status, 200);
     assert_int_equal(aws_call_count(&c, "QueueUrls"), 0);
@@ -549,23 +402,6 @@ a_full_disk_is_503_until_there_is_room(void **state)
     aws_call_clean_up(&c);
 }
 
-static bool
-somebody_waits(void *context)
-{
-    struct aws_call c;
-    struct json queues, waiting;
-    int64_t n = 0, all = 0;
-    (void)context;
-    aws_call_init(&c, local_fixture.url);
-    aws_call_plain(&c, "GET", "/_fanout/stats", "");
-    if (aws_call_at(&c, "sqs.queues", &queues))
-        for (struct json_iter it = json_iter(queues); json_next(&it); all += n)
-            if (!json_get(it.value, "waiting", &waiting) || !json_int64(waiting, &n))
-                n = 0;
-    aws_call_clean_up(&c);
-    return all > 0;
-}
-
 static void
 what_a_full_disk_undid_is_undone_in_memory_too(void **state)
 {
@@ -580,7 +416,7 @@ what_a_full_disk_undid_is_undone_in_memory_too(void **state)
         assert_int_equal(aws_call_sqs(&c, "SendMessage", "{\"QueueUrl\": \"%s\", \"MessageBody\": \"x\"}", a), 200);
     snprintf(body, sizeof body, "{\"QueueUrl\": \"%s\", \"WaitTimeSeconds\": 20}", b);
     assert_true(aws_call_begin(&waiting, "sqs", "AmazonSQS.ReceiveMessage", slice_of_string(body)));
-    assert_true(proc_wait_until(somebody_waits, NULL, 20000));
+    local_server_await_waiting(&local_fixture, b, 1);
 
     fill_disk();
     static const char *const CALLS[][2] = {
@@ -605,7 +441,7 @@ what_a_full_disk_undid_is_undone_in_memory_too(void **state)
     aws_call_sqs(&c, "GetQueueAttributes", "{\"QueueUrl\": \"%s\", \"AttributeNames\": [\"DelaySeconds\"]}", a);
     assert_true(aws_call_text(&c, "Attributes.DelaySeconds", text, sizeof text));
     assert_string_equal(text, "0");
-    assert_true(somebody_waits(NULL));
+    assert_int_equal(local_server_waiting(&local_fixture, b), 1);
     assert_int_equal(aws_call_sqs(&c, "SendMessage", "{\"QueueUrl\": \"%s\", \"MessageBody\": \"to who waits\"}", b),
                      200);
     assert_int_equal(aws_call_finish(&waiting), 200);
@@ -629,18 +465,11 @@ term_answers_who_waits_and_ends_well(void **state)
     aws_call_init(&c, local_fixture.url);
     snprintf(body, sizeof body, "{\"QueueUrl\": \"%s\", \"WaitTimeSeconds\": 20}", url);
     assert_true(aws_call_begin(&c, "sqs", "AmazonSQS.ReceiveMessage", slice_of_string(body)));
-    struct aws_call probe;
-    char waiting[8] = "";
-    aws_call_init(&probe, local_fixture.url);
-    while (strcmp(waiting, "1") != 0) {
-        aws_call_plain(&probe, "GET", "/_fanout/stats", "");
-        aws_call_text(&probe, "sqs.queues.0.waiting", waiting, sizeof waiting);
-    }
+    local_server_await_waiting(&local_fixture, url, 1);
     local_server_stop(&local_fixture);
     assert_int_equal(aws_call_finish(&c), 200);
     assert_int_equal(aws_call_count(&c, "Messages"), 0);
     aws_call_clean_up(&c);
-    aws_call_clean_up(&probe);
 }
 
 static int
@@ -762,8 +591,6 @@ main(void)
 #define WITH_CLOCK(test) cmocka_unit_test_setup_teardown(test, local_fixture_start_with_clock, local_fixture_stop)
 #define PLAIN(test)      cmocka_unit_test_setup_teardown(test, local_fixture_start, local_fixture_stop)
     const struct CMUnitTest tests[] = {
-        PLAIN(what_is_not_signed_by_the_key_is_refused),
-        PLAIN(a_request_that_was_changed_on_its_way_is_refused),
         PLAIN(the_same_seed_strikes_the_same_requests),
         PLAIN(a_rule_that_makes_no_sense_is_refused),
         PLAIN(a_reset_forgets_everything),
@@ -774,8 +601,6 @@ main(void)
         PLAIN(a_second_server_on_the_same_data_is_refused),
         PLAIN(health_is_good_while_requests_are_answered),
         PLAIN(in_memory_it_leaves_nothing_behind),
-        WITH_CLOCK(a_signature_is_good_for_fifteen_minutes),
-        WITH_CLOCK(a_presigned_url_is_good_until_it_expires),
         WITH_CLOCK(faults_strike_as_they_are_told),
         WITH_CLOCK(a_delayed_call_is_served_when_its_time_has_come),
         WITH_CLOCK(what_was_acknowledged_survives_kill_9),

@@ -19,6 +19,7 @@
 #include "aws/sqs.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "lib/admin.h"
 #include "lib/aws_call.h"
 #include "lib/lone_worker.h"
 #include "lib/system.h"
@@ -510,23 +511,15 @@ health_is_told_when_it_changes(void **state)
 }
 
 static void
-fault(struct world *w, const char *method, const char *rule)
-{
-    struct aws_call c;
-    aws_call_init(&c, w->system->url);
-    assert_int_equal(aws_call_plain(&c, method, "/_fanout/faults", rule), 200);
-    aws_call_clean_up(&c);
-}
-
-static void
 a_denied_delete_names_the_permission_and_the_queue_and_is_made_up_for(void **state)
 {
     struct world *w = *state;
     struct ipc_message m;
     char named[400];
-    fault(w, "POST",
-          "{\"action\":\"sqs:DeleteMessageBatch\",\"kind\":\"error\",\"status\":403,\"code\":\"AccessDenied\","
-          "\"count\":0}");
+    admin_set_fault(
+        w->system->url,
+        "{\"action\":\"sqs:DeleteMessageBatch\",\"kind\":\"error\",\"status\":403,\"code\":\"AccessDenied\","
+        "\"count\":0}");
     start_flaky(w, "", "");
     assert_true(lone_worker_wait(&w->worker, IPC_HEALTH, &m, SOON_MS));
     assert_int_equal(m.number, IPC_HEALTH_OK);
@@ -534,7 +527,7 @@ a_denied_delete_names_the_permission_and_the_queue_and_is_made_up_for(void **sta
     assert_true(lone_worker_wait(&w->worker, IPC_HEALTH, &m, SOON_MS));
     assert_int_equal(m.number, IPC_HEALTH_PERMISSION);
     assert_string_equal(m.text, "sqs:DeleteMessage is denied");
-    fault(w, "DELETE", "");
+    admin_clear_faults(w->system->url);
     assert_true(lone_worker_wait(&w->worker, IPC_HEALTH, &m, SOON_MS));
     assert_int_equal(m.number, IPC_HEALTH_OK);
     wait_deleted(w, 5);
