@@ -271,10 +271,10 @@ int
 log_open(const struct log_options *options, struct err *e)
 {
     const char *path = options->file ? options->file : "";
-    int fd = -1;
     if (strlen(path) >= PATH_MAX)
         return err_set(e, ERR_LIMIT, "the log file's name is longer than %d bytes", PATH_MAX - 1);
-    if (*path && (fd = log_sink_prepare(path, e)) < 0)
+    int fd = *path ? log_sink_prepare(path, e) : log_sink_prepare_stderr();
+    if (*path && fd < 0)
         return fd;
     log_close(1000);
     log_sink_use(path, fd);

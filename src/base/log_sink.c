@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -30,6 +31,15 @@ log_sink_prepare(const char *path, struct err *e)
     return fd;
 }
 
+int
+log_sink_prepare_stderr(void)
+{
+    struct stat st;
+    if (fstat(STDERR_FILENO, &st) != 0 || !S_ISFIFO(st.st_mode))
+        return -1;
+    return open("/proc/self/fd/2", O_WRONLY | O_APPEND | O_CLOEXEC | O_NONBLOCK);
+}
+
 static void
 put_under_number(int fd)
 {
@@ -46,7 +56,7 @@ log_sink_use(const char *path, int fd)
 {
     snprintf(file_path, sizeof file_path, "%s", path);
     atomic_store(&torn, false);
-    if (!*path)
+    if (fd < 0)
         return;
     put_under_number(fd);
     atomic_store(&sink_fd, file_fd);
@@ -56,7 +66,7 @@ void
 log_sink_close(void)
 {
     atomic_store(&sink_fd, STDERR_FILENO);
-    if (file_path[0] && dup3(STDERR_FILENO, file_fd, O_CLOEXEC) < 0) { /* there is no stderr */
+    if (file_fd >= 0 && (!file_path[0] || dup3(STDERR_FILENO, file_fd, O_CLOEXEC) < 0)) { /* there is no stderr */
         int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
         if (fd >= 0)
             put_under_number(fd);

@@ -16,7 +16,11 @@
 /* Opens a log file for log_sink_use: a descriptor, or an error. */
 int log_sink_prepare(const char *path, struct err *e);
 
-/* From now on lines go to fd (taken), the log file called path; path "" is stderr. */
+/* The pipe that stderr is, opened once more: others may have it in blocking mode and go on so, and between a look and a
+ * write somebody else may take the room. -1: it is no pipe, or may not be opened (another user made it). */
+int log_sink_prepare_stderr(void);
+
+/* From now on lines go to fd (taken; -1: to stderr), the log file called path; path "" is stderr. */
 void log_sink_use(const char *path, int fd);
 
 /* Closes the file; lines go to stderr. */

@@ -600,8 +600,8 @@ a_blocking_stderr_that_nobody_reads_holds_nobody_up(void **state)
     for (int asynchronous = 0; asynchronous < 2; asynchronous++) {
         int ends[2], stderr_before = dup(STDERR_FILENO);
         assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-        open_log(NULL, asynchronous);
         dup2(ends[1], STDERR_FILENO);
+        open_log(NULL, asynchronous);
         int64_t started_ms = now_ms();
         for (int i = 0; i < COUNT; i++)
             log_write(LOG_INFO, "line", LOG_INT("i", i), LOG_STR("padding", "padding padding padding padding"));
@@ -619,6 +619,65 @@ a_blocking_stderr_that_nobody_reads_holds_nobody_up(void **state)
         assert_true(dropped > 0);
         assert_int_equal(count_of(text, "msg=line ") + (int)dropped, COUNT);
         free(text);
+    }
+}
+
+/* Fills the pipe that is its end as soon as poll has found room in it; -1: nobody does. */
+static int rival = -1;
+
+/* Stands before libc's. */
+int poll_and_be_late(struct pollfd *fds, nfds_t n, int wait_ms) __asm__("poll");
+
+int
+poll_and_be_late(struct pollfd *fds, nfds_t n, int wait_ms)
+{
+    static const char full[4096];
+    struct timespec wait = {.tv_sec = wait_ms / 1000, .tv_nsec = wait_ms % 1000 * 1000000L};
+    int ready = ppoll(fds, n, wait_ms < 0 ? NULL : &wait, NULL);
+    if (rival >= 0 && ready > 0)
+        for (size_t piece = sizeof full; piece > 0; piece /= 2)
+            while (write(rival, full, piece) > 0)
+                continue;
+    return ready;
+}
+
+/* A synchronous log is one thread's that has other work. */
+static void
+room_that_another_process_takes_first_is_not_waited_for(void **state)
+{
+    (void)state;
+    for (int is_stderr = 0; is_stderr < 2; is_stderr++) {
+        int ends[2], stderr_before = dup(STDERR_FILENO);
+        const char *name = in_folder("fifo");
+        if (is_stderr) {
+            assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+            assert_true(dup2(ends[1], STDERR_FILENO) >= 0);
+            name = "/proc/self/fd/2";
+        } else {
+            unlink(name);
+            assert_int_equal(mkfifo(name, 0600), 0);
+            ends[0] = open(name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+            ends[1] = -1;
+        }
+        open_log(is_stderr ? NULL : name, false);
+        rival = open(name, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+        assert_true(rival >= 0);
+        int64_t started_ms = now_ms();
+        alarm(20); /* if it does wait, it is for ever */
+        for (int i = 0; i < 3; i++)
+            log_write(LOG_INFO, "late");
+        alarm(0);
+        int64_t took_ms = now_ms() - started_ms;
+        close(rival);
+        rival = -1;
+        log_close(0);
+        dup2(stderr_before, STDERR_FILENO);
+        close(stderr_before);
+        close(ends[0]);
+        if (is_stderr)
+            close(ends[1]);
+        assert_int_equal(log_dropped(), 3);
+        assert_in_range(took_ms, 0, 5000);
     }
 }
 
@@ -846,6 +905,7 @@ main(void)
         cmocka_unit_test(every_gap_is_announced_where_it_is),
         cmocka_unit_test(closing_waits_for_a_stuck_sink_no_longer_than_asked),
         cmocka_unit_test(a_blocking_stderr_that_nobody_reads_holds_nobody_up),
+        cmocka_unit_test(room_that_another_process_takes_first_is_not_waited_for),
         cmocka_unit_test(a_synchronous_log_tells_what_it_dropped_when_there_is_room_again),
         cmocka_unit_test(a_sink_whose_reader_is_gone_neither_kills_nor_spins),
         cmocka_unit_test(a_closed_stderr_is_survived),
