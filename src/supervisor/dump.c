@@ -42,7 +42,7 @@ dump_write(const struct fleet *f, int64_t now_ms)
 {
     log_write(LOG_INFO, "state of the supervisor", LOG_INT("generation", f->generation),
               LOG_BOOL("ready", fleet_is_ready(f)), LOG_BOOL("reloading", f->reloading),
-              LOG_BOOL("stopping", f->stopping));
+              LOG_BOOL("stopping", f->stopping), LOG_INT("log_dropped", log_dropped()));
     for (const struct fleet_place *p = f->places; p; p = p->next) {
         for (const struct child *c = fleet_next_child(p, NULL); c; c = fleet_next_child(p, c))
             dump_child(p, c, now_ms);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 
 #define FOR_PLACES(p, f) for (const struct fleet_place *p = (f)->places; p; p = p->next)
 
@@ -134,6 +135,9 @@ metrics_write(const struct fleet *f, int64_t started_at_ms, struct buf *out)
     buf_add_format(out, "fanout_ready %d\n", fleet_is_ready(f));
     family(out, "fanout_generation", "gauge", "configurations taken up since the start");
     buf_add_format(out, "fanout_generation %u\n", f->generation);
+    family(out, "fanout_supervisor_log_dropped_total", "counter",
+           "lines of the supervisor dropped because nobody read them");
+    buf_add_format(out, "fanout_supervisor_log_dropped_total %" PRIu64 "\n", log_dropped());
     life(f, out);
     gauges(f, out);
     counters(f, out);

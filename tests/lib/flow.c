@@ -139,8 +139,8 @@ flow_metric(struct flow *f, const char *name)
     aws_call_init(&c, url);
     aws_call_plain(&c, "GET", "/metrics", "");
     for (const char *at = c.status == 200 ? c.body.p : NULL; at && (at = strstr(at, name)); at++)
-        if ((at == c.body.p || at[-1] == '\n') && at[strlen(name)] == '{') {
-            value = strtod(strchr(at, '}') + 1, NULL);
+        if ((at == c.body.p || at[-1] == '\n') && strchr("{ ", at[strlen(name)])) {
+            value = strtod(at[strlen(name)] == '{' ? strchr(at, '}') + 1 : at + strlen(name), NULL);
             break;
         }
     aws_call_clean_up(&c);

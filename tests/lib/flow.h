@@ -40,7 +40,7 @@ bool flow_is_empty(void *flow);           /* for proc_wait_until: nothing is in 
 long flow_visible(struct flow *f);        /* messages that anybody could receive */
 unsigned flow_handled(struct flow *f);    /* lines of the record */
 void flow_assert_goes_on(struct flow *f); /* five more are sent, and soon each was handled once, all before included */
-double flow_metric(struct flow *f, const char *name); /* of /metrics; -1: it is not there */
+double flow_metric(struct flow *f, const char *name); /* of /metrics, the first worker's; -1: it is not there */
 unsigned flow_attempts(struct flow *f);               /* requests of the worker, tries included */
 
 #endif

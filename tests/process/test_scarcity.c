@@ -94,7 +94,7 @@ lines_were_dropped(void *context)
 {
     struct flow *w = context;
     kill(proc_pid(w->s->fleet), SIGUSR2); /* each a dozen lines */
-    return flow_metric(w, "fanout_log_dropped_total") > 0;
+    return flow_metric(w, "fanout_log_dropped_total") > 0 && flow_metric(w, "fanout_supervisor_log_dropped_total") > 0;
 }
 
 static void
