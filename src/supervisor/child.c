@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -91,12 +92,25 @@ child_health_name(const struct child *c)
     return c->health_known ? names[c->health] : "unknown";
 }
 
-void
+bool
 child_send(struct child *c, enum ipc_type type, int64_t number)
 {
     struct err e;
-    if (c->channel >= 0 && ipc_send(c->channel, type, number, NULL, &e) != 0)
-        log_write(LOG_WARN, "worker cannot be told", LOG_CHILD(c), LOG_INT("type", type), LOG_ERR(&e));
+    if (c->channel < 0)
+        return false;
+    if (ipc_send(c->channel, type, number, NULL, &e) == 0)
+        return true;
+    log_write_limited(LOG_WARN, 1000, "worker cannot be told", LOG_CHILD(c), LOG_INT("type", type), LOG_ERR(&e));
+    return false;
+}
+
+/* A channel that is full has still room for its end, which a worker takes for the same wish. What it says itself is
+ * heard all the same. */
+static void
+ask_to_drain(struct child *c)
+{
+    if (!child_send(c, IPC_DRAIN, c->slots.drain_ms) && c->channel >= 0)
+        shutdown(c->channel, SHUT_WR);
 }
 
 /* ---- start ---- */
@@ -173,7 +187,7 @@ child_apply(struct child *c, enum slots_event event, int64_t argument, int64_t n
         break;
     case SLOTS_DO_DRAIN:
         log_write(LOG_INFO, "worker is asked to drain", LOG_CHILD(c), LOG_INT("within_ms", c->slots.drain_ms));
-        child_send(c, IPC_DRAIN, c->slots.drain_ms);
+        ask_to_drain(c);
         break;
     case SLOTS_DO_KILL:
         log_kill(c, overdue, now_ms);

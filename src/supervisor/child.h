@@ -73,8 +73,8 @@ void child_apply(struct child *c, enum slots_event event, int64_t argument, int6
 /* Its process (c->pid) was reaped with this status. */
 void child_exited(struct child *c, int status, int64_t now_ms);
 
-/* Sends a message, if it runs. */
-void child_send(struct child *c, enum ipc_type type, int64_t number);
+/* Sends a message, if it runs. False: it was not sent, which is logged. */
+bool child_send(struct child *c, enum ipc_type type, int64_t number);
 
 /* Since the worker's engine turned last (or, before its first turn, since the worker became ready). Of one that is
  * ready. */

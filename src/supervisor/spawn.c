@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -62,21 +63,23 @@ make_config_fd(struct slice text, int *ret_fd, struct err *e)
 }
 
 static void
-set_signals(void)
+set_signals(bool check)
 {
     static const int ignored[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
     sigset_t none;
     for (int s = 1; s < NSIG; s++)
         signal(s, SIG_DFL);
-    for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
+    for (size_t i = 0; i < sizeof ignored / sizeof *ignored && !check; i++)
         signal(ignored[i], SIG_IGN);
+    if (check)
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
 /* In the child. Moves all four descriptors out of the way first: any of them may lie where another one belongs. */
 static void
-become(const struct spawn_options *o, const char *const argv[], int config_fd, int status_fd)
+become(const struct spawn_options *o, const char *const argv[], pid_t parent, int config_fd, int status_fd)
 {
     const int from[] = {o->check ? -1 : o->channel_fd, o->check ? -1 : o->ledger_fd, config_fd};
     int moved[3], to = IPC_FD_CHANNEL;
@@ -91,7 +94,9 @@ become(const struct spawn_options *o, const char *const argv[], int config_fd, i
     }
     if (close_range(FIRST_FREE_FD, ~0u, CLOSE_RANGE_CLOEXEC) != 0)
         goto fail;
-    set_signals();
+    set_signals(o->check);
+    if (o->check && getppid() != parent)
+        _exit(1);
     execv(o->path, (char *const *)argv);
 fail:;
     int errnum = errno;
@@ -132,9 +137,9 @@ spawn_worker(const struct spawn_options *o, pid_t *ret_pid, struct err *e)
         close(config_fd);
         return rc;
     }
-    pid_t pid = fork();
+    pid_t parent = getpid(), pid = fork();
     if (pid == 0)
-        become(o, o->check ? check : work, config_fd, status[1]);
+        become(o, o->check ? check : work, parent, config_fd, status[1]);
     int errnum = errno;
     close(status[1]);
     if (pid < 0)

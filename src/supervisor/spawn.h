@@ -4,7 +4,8 @@
  * standard streams. Signals are the supervisor's business: a terminal's Ctrl-C, a closed terminal or a service manager
  * that signals a whole group must not end workers behind its back, so the child starts with HUP, INT, QUIT, TERM, USR1
  * and USR2 ignored (what it must do comes over fd 3), everything else at its default, and none blocked. It stays in the
- * supervisor's process group. No parent-death signal: end of file on fd 3 makes an orphan drain. */
+ * supervisor's process group. No parent-death signal: end of file on fd 3 makes an orphan drain. A check has nothing to
+ * drain: it ignores no signal, and is killed when whoever asked for it ends. */
 #ifndef FANOUT_SUPERVISOR_SPAWN_H
 #define FANOUT_SUPERVISOR_SPAWN_H
 

@@ -19,7 +19,7 @@
 #include "ipc/ledger.h"
 
 static const char *slot = "?";
-static volatile sig_atomic_t told_to_recycle;
+static volatile sig_atomic_t told_by_usr1;
 
 static void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
@@ -107,7 +107,7 @@ static void
 on_usr1(int sig)
 {
     (void)sig;
-    told_to_recycle = 1;
+    told_by_usr1 = 1;
 }
 
 static bool
@@ -155,15 +155,21 @@ live(const char *mode, struct ledger *l)
         poll(&channel, 1, 20);
         if (!is(mode, "stalled"))
             atomic_store(&ledger_counters(l)->engine_beat_ms, clock_monotonic_ms());
-        if (told_to_recycle && is(mode, "recycle")) {
+        if (told_by_usr1 && is(mode, "recycle")) {
             send_or_die(IPC_RECYCLE, 0, "told so");
             leave(0, IPC_EXIT_OK);
+        }
+        if (is(mode, "late") && !told_by_usr1) {
+            poll(NULL, 0, 5);
+            continue;
         }
         int rc = ipc_receive(IPC_FD_CHANNEL, &m, &e);
         if (rc == 1)
             obey(mode, &m);
         if (rc < 0) {
             say("the supervisor is gone");
+            if (is(mode, "late"))
+                leave(0, IPC_EXIT_OK);
             _exit(0);
         }
     }
@@ -186,6 +192,8 @@ check(const char *mode)
     }
     if (is(mode, "segv"))
         die_of_segv();
+    while (is(mode, "hang"))
+        pause();
     return is(mode, "exit0") ? 77 : IPC_EXIT_OK;
 }
 

@@ -12,7 +12,7 @@
 /* good        ready, healthy, drains when told
  * stalled     as good, but its engine never turns again
  * silent      never ready; drains when told
- * hang        never ready, hears nothing
+ * hang        never ready, hears nothing; a check that does not end
  * cannot      says that it cannot start
  * unhealthy   ready, but says that its queue cannot be reached
  * refuse      refuses its configuration
@@ -22,6 +22,7 @@
  * stubborn    ready, does not drain
  * unclean     ready, drains with 3 messages left in hand
  * recycle     ready; on USR1 it recycles itself
+ * late        ready; reads its channel from USR1 on, and drains when that has ended
  * deaf        closes its channel, and stays
  * nonsense    sends malformed packets, then is good */
 

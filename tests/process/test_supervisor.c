@@ -239,6 +239,13 @@ count_zombies(pid_t pid)
     return n;
 }
 
+static pid_t
+pid_of_worker(struct world *w)
+{
+    const char *line = strstr(proc_stderr(w->p), "fake 0: pid ");
+    return line ? (pid_t)strtol(line + strlen("fake 0: pid "), NULL, 10) : -1;
+}
+
 /* ---- starting and ending ---- */
 
 static void
@@ -398,10 +405,8 @@ a_recycle_restarts_and_is_no_crash(void **state)
     struct world *w = *state;
     use_test_clock(w);
     run(w, "", MODES("recycle"));
-    const char *line = strstr(proc_stderr(w->p), "fake 0: pid ");
-    pid_t pid = (pid_t)strtol(line + strlen("fake 0: pid "), NULL, 10);
     advance(w, 60000);
-    kill(pid, SIGUSR1);
+    kill(pid_of_worker(w), SIGUSR1);
     expect(w, "how=recycled");
     expect(w, "run 2");
     assert_int_equal(proc_count_lines(w->p, "worker crashed"), 0);
@@ -491,6 +496,28 @@ nonsense_on_the_channel_is_survived(void **state)
     assert_int_equal(proc_count_lines(w->p, "worker sends nonsense"), 1);
     proc_signal(w->p, SIGTERM);
     expect_end(w, 0);
+}
+
+static bool
+channel_is_full(void *context)
+{
+    struct world *w = context;
+    proc_signal(w->p, SIGUSR1); /* a message each */
+    return proc_count_lines(w->p, "worker cannot be told") > 0;
+}
+
+static void
+a_worker_whose_channel_is_full_drains_all_the_same(void **state)
+{
+    struct world *w = *state;
+    run(w, "", MODES("late"));
+    assert_true(proc_wait_until(channel_is_full, w, SOON_MS));
+    proc_signal(w->p, SIGTERM);
+    expect(w, "worker is asked to drain");
+    kill(pid_of_worker(w), SIGUSR1);
+    expect(w, "how=drained");
+    expect_end(w, 0);
+    assert_int_equal(proc_count_lines(w->p, "drain within"), 0);
 }
 
 static void
@@ -888,6 +915,17 @@ check_asks_each_consumers_worker_about_its_plugin(void **state)
 }
 
 static void
+a_check_ends_with_whoever_asked_for_it(void **state)
+{
+    struct world *w = *state;
+    configure(w, "", MODES("hang"));
+    w->p = proc_spawn((const char *[]){fanoutd, "-c", w->conf, "--check", NULL}, NULL);
+    expect(w, "blocked 0, ignored, no others");
+    proc_signal(w->p, SIGTERM);
+    expect_end(w, -SIGTERM); /* its worker's output has ended, too */
+}
+
+static void
 print_config_prints_what_it_would_use_in_its_own_syntax(void **state)
 {
     struct world *w = *state;
@@ -966,6 +1004,7 @@ main(int argc, char **argv)
         TEST(term_while_a_plugin_opens_ends_at_the_drains_deadline),
         TEST(a_worker_that_cannot_start_says_why_and_is_tried_again),
         TEST(nonsense_on_the_channel_is_survived),
+        TEST(a_worker_whose_channel_is_full_drains_all_the_same),
         TEST(a_hundred_restarts_leak_nothing),
         TEST(health_and_metrics_are_served),
         TEST(a_consumer_without_a_ready_worker_is_not_ready),
@@ -983,6 +1022,7 @@ main(int argc, char **argv)
         TEST(hup_drains_what_is_no_longer_configured_and_names_what_takes_a_restart),
         TEST(check_says_valid_or_every_problem),
         TEST(check_asks_each_consumers_worker_about_its_plugin),
+        TEST(a_check_ends_with_whoever_asked_for_it),
         TEST(print_config_prints_what_it_would_use_in_its_own_syntax),
         TEST(wrong_arguments_are_refused_with_a_way_out),
         TEST(a_missing_worker_program_is_named),

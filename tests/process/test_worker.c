@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -364,13 +365,17 @@ static void
 the_end_of_the_channel_and_sigterm_drain_too(void **state)
 {
     struct world *w = *state;
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
+        struct ipc_message m;
         start_flaky(w, "", "");
         send_messages(w, 50, "{}");
         wait_deleted(w, 50);
         if (i == 0) {
             close(w->worker.channel_fd);
             w->worker.channel_fd = -1;
+        } else if (i == 1) { /* of what it hears: it is still listened to */
+            assert_int_equal(shutdown(w->worker.channel_fd, SHUT_WR), 0);
+            assert_true(lone_worker_wait(&w->worker, IPC_DRAINED, &m, SOON_MS));
         } else {
             kill(w->worker.pid, SIGTERM);
         }
