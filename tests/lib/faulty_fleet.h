@@ -30,4 +30,8 @@ void faulty_fleet_end(struct faulty_fleet *f);
 void faulty_fleet_assert_handled_once(const struct faulty_fleet *f, const struct faulty_queue *q);
 void faulty_fleet_assert_handled_twice(const struct faulty_fleet *f, const struct faulty_queue *q);
 
+/* Each was rejected, once; or as often as it may have been. */
+void faulty_fleet_assert_rejected_once(const struct faulty_fleet *f, const struct faulty_queue *q);
+void faulty_fleet_assert_rejected(const struct faulty_fleet *f, const struct faulty_queue *q);
+
 #endif

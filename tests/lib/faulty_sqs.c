@@ -7,13 +7,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "aws/sqs_md5.h"
 #include "base/clock.h"
 #include "base/digest.h"
 #include "lib/stub_server.h"
 
 #define AGAIN_MS      1000 /* until what arrived damaged comes again */
 #define UNDELETED_MS  5000 /* until what could not be deleted does */
+#define RETRY_MS      3000
 #define RETRY_MS_TEXT "3000"
+#define DEAD          "-dead" /* behind a queue's name is its dead-letter queue's */
 
 struct faulty_sqs {
     struct stub_server *server;
@@ -39,15 +42,26 @@ text_of(const cJSON *object, const char *name)
     return text ? text : "";
 }
 
+static bool
+has_dead_letters(const struct faulty_queue *q)
+{
+    return q->kind >= FAULTY_DEAD_FAILING && q->kind <= FAULTY_DEAD_MISSING;
+}
+
+/* *ret_dead: it is the queue's dead-letter queue. */
 static struct faulty_queue *
-queue_of(struct faulty_sqs *s, const cJSON *request)
+queue_of(struct faulty_sqs *s, const cJSON *request, bool *ret_dead)
 {
     const char *name = text_of(request, "QueueName");
     const char *slash = strrchr(text_of(request, "QueueUrl"), '/');
     name = *name || !slash ? name : slash + 1;
-    for (size_t i = 0; i < s->n; i++)
-        if (strcmp(s->queues[i].name, name) == 0)
-            return &s->queues[i];
+    for (size_t i = 0; i < s->n; i++) {
+        struct faulty_queue *q = &s->queues[i];
+        size_t n = strlen(q->name);
+        *ret_dead = has_dead_letters(q) && strncmp(name, q->name, n) == 0 && strcmp(name + n, DEAD) == 0;
+        if (*ret_dead || strcmp(q->name, name) == 0)
+            return q;
+    }
     return NULL;
 }
 
@@ -77,7 +91,8 @@ fails(struct faulty_queue *q, bool applies)
         return false;
     }
     q->failed++;
-    q->failed_ms = q->failed_ms ? q->failed_ms : clock_monotonic_ms();
+    q->last_failed_ms = clock_monotonic_ms();
+    q->failed_ms = q->failed_ms ? q->failed_ms : q->last_failed_ms;
     return true;
 }
 
@@ -129,6 +144,7 @@ static const struct {
                      "{\"__type\":\"com.amazonaws.sqs#QueueDoesNotExist\"}"},
     [FAULTY_DELETE_FAILING] = {500, "", ""},
     [FAULTY_CHANGE_FAILING] = {500, "", ""},
+    [FAULTY_DEAD_FAILING] = {500, "", ""},
 };
 
 static void
@@ -174,6 +190,7 @@ add_message(struct faulty_queue *q, unsigned i, int64_t now_ms, struct buf *out)
     if (damaged)
         body[0] = 'B';
     q->received[i]++;
+    q->damaged[i] = damaged;
     q->invisible_until_ms[i] = now_ms + (damaged ? AGAIN_MS : visibility_s(q) * INT64_C(1000));
     buf_add_format(out,
                    "{\"MessageId\":\"%s-%u\",\"ReceiptHandle\":\"%u/%u\",\"MD5OfBody\":\"%s\",\"Body\":\"%s\","
@@ -218,21 +235,24 @@ receive(struct faulty_queue *q, const cJSON *request, struct stub_answer *a)
     buf_clean_up(&text);
 }
 
-/* What a delete or change of each second message fails with; NULL: in no list at all. */
+/* What a delete, change or move of each second message fails with; NULL: in no list at all. */
 static const char *
 partial_failure(enum faulty_kind kind)
 {
     switch (kind) {
     case FAULTY_DELETE_UNKNOWN:
     case FAULTY_CHANGE_UNKNOWN:
+    case FAULTY_DEAD_UNKNOWN:
         return "\"Code\":\"Whatever\"";
     case FAULTY_DELETE_SENDER:
     case FAULTY_CHANGE_SENDER:
+    case FAULTY_DEAD_SENDER:
         return "\"Code\":\"InvalidParameterValue\",\"SenderFault\":true,\"Message\":\"no\"";
     case FAULTY_DELETE_HANDLE:
         return "\"Code\":\"ReceiptHandleIsInvalid\",\"SenderFault\":true,\"Message\":\"no\"";
     case FAULTY_DELETE_MISSING:
     case FAULTY_CHANGE_MISSING:
+    case FAULTY_DEAD_MISSING:
         return NULL;
     default:
         return "\"Code\":\"InternalError\",\"SenderFault\":false";
@@ -259,6 +279,8 @@ delete_entry(struct faulty_queue *q, const cJSON *entry, struct buf *good, struc
     q->delete_entries[i]++;
     if (!refused) {
         q->deleted[i]++;
+        q->deleted_damaged += q->damaged[i];
+        q->deleted_unsaved += has_dead_letters(q) && q->dead[i] == 0;
         buf_add_format(good, "%s{\"Id\":\"%s\"}", good->len ? "," : "", id);
         return;
     }
@@ -266,30 +288,6 @@ delete_entry(struct faulty_queue *q, const cJSON *entry, struct buf *good, struc
         q->invisible_until_ms[i] = clock_monotonic_ms() + UNDELETED_MS;
     if (failure)
         buf_add_format(bad, "%s{\"Id\":\"%s\",%s}", bad->len ? "," : "", id, failure);
-}
-
-static void
-delete_batch(struct faulty_queue *q, const cJSON *request, struct stub_answer *a)
-{
-    bool lost = q->kind == FAULTY_DELETE_LOST && fails(q, true);
-    const cJSON *entry;
-    if (q->kind == FAULTY_DELETE_FAILING && fails(q, true)) {
-        fail(q, a);
-        return;
-    }
-    struct buf good = BUF_INIT, bad = BUF_INIT, text = BUF_INIT;
-    cJSON_ArrayForEach(entry, cJSON_GetObjectItemCaseSensitive(request, "Entries"))
-    {
-        delete_entry(q, entry, &good, &bad);
-    }
-    buf_add_format(&text, "{\"Successful\":[%s],\"Failed\":[%s]}", good.len ? good.data : "", bad.len ? bad.data : "");
-    if (lost)
-        a->then = STUB_CLOSE;
-    else
-        stub_answer_http(a, 200, "", text.data);
-    buf_clean_up(&good);
-    buf_clean_up(&bad);
-    buf_clean_up(&text);
 }
 
 static bool
@@ -313,21 +311,72 @@ change_entry(struct faulty_queue *q, const cJSON *entry, struct buf *good, struc
     }
 }
 
+/* ---- the dead-letter queue ---- */
+
+/* The checksum of a sent message's attributes, which are all strings. */
 static void
-change_visibility(struct faulty_queue *q, const cJSON *request, struct stub_answer *a)
+attributes_md5(const cJSON *entry, char out[DIGEST_MD5_HEX])
 {
-    struct buf good = BUF_INIT, bad = BUF_INIT, text = BUF_INIT;
+    struct sqs_attribute attributes[10];
+    const cJSON *a;
+    size_t n = 0;
+    cJSON_ArrayForEach(a, cJSON_GetObjectItemCaseSensitive(entry, "MessageAttributes"))
+    {
+        need(n < sizeof attributes / sizeof *attributes, "a message has at most 10 attributes");
+        attributes[n++] = (struct sqs_attribute){.name = slice_of_string(a->string),
+                                                 .type = slice_of_string(text_of(a, "DataType")),
+                                                 .value = slice_of_string(text_of(a, "StringValue"))};
+    }
+    need(n > 0 && sqs_md5_attributes(attributes, n, out) == 0, "a dead letter says why in its attributes");
+}
+
+static void
+send_entry(struct faulty_queue *q, const cJSON *entry, struct buf *good, struct buf *bad)
+{
+    const char *id = text_of(entry, "Id"), *body = text_of(entry, "MessageBody"), *failure = partial_failure(q->kind);
+    const char *dash = strrchr(body, '-');
+    unsigned i = dash ? (unsigned)strtoul(dash + 1, NULL, 10) : FAULTY_MESSAGES;
+    need(i < FAULTY_MESSAGES, "a dead letter that was no message of the queue");
+    if (i % 2 == 0 && fails(q, q->kind != FAULTY_DEAD_FAILING)) {
+        if (failure)
+            buf_add_format(bad, "%s{\"Id\":\"%s\",%s}", bad->len ? "," : "", id, failure);
+        return;
+    }
+    char md5[DIGEST_MD5_HEX], md5_of_attributes[DIGEST_MD5_HEX];
+    digest_md5_hex(body, strlen(body), md5);
+    attributes_md5(entry, md5_of_attributes);
+    q->dead[i]++;
+    buf_add_format(good,
+                   "%s{\"Id\":\"%s\",\"MessageId\":\"dead-%u\",\"MD5OfMessageBody\":\"%s\","
+                   "\"MD5OfMessageAttributes\":\"%s\"}",
+                   good->len ? "," : "", id, i, md5, md5_of_attributes);
+}
+
+/* ---- calls ---- */
+
+typedef void entry_fn(struct faulty_queue *q, const cJSON *entry, struct buf *good, struct buf *bad);
+
+/* all_failing: the kind of a queue that refuses whole calls of this action. */
+static void
+batch(struct faulty_queue *q, const cJSON *request, entry_fn *act_on, enum faulty_kind all_failing,
+      struct stub_answer *a)
+{
+    bool lost = act_on == delete_entry && q->kind == FAULTY_DELETE_LOST && fails(q, true);
     const cJSON *entry;
-    if (q->kind == FAULTY_CHANGE_FAILING && fails(q, true)) {
+    if (q->kind == all_failing && fails(q, true)) {
         fail(q, a);
         return;
     }
+    struct buf good = BUF_INIT, bad = BUF_INIT, text = BUF_INIT;
     cJSON_ArrayForEach(entry, cJSON_GetObjectItemCaseSensitive(request, "Entries"))
     {
-        change_entry(q, entry, &good, &bad);
+        act_on(q, entry, &good, &bad);
     }
     buf_add_format(&text, "{\"Successful\":[%s],\"Failed\":[%s]}", good.len ? good.data : "", bad.len ? bad.data : "");
-    stub_answer_http(a, 200, "", text.data);
+    if (lost)
+        a->then = STUB_CLOSE;
+    else
+        stub_answer_http(a, 200, "", text.data);
     buf_clean_up(&good);
     buf_clean_up(&bad);
     buf_clean_up(&text);
@@ -348,6 +397,8 @@ note_request(struct faulty_sqs *s, struct faulty_queue *q)
     if (s->mended)
         return;
     q->requests++;
+    q->hasty +=
+        q->kind == FAULTY_THROTTLED_UNTIL && q->last_failed_ms && clock_monotonic_ms() - q->last_failed_ms < RETRY_MS;
     q->in_second = second == q->second ? q->in_second + 1 : 1;
     q->second = second;
     if (q->in_second > q->at_most_in_a_second)
@@ -355,26 +406,42 @@ note_request(struct faulty_sqs *s, struct faulty_queue *q)
 }
 
 static void
+write_attributes(const struct faulty_queue *q, char *text, size_t capacity)
+{
+    char redrive[200] = "";
+    if (has_dead_letters(q))
+        snprintf(redrive, sizeof redrive,
+                 ",\"RedrivePolicy\":\"{\\\"deadLetterTargetArn\\\":\\\"arn:aws:sqs:us-east-1:000000000000:%s" DEAD
+                 "\\\",\\\"maxReceiveCount\\\":\\\"1000\\\"}\"",
+                 q->name);
+    snprintf(text, capacity, "{\"Attributes\":{\"VisibilityTimeout\":\"%u\"%s}}", visibility_s(q), redrive);
+}
+
+static void
 act(struct faulty_sqs *s, const struct stub_request *r, const cJSON *request, struct stub_answer *a)
 {
-    struct faulty_queue *q = queue_of(s, request);
-    char text[200];
+    bool dead = false;
+    struct faulty_queue *q = queue_of(s, request, &dead);
+    char text[300];
     if (q)
         note_request(s, q);
     if (!q || fails(q, q->kind == FAULTY_GONE)) {
         stub_answer_http(a, refusals[FAULTY_GONE].status, refusals[FAULTY_GONE].headers, refusals[FAULTY_GONE].body);
     } else if (is_action(r, "GetQueueUrl")) {
-        snprintf(text, sizeof text, "{\"QueueUrl\":\"%s/000000000000/%s\"}", stub_server_url(s->server), q->name);
+        snprintf(text, sizeof text, "{\"QueueUrl\":\"%s/000000000000/%s%s\"}", stub_server_url(s->server), q->name,
+                 dead ? DEAD : "");
         stub_answer_http(a, 200, "", text);
     } else if (is_action(r, "GetQueueAttributes")) {
-        snprintf(text, sizeof text, "{\"Attributes\":{\"VisibilityTimeout\":\"%u\"}}", visibility_s(q));
+        write_attributes(q, text, sizeof text);
         stub_answer_http(a, 200, "", text);
     } else if (is_action(r, "ReceiveMessage")) {
         receive(q, request, a);
     } else if (is_action(r, "DeleteMessageBatch")) {
-        delete_batch(q, request, a);
+        batch(q, request, delete_entry, FAULTY_DELETE_FAILING, a);
     } else if (is_action(r, "ChangeMessageVisibilityBatch")) {
-        change_visibility(q, request, a);
+        batch(q, request, change_entry, FAULTY_CHANGE_FAILING, a);
+    } else if (is_action(r, "SendMessageBatch") && dead) {
+        batch(q, request, send_entry, FAULTY_DEAD_FAILING, a);
     } else {
         stub_answer_http(a, 400, "", "{\"__type\":\"com.amazonaws.sqs#UnsupportedOperation\"}");
     }

@@ -1,12 +1,13 @@
 /* faulty_sqs: an SQS endpoint whose queues each have a fault of their own, for tests of the real programs.
  *
- * Queues are there from the start, each with FAULTY_MESSAGES messages "NAME-0" to "NAME-9", without a dead-letter
- * queue. A fault of receiving, deleting or changing holds for the queue's first calls and then ends by itself, or lasts
- * until faulty_sqs_mend. An empty receive is answered at once. Signatures are not looked at. Time is base/clock's, a
- * test clock included. Failures of the machinery abort. */
+ * Queues are there from the start, each with FAULTY_MESSAGES messages "NAME-0" to "NAME-9"; only those whose fault
+ * is of moving there have a dead-letter queue. A fault of receiving, deleting, changing or moving holds for the queue's
+ * first calls and then ends by itself, or lasts until faulty_sqs_mend. An empty receive is answered at once. Signatures
+ * are not looked at. Time is base/clock's, a test clock included. Failures of the machinery abort. */
 #ifndef FANOUT_TESTS_LIB_FAULTY_SQS_H
 #define FANOUT_TESTS_LIB_FAULTY_SQS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -47,6 +48,12 @@ enum faulty_kind {
     FAULTY_CHANGE_UNKNOWN,
     FAULTY_CHANGE_SENDER,
     FAULTY_CHANGE_MISSING,
+    /* of the first moves to the queue's dead-letter queue, which only these have: SendMessageBatch, as of deletes */
+    FAULTY_DEAD_FAILING,
+    FAULTY_DEAD_SERVER,
+    FAULTY_DEAD_UNKNOWN,
+    FAULTY_DEAD_SENDER,
+    FAULTY_DEAD_MISSING,
     /* of the rest */
     FAULTY_MD5,           /* what is delivered does not fit its MD5; each message's first delivery unless it lasts */
     FAULTY_DUPLICATE,     /* each message comes twice, and once more when it was deleted */
@@ -65,13 +72,19 @@ struct faulty_queue {
     const char *settings, *options; /* "threads = 1;"; of plugin flaky: "delay_ms = 300;" */
 
     /* what was seen */
-    unsigned requests, at_most_in_a_second;   /* of whatever kind, until faulty_sqs_mend */
-    int64_t second, in_second;                /* to count them */
-    unsigned failed;                          /* calls */
-    int64_t failed_ms, mended_ms;             /* the first of them, and the first that went well */
+    unsigned requests, at_most_in_a_second; /* of whatever kind, until faulty_sqs_mend */
+    int64_t second, in_second;              /* to count them */
+    unsigned failed;                        /* calls */
+    int64_t failed_ms, mended_ms;           /* the first of them, and the first that went well */
+    int64_t last_failed_ms;
     unsigned received[FAULTY_MESSAGES];       /* deliveries */
     unsigned delete_entries[FAULTY_MESSAGES]; /* in delete calls */
     unsigned deleted[FAULTY_MESSAGES];        /* times it was answered that it is */
+    unsigned dead[FAULTY_MESSAGES];           /* times it was answered that the dead-letter queue has it */
+    unsigned deleted_damaged;                 /* deletes of a message whose last delivery did not fit its MD5 */
+    unsigned deleted_unsaved;                 /* ... that is to go to the dead-letter queue, and is not there */
+    unsigned hasty;                           /* requests sooner after a failed one than its answer asked for */
+    bool damaged[FAULTY_MESSAGES];            /* its last delivery */
     int64_t invisible_until_ms[FAULTY_MESSAGES];
 };
 
