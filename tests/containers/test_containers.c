@@ -128,6 +128,31 @@ each_image_adds_at_most_25_mb_to_its_base(void **state)
     }
 }
 
+#define SDK_MIB 300 /* Debian's gcc, g++ and make, and what they pull in */
+
+static void
+the_sdk_is_debians_compiler_a_header_and_a_makefile(void **state)
+{
+    (void)state;
+    SKIP_WITHOUT_ENGINE();
+    long base = number("$engine image inspect -f '{{.Size}}' %s", env("base"));
+    long size = number("$engine image inspect -f '{{.Size}}' fanoutd-sdk:$tag");
+    print_message("fanoutd-sdk: %.1f MB over a base of %.1f\n", (double)(size - base) / MIB, (double)base / MIB);
+    assert_true(base > 0 && size > base);
+    assert_true(size - base <= SDK_MIB * (long)MIB);
+    char *out;
+    assert_int_equal(shell_out(&out, "$engine run --rm --read-only --entrypoint find fanoutd-sdk:$tag "
+                                     "/usr/local /handler /var/lib/apt/lists /var/cache -type f"),
+                     0);
+    assert_non_null(strstr(out, "/usr/local/include/fanout/handler.h\n"));
+    assert_non_null(strstr(out, "/usr/local/lib/fanoutd/plugin.mk\n"));
+    size_t files = 0;
+    for (const char *at = out; (at = strchr(at, '\n')); at++)
+        files++;
+    assert_int_equal(files, 2);
+    free(out);
+}
+
 static void
 an_image_says_who_runs_and_how_it_is_stopped_and_asked(void **state)
 {
@@ -386,6 +411,7 @@ main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, NULL, clean)
     const struct CMUnitTest tests[] = {
         TEST(each_image_adds_at_most_25_mb_to_its_base),
+        TEST(the_sdk_is_debians_compiler_a_header_and_a_makefile),
         TEST(an_image_says_who_runs_and_how_it_is_stopped_and_asked),
         TEST(no_cache_and_no_build_tool_is_left_in_an_image),
         TEST(a_handler_built_with_the_sdk_is_accepted_by_fanoutd),

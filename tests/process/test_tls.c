@@ -226,6 +226,13 @@ write_conf(struct world *w, const char *ca_file)
         ca_file, w->dir);
 }
 
+/* What a worker says may come first: no line is passed over. */
+static bool
+is_ready(void *fleet)
+{
+    return proc_count_lines(fleet, "msg=ready consumers=") > 0;
+}
+
 static void
 start_fleet(struct world *w, const struct cert *shown, const char *ca_file)
 {
@@ -250,7 +257,7 @@ start_fleet(struct world *w, const struct cert *shown, const char *ca_file)
                          endpoint,
                          NULL};
     w->fleet = proc_spawn((const char *[]){proc_path("bin/fanoutd"), "-c", write_conf(w, ca_file), NULL}, env);
-    assert_non_null(proc_wait_line(w->fleet, "msg=ready consumers=", SOON_MS));
+    assert_true(proc_wait_until(is_ready, w->fleet, SOON_MS));
 }
 
 static void
