@@ -66,6 +66,14 @@ was_resolved(const struct http_call *c)
     return resolved_us > 0;
 }
 
+/* A request that libcurl sends again, after a kept connection has ended, keeps the time of that one's look-up: then the
+ * text is all that tells. */
+static bool
+timed_out_resolving(const struct http_call *c)
+{
+    return !was_resolved(c) || strncmp(c->text, "Resolving", 9) == 0;
+}
+
 static void
 trust(struct http_call *c, int64_t until_ms)
 {
@@ -84,7 +92,7 @@ http_known_note(struct http_call *c, CURLcode result)
     curl_easy_getinfo(c->easy, CURLINFO_NUM_CONNECTS, &connections);
     if (result == CURLE_OK && connections > 0)
         remember(c);
-    else if (result == CURLE_COULDNT_RESOLVE_HOST || (result == CURLE_OPERATION_TIMEDOUT && !was_resolved(c)))
+    else if (result == CURLE_COULDNT_RESOLVE_HOST || (result == CURLE_OPERATION_TIMEDOUT && timed_out_resolving(c)))
         trust(c, clock_monotonic_ms() + TRUSTED_MS);
     else if (c->engine->resolver_failed && (result == CURLE_COULDNT_CONNECT || result == CURLE_OPERATION_TIMEDOUT))
         trust(c, 0); /* nobody is there any more */

@@ -181,6 +181,39 @@ a_host_is_sought_where_it_was_last_while_the_resolver_fails(void **state)
     stub_server_stop(s);
 }
 
+/* Each second request is the end of its connection. */
+static void
+hello_once(void *context, const struct stub_request *rq, struct stub_answer *a)
+{
+    unsigned *requests = context;
+    if (++*requests % 2 == 0)
+        a->then = STUB_CLOSE;
+    else
+        http_answer_hello(NULL, rq, a);
+}
+
+/* libcurl sends it again by itself, and waits for the resolver in vain. */
+static void
+a_kept_connection_that_ends_in_silence_costs_one_wait(void **state)
+{
+    (void)state;
+    unsigned requests = 0;
+    struct stub_server *s = stub_server_start(hello_once, &requests);
+    struct err e;
+    int port = stub_server_port(s);
+    http_engine_destroy(http_calls_engine);
+    const struct http_engine_options options = {.dns_keep_s = -1, .connect_timeout_ms = 200};
+    assert_int_equal(http_engine_new(&options, &http_calls_engine, &e), 0);
+    begin_name();
+    assert_int_equal(call_by_name(port, 0), 200);
+    resolver_from_here_on(IS_SILENT);
+    assert_int_equal(call_by_name(port, 0), 0);
+    assert_int_equal(call_by_name(port, 0), 200);
+    assert_int_equal(await_asked(2), 2);
+    end_silence();
+    stub_server_stop(s);
+}
+
 static void
 a_host_that_is_no_longer_where_it_was_is_looked_up_again(void **state)
 {
@@ -225,6 +258,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         HTTP_TEST(a_resolver_that_does_not_answer_holds_nobody_up),
         HTTP_TEST(a_host_is_sought_where_it_was_last_while_the_resolver_fails),
+        HTTP_TEST(a_kept_connection_that_ends_in_silence_costs_one_wait),
         HTTP_TEST(a_host_that_is_no_longer_where_it_was_is_looked_up_again),
         HTTP_TEST(a_host_that_was_never_reached_is_not_made_up),
     };
