@@ -1,6 +1,8 @@
 #include "lib/figures.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,6 +60,41 @@ figure_cpu_ns(pid_t pid)
         abort();
     }
     return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
+}
+
+static bool
+has_name(pid_t pid, const char *task, const char *thread)
+{
+    char path[64], name[32] = "";
+    snprintf(path, sizeof path, "/proc/%d/task/%.16s/comm", (int)pid, task);
+    FILE *f = fopen(path, "re");
+    bool read = f && fgets(name, sizeof name, f);
+    if (f)
+        fclose(f);
+    name[strcspn(name, "\n")] = '\0';
+    return read && strcmp(name, thread) == 0;
+}
+
+int64_t
+figure_run_delay_ns(pid_t pid, const char *thread)
+{
+    char path[64];
+    long long delay_ns = -1;
+    snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
+    DIR *tasks = opendir(path);
+    for (struct dirent *t; tasks && delay_ns < 0 && (t = readdir(tasks));) {
+        if (!has_name(pid, t->d_name, thread))
+            continue;
+        snprintf(path, sizeof path, "/proc/%d/task/%.16s/schedstat", (int)pid, t->d_name);
+        FILE *f = fopen(path, "re");
+        if (!f || fscanf(f, "%*u %lld", &delay_ns) != 1)
+            delay_ns = -1;
+        if (f)
+            fclose(f);
+    }
+    if (tasks)
+        closedir(tasks);
+    return delay_ns;
 }
 
 int64_t

@@ -27,6 +27,10 @@ double figure_least(const double *values, size_t n);
 /* CPU time, user and system, of a whole process that runs or was not yet waited for, in nanoseconds. */
 int64_t figure_cpu_ns(pid_t pid);
 
+/* How long a process's thread of that name could have run and no core was free for it, so far, in nanoseconds; -1:
+ * there is no such thread. */
+int64_t figure_run_delay_ns(pid_t pid, const char *thread);
+
 /* A process's share of the machine's memory (PSS), in bytes. */
 int64_t figure_pss_bytes(pid_t pid);
 
