@@ -2,23 +2,15 @@
 
 #include <string.h>
 
-static int
-hex_digit(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
+#include "local/percent.h"
 
 void
 local_auth_query_decode(struct slice s, struct buf *out)
 {
     for (size_t i = 0; i < s.n; i++) {
-        int high = s.p[i] == '%' && i + 2 < s.n ? hex_digit(s.p[i + 1]) : -1;
-        int low = high >= 0 ? hex_digit(s.p[i + 2]) : -1;
-        buf_add_char(out, low >= 0 ? (char)(high << 4 | low) : s.p[i]);
-        i += low >= 0 ? 2 : 0;
+        int c = percent_decode(s.p + i, s.p + s.n);
+        buf_add_char(out, c >= 0 ? (char)c : s.p[i]);
+        i += c >= 0 ? 2 : 0;
     }
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/utf8.h"
+#include "local/percent.h"
 
 static const char *const MIGRATIONS[] = {
     "CREATE TABLE s3_buckets (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, created_ms INTEGER NOT NULL);"
@@ -61,12 +62,6 @@ raw_path(const struct httpd_request *r, struct slice *ret_bucket)
     return slash ? slice_of(slash + 1, path.n - n - 1) : slice_of(NULL, 0);
 }
 
-static int
-hex_value(char c)
-{
-    return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
-}
-
 /* Percent-decodes into the arena; plus: '+' is a space. A broken escape stays as it is. p NULL: no memory. */
 static struct slice
 decoded(struct arena *a, struct slice text, bool plus)
@@ -76,17 +71,9 @@ decoded(struct arena *a, struct slice text, bool plus)
     if (!out)
         return slice_of(NULL, 0);
     for (size_t i = 0; i < text.n; i++) {
-        int high = -1, low = -1;
-        if (text.p[i] == '%' && i + 2 < text.n) {
-            high = hex_value(text.p[i + 1]);
-            low = hex_value(text.p[i + 2]);
-        }
-        if (high >= 0 && low >= 0) {
-            out[n++] = (char)(high * 16 + low);
-            i += 2;
-        } else {
-            out[n++] = plus && text.p[i] == '+' ? ' ' : text.p[i];
-        }
+        int c = percent_decode(text.p + i, text.p + text.n);
+        out[n++] = c >= 0 ? (char)c : plus && text.p[i] == '+' ? ' ' : text.p[i];
+        i += c >= 0 ? 2 : 0;
     }
     out[n] = '\0';
     return slice_of(out, n);

@@ -4,17 +4,9 @@
 #include <string.h>
 
 #include "base/utf8.h"
+#include "local/percent.h"
 
 /* ---- reading ----------------------------------------------------------------------------------------------------- */
-
-static int
-hex_digit(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
 
 /* The byte that raw begins with, which is shortened; -1: a broken escape. */
 static int
@@ -25,10 +17,9 @@ take_byte(struct slice *raw)
     if (c == '+') {
         c = ' ';
     } else if (c == '%') {
-        int high = raw->n >= 3 ? hex_digit(raw->p[1]) : -1, low = raw->n >= 3 ? hex_digit(raw->p[2]) : -1;
-        if (high < 0 || low < 0)
+        c = percent_decode(raw->p, raw->p + raw->n);
+        if (c < 0)
             return -1;
-        c = high << 4 | low;
         n = 3;
     }
     *raw = slice_of(raw->p + n, raw->n - n);

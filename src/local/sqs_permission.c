@@ -215,25 +215,29 @@ save(struct store_tx *tx, struct lsqs_call *c, struct buf *policy)
 
 /* ---- operations -------------------------------------------------------------------------------------------------- */
 
-int
-lsqs_run_add_permission(struct store_tx *tx, struct lsqs_call *c)
+/* The statements with that label are taken out, and with add one is put in. */
+static int
+change(struct store_tx *tx, struct lsqs_call *c, bool add)
 {
     const struct lsqs_permission *r = c->request;
     struct policy p = read_policy(c->queue);
     struct buf statements = BUF_INIT, text = BUF_INIT;
     size_t there, n = write_statements(&p, r->label, &statements, &there);
     int code = 0;
-    if (n > 0)
+    if (add && n > 0)
         buf_add_char(&statements, ',');
-    write_statement(c->queue, r, &statements);
-    write_policy(c->queue, &p, buf_slice(&statements), &text);
-    if (there > 0)
-        lsqs_fail(&c->error, LSQS_INVALID_VALUE, "Value %.*s for parameter Label is invalid. Reason: Already exists.",
-                  SLICE_ARG(r->label));
-    else if (n >= MAX_STATEMENTS)
+    if (add)
+        write_statement(c->queue, r, &statements);
+    if (statements.len > 0)
+        write_policy(c->queue, &p, buf_slice(&statements), &text);
+    if (add != (there == 0))
+        lsqs_fail(&c->error, LSQS_INVALID_VALUE, "Value %.*s for parameter Label is invalid. Reason: %s",
+                  (int)(r->label.n < 200 ? r->label.n : 200), r->label.p,
+                  add ? "Already exists." : "can't find label.");
+    else if (add && n >= MAX_STATEMENTS)
         lsqs_fail(&c->error, LSQS_OVER_LIMIT, "%zu Statements were found, maximum allowed is %d.", n + 1,
                   MAX_STATEMENTS);
-    else if (text.len > MAX_POLICY_BYTES)
+    else if (add && text.len > MAX_POLICY_BYTES)
         lsqs_fail(&c->error, LSQS_OVER_LIMIT, "The policy would be %zu bytes long, maximum allowed is %d.", text.len,
                   MAX_POLICY_BYTES);
     else if (buf_failed(&statements) || buf_failed(&text))
@@ -246,23 +250,13 @@ lsqs_run_add_permission(struct store_tx *tx, struct lsqs_call *c)
 }
 
 int
+lsqs_run_add_permission(struct store_tx *tx, struct lsqs_call *c)
+{
+    return change(tx, c, true);
+}
+
+int
 lsqs_run_remove_permission(struct store_tx *tx, struct lsqs_call *c)
 {
-    const struct lsqs_permission *r = c->request;
-    struct policy p = read_policy(c->queue);
-    struct buf statements = BUF_INIT, text = BUF_INIT;
-    size_t there, n = write_statements(&p, r->label, &statements, &there);
-    int code = 0;
-    if (n > 0)
-        write_policy(c->queue, &p, buf_slice(&statements), &text);
-    if (there == 0)
-        lsqs_fail(&c->error, LSQS_INVALID_VALUE, "Value %.*s for parameter Label is invalid. Reason: can't find label.",
-                  (int)(r->label.n < 200 ? r->label.n : 200), r->label.p);
-    else if (buf_failed(&statements) || buf_failed(&text))
-        code = store_fail(tx, ERR_NO_MEMORY, "out of memory");
-    else
-        code = save(tx, c, &text);
-    buf_clean_up(&statements);
-    buf_clean_up(&text);
-    return code;
+    return change(tx, c, false);
 }
