@@ -240,6 +240,8 @@ lsqs_query_decode(struct slice query, struct slice form, const struct lsqs_shape
     struct decoder d = {.arena = arena, .e = e};
     if (!lsqs_form_read(&f, query, arena, e) || !lsqs_form_read(&f, form, arena, e))
         return false;
+    if (f.n == 0)
+        return true;
     lsqs_form_sort(&f);
     return decode_struct(&d, (struct fields){.at = f.fields, .end = f.fields + f.n}, shape, out);
 }

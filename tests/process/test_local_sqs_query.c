@@ -136,12 +136,224 @@ an_action_that_is_none_or_not_for_this_place_is_refused(void **state)
     query_call_clean_up(&t.q);
 }
 
+static void
+a_queue_is_named_by_the_path_or_by_the_parameter_which_wins(void **state)
+{
+    (void)state;
+    struct queue one, other;
+    char arn[200];
+    make(&one, "{}");
+    make(&other, "{}");
+    snprintf(arn, sizeof arn, "arn:aws:sqs:us-east-1:000000000000:%s", strrchr(other.path, '/') + 1);
+    static const char *const BEFORE[] = {"Action=GetQueueAttributes&AttributeName=QueueArn&QueueUrl=",
+                                         "Action=GetQueueAttributes&AttributeName.1=QueueArn&QueueUrl=http://x",
+                                         "AttributeName.7=QueueArn&Action=GetQueueAttributes&"
+                                         "QueueUrl=https%3A%2F%2Fx.y"};
+    for (size_t i = 0; i < 3; i++) {
+        char form[400];
+        snprintf(form, sizeof form, "%s%s", BEFORE[i], other.path);
+        assert_int_equal(query_call_post(&one.q, one.path, "%s", form), 200);
+        assert_string_equal(query_call_text(&one.q, "GetQueueAttributesResult.Attribute.Value"), arn);
+        assert_int_equal(query_call_get(&one.q, "/", "%s", form), 200);
+        assert_string_equal(query_call_text(&one.q, "GetQueueAttributesResult.Attribute.Value"), arn);
+    }
+    assert_int_equal(query_call_get(&one.q, other.path, "Action=GetQueueAttributes&AttributeName=QueueArn"), 200);
+    assert_string_equal(query_call_text(&one.q, "GetQueueAttributesResult.Attribute.Value"), arn);
+    query_call_post(&one.q, "/", "Action=PurgeQueue");
+    assert_refused(&one.q, 400, "MissingParameter", "The request must contain the parameter QueueUrl.");
+    query_call_post(&one.q, "/no-account", "Action=PurgeQueue");
+    assert_refused(&one.q, 404, "InvalidAddress", NULL);
+    query_call_clean_up(&one.q);
+    query_call_clean_up(&other.q);
+}
+
+static void
+parameters_come_in_the_url_and_in_the_form(void **state)
+{
+    (void)state;
+    struct queue t;
+    make(&t, "{}");
+    static const char *const TYPES[] = {"application/x-www-form-urlencoded",
+                                        "Application/X-WWW-Form-Urlencoded; charset=UTF-8",
+                                        "application/x-www-form-urlencoded ;charset=utf-8", NULL};
+    for (size_t i = 0; i < 4; i++) {
+        struct aws_call_request r = {.service = "sqs",
+                                     .method = "POST",
+                                     .path = t.path,
+                                     .query = SLICE("Action=SendMessage&DelaySeconds=901"),
+                                     .type = TYPES[i],
+                                     .body = SLICE("DelaySeconds=0&MessageBody=x")};
+        assert_int_equal(query_call_send(&t.q, &r), 200); /* of two of the same name, the later */
+        assert_string_equal(query_call_text(&t.q, "SendMessageResult.MD5OfMessageBody"),
+                            "9dd4e461268c8034f5c8564e155c67a6");
+    }
+    struct aws_call_request r = {.service = "sqs",
+                                 .method = "POST",
+                                 .path = t.path,
+                                 .query = SLICE("Action=SendMessage"),
+                                 .type = "application/x-www-form-urlencodedly",
+                                 .body = SLICE("MessageBody=x")};
+    query_call_send(&t.q, &r);
+    assert_refused(&t.q, 400, "MissingParameter", "The request must contain the parameter MessageBody.");
+    query_call_clean_up(&t.q);
+}
+
+static void
+a_presigned_url_is_a_request(void **state)
+{
+    (void)state;
+    struct queue t;
+    make(&t, "{}");
+    struct aws_call_request r = {.service = "sqs",
+                                 .method = "GET",
+                                 .path = t.path,
+                                 .query = SLICE("Action=SendMessage&MessageBody=by%20URL&Version=2012-11-05"),
+                                 .presigned = true};
+    assert_int_equal(query_call_send(&t.q, &r), 200);
+    assert_int_equal(query_call_get(&t.q, t.path, "Action=ReceiveMessage"), 200);
+    assert_string_equal(query_call_text(&t.q, "ReceiveMessageResult.Message.Body"), "by URL");
+    t.q.call.secret_access_key = "wrong";
+    query_call_send(&t.q, &r);
+    assert_refused(&t.q, 403, "SignatureDoesNotMatch", NULL);
+    query_call_clean_up(&t.q);
+}
+
+/* ---- batches ----------------------------------------------------------------------------------------------------- */
+
+static void
+batches_tell_each_entrys_fate(void **state)
+{
+    (void)state;
+    struct queue t;
+    struct buf handle = BUF_INIT;
+    make(&t, "{}");
+    assert_int_equal(
+        query_call_post(&t.q, t.path,
+                        "Action=SendMessageBatch&SendMessageBatchRequestEntry.2.Id=b&"
+                        "SendMessageBatchRequestEntry.2.MessageBody=second&"
+                        "SendMessageBatchRequestEntry.2.DelaySeconds=901&"
+                        "SendMessageBatchRequestEntry.10.Id=c&SendMessageBatchRequestEntry.10.MessageBody=z&"
+                        "SendMessageBatchRequestEntry.1.Id=a&SendMessageBatchRequestEntry.1.MessageBody=x"),
+        200);
+    assert_int_equal(xml_tree_count(&t.q.answer, "SendMessageBatchResult", "SendMessageBatchResultEntry"), 2);
+    assert_string_equal(query_call_text(&t.q, "SendMessageBatchResult.SendMessageBatchResultEntry.0.Id"), "a");
+    assert_string_equal(query_call_text(&t.q, "SendMessageBatchResult.SendMessageBatchResultEntry.1.Id"), "c");
+    assert_string_equal(query_call_text(&t.q, "SendMessageBatchResult.BatchResultErrorEntry.Id"), "b");
+    assert_string_equal(query_call_text(&t.q, "SendMessageBatchResult.BatchResultErrorEntry.SenderFault"), "true");
+    assert_string_equal(query_call_text(&t.q, "SendMessageBatchResult.BatchResultErrorEntry.Code"),
+                        "InvalidParameterValue");
+    assert_int_equal(query_call_post(&t.q, t.path, "Action=ReceiveMessage&MaxNumberOfMessages=1"), 200);
+    query_call_escape(&handle, slice_of_string(query_call_text(&t.q, "ReceiveMessageResult.Message.ReceiptHandle")));
+    assert_int_equal(query_call_post(&t.q, t.path,
+                                     "Action=ChangeMessageVisibilityBatch&"
+                                     "ChangeMessageVisibilityBatchRequestEntry.1.Id=i&"
+                                     "ChangeMessageVisibilityBatchRequestEntry.1.VisibilityTimeout=60&"
+                                     "ChangeMessageVisibilityBatchRequestEntry.1.ReceiptHandle=%s",
+                                     handle.data),
+                     200);
+    assert_string_equal(query_call_text(&t.q, "ChangeMessageVisibilityBatchResult."
+                                              "ChangeMessageVisibilityBatchResultEntry.Id"),
+                        "i");
+    assert_int_equal(query_call_post(&t.q, t.path,
+                                     "Action=DeleteMessageBatch&DeleteMessageBatchRequestEntry.1.Id=good&"
+                                     "DeleteMessageBatchRequestEntry.1.ReceiptHandle=%s&"
+                                     "DeleteMessageBatchRequestEntry.2.Id=bad&"
+                                     "DeleteMessageBatchRequestEntry.2.ReceiptHandle=%%3Cx%%3E",
+                                     handle.data),
+                     200);
+    assert_string_equal(query_call_text(&t.q, "DeleteMessageBatchResult.DeleteMessageBatchResultEntry.Id"), "good");
+    assert_string_equal(query_call_text(&t.q, "DeleteMessageBatchResult.BatchResultErrorEntry.Code"),
+                        "ReceiptHandleIsInvalid");
+    query_call_post(&t.q, t.path, "Action=DeleteMessageBatch");
+    assert_refused(&t.q, 400, "AWS.SimpleQueueService.EmptyBatchRequest", NULL);
+    buf_clean_up(&handle);
+    query_call_clean_up(&t.q);
+}
+
+/* ---- refusals that are not the operation's ----------------------------------------------------------------------- */
+
+static void
+whoever_refuses_speaks_the_callers_protocol(void **state)
+{
+    (void)state;
+    struct queue t;
+    struct aws_call admin;
+    make(&t, "{}");
+    aws_call_init(&admin, local_fixture.url);
+    t.q.call.access_key_id = "nobody";
+    query_call_get(&t.q, t.path, "Action=PurgeQueue");
+    assert_refused(&t.q, 403, "InvalidClientTokenId", NULL);
+    t.q.call.access_key_id = "test";
+    t.q.call.unsigned_too = true;
+    query_call_get(&t.q, t.path, "Action=PurgeQueue");
+    assert_refused(&t.q, 403, "MissingAuthenticationToken", NULL);
+    query_call_post(&t.q, "/", "Version=2012-11-05&Action=ListQueues");
+    assert_refused(&t.q, 403, "MissingAuthenticationToken", NULL);
+    t.q.call.unsigned_too = false;
+    aws_call_plain(&admin, "POST", "/_fanout/faults",
+                   "{\"action\": \"sqs:PurgeQueue\", \"kind\": \"error\", \"status\": 503, \"code\": \"Some<where\"}");
+    assert_int_equal(admin.status, 200);
+    query_call_get(&t.q, t.path, "Action=PurgeQueue");
+    assert_refused(&t.q, 503, "Some<where", "A fault was injected.");
+    assert_int_equal(query_call_get(&t.q, t.path, "Action=PurgeQueue"), 200);
+    query_call_get(&t.q, t.path, "Action=SendMessage&MessageBody=%%4");
+    assert_refused(&t.q, 404, "MalformedQueryString", "The query string contains a syntax error: \"%4\" is no escape.");
+    query_call_get(&t.q, t.path, "Action=ReceiveMessage&VisibilityTimeout=soon");
+    assert_refused(&t.q, 400, "MalformedInput", NULL);
+    aws_call_clean_up(&admin);
+    query_call_clean_up(&t.q);
+}
+
+static void
+json_is_heard_at_a_queues_path_and_s3_is_left_alone(void **state)
+{
+    (void)state;
+    struct queue t;
+    struct aws_call c;
+    char body[400];
+    make(&t, "{}");
+    aws_call_init(&c, local_fixture.url);
+    snprintf(body, sizeof body, "{\"QueueUrl\": \"%s\", \"MessageBody\": \"x\"}", t.url);
+    struct aws_call_request r = {.service = "sqs",
+                                 .method = "POST",
+                                 .path = t.path,
+                                 .type = "application/x-amz-json-1.0",
+                                 .target = "AmazonSQS.SendMessage",
+                                 .body = slice_of_string(body)};
+    assert_true(aws_call_send(&c, &r));
+    assert_int_equal(aws_call_finish(&c), 200);
+    r.target = "AmazonSQS.ListQueues";
+    r.body = SLICE("{}");
+    assert_true(aws_call_send(&c, &r));
+    assert_int_equal(aws_call_finish(&c), 200);
+    assert_true(aws_call_count(&c, "QueueUrls") > 0);
+    /* Signed for S3, an Action is a parameter like others; signed for SQS without one it is no operation. */
+    r = (struct aws_call_request){
+        .service = "s3", .method = "GET", .path = "/bucket", .query = SLICE("Action=SendMessage")};
+    assert_true(aws_call_send(&c, &r));
+    aws_call_finish(&c);
+    assert_null(memmem(c.body.p, c.body.n, "ErrorResponse", 13));
+    assert_non_null(memmem(c.body.p, c.body.n, "<Error>", 7));
+    r = (struct aws_call_request){.service = "sqs", .method = "PUT", .path = "/bucket/key"};
+    assert_true(aws_call_send(&c, &r));
+    assert_int_equal(aws_call_finish(&c), 404);
+    assert_true(slice_equals(c.body, SLICE("<UnknownOperationException/>\n")));
+    aws_call_clean_up(&c);
+    query_call_clean_up(&t.q);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_queue_is_made_used_and_deleted),
         cmocka_unit_test(an_action_that_is_none_or_not_for_this_place_is_refused),
+        cmocka_unit_test(a_queue_is_named_by_the_path_or_by_the_parameter_which_wins),
+        cmocka_unit_test(parameters_come_in_the_url_and_in_the_form),
+        cmocka_unit_test(a_presigned_url_is_a_request),
+        cmocka_unit_test(batches_tell_each_entrys_fate),
+        cmocka_unit_test(whoever_refuses_speaks_the_callers_protocol),
+        cmocka_unit_test(json_is_heard_at_a_queues_path_and_s3_is_left_alone),
     };
     return cmocka_run_group_tests(tests, local_fixture_start_with_clock, local_fixture_stop);
 }

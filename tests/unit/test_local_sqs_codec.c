@@ -141,6 +141,24 @@ a_form_is_decoded_by_its_shape(void **state)
     arena_clean_up(&arena);
 }
 
+/* It was arithmetic with a null pointer. */
+static void
+a_form_without_parameters_gives_nothing(void **state)
+{
+    (void)state;
+    static const char *const FORMS[] = {"", "&", "&&&"};
+    for (size_t i = 0; i < 3; i++) {
+        struct lsqs_receive r = {0};
+        struct lsqs_error e;
+        struct arena arena;
+        arena_init(&arena, 0);
+        assert_true(decode(FORMS[i], &LSQS_SHAPE_RECEIVE, &r, &arena, &e));
+        assert_null(r.queue_url.p);
+        assert_false(r.attribute_names.given);
+        arena_clean_up(&arena);
+    }
+}
+
 static void
 the_only_item_of_a_list_needs_no_number(void **state)
 {
@@ -381,6 +399,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whatever_a_shape_holds_comes_through_every_codec),
         cmocka_unit_test(a_form_is_decoded_by_its_shape),
+        cmocka_unit_test(a_form_without_parameters_gives_nothing),
         cmocka_unit_test(the_only_item_of_a_list_needs_no_number),
         cmocka_unit_test(items_come_in_the_order_of_their_numbers),
         cmocka_unit_test(what_no_client_may_send_is_refused),
