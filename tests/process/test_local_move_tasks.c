@@ -14,6 +14,7 @@
 
 #include "base/digest.h"
 #include "lib/dead_letters.h"
+#include "lib/query_call.h"
 #include "lib/shared.h"
 #include "lib/tmp.h"
 
@@ -560,6 +561,38 @@ what_cannot_be_is_refused(void **state)
     aws_call_clean_up(&c);
 }
 
+static void
+the_query_protocol_has_them_too(void **state)
+{
+    (void)state;
+    struct flow f;
+    struct query_call q;
+    begin(&f);
+    dead_letters_bury(&f.q, "m", 3);
+    query_call_init(&q, local_fixture.url);
+    assert_int_equal(query_call_post(&q, "/",
+                                     "Action=StartMessageMoveTask&SourceArn=%s&DestinationArn=%s&"
+                                     "MaxNumberOfMessagesPerSecond=1",
+                                     f.dead_arn, f.other_arn),
+                     200);
+    snprintf(f.handle, sizeof f.handle, "%s", query_call_text(&q, "StartMessageMoveTaskResult.TaskHandle"));
+    assert_int_equal(query_call_get(&q, "/", "Action=ListMessageMoveTasks&SourceArn=%s&MaxResults=10", f.dead_arn),
+                     200);
+#define RESULT "ListMessageMoveTasksResult.ListMessageMoveTasksResultEntry."
+    assert_string_equal(query_call_text(&q, RESULT "Status"), "RUNNING");
+    assert_string_equal(query_call_text(&q, RESULT "TaskHandle"), f.handle);
+    assert_string_equal(query_call_text(&q, RESULT "DestinationArn"), f.other_arn);
+    assert_string_equal(query_call_text(&q, RESULT "MaxNumberOfMessagesPerSecond"), "1");
+    assert_string_equal(query_call_text(&q, RESULT "ApproximateNumberOfMessagesMoved"), "1");
+    assert_string_equal(query_call_text(&q, RESULT "ApproximateNumberOfMessagesToMove"), "3");
+    assert_int_equal(strlen(query_call_text(&q, RESULT "StartedTimestamp")), 13); /* milliseconds */
+    assert_int_equal(query_call_get(&q, strstr(f.dead.url, "/0000"), "Action=ListDeadLetterSourceQueues"), 200);
+    assert_string_equal(query_call_text(&q, "ListDeadLetterSourceQueuesResult.QueueUrl"), f.q.url);
+    assert_int_equal(cancel(&f), 200); /* a handle is the same in both */
+    query_call_clean_up(&q);
+    end(&f);
+}
+
 /* ---- what they survive ------------------------------------------------------------------------------------------- */
 
 /* The calls go to the server that was started again. */
@@ -764,6 +797,7 @@ main(void)
         cmocka_unit_test(no_more_than_a_hundred_tasks_run),
         cmocka_unit_test(refusals_are_those_recorded_against_aws),
         cmocka_unit_test(what_cannot_be_is_refused),
+        cmocka_unit_test(the_query_protocol_has_them_too),
         cmocka_unit_test(a_killed_server_goes_on_with_its_tasks_at_their_rate),
         cmocka_unit_test(each_message_is_in_one_queue_whenever_the_server_is_killed),
         cmocka_unit_test(a_step_that_fails_is_undone_and_done_again),
