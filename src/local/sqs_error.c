@@ -58,8 +58,6 @@ static const struct {
     [LSQS_KMS_OPT_IN_REQUIRED] = {SHAPE "KmsOptInRequired", "KMS.OptInRequired", 403},
     [LSQS_KMS_THROTTLED] = {SHAPE "KmsThrottled", "KMS.ThrottlingException", 400},
     [LSQS_MESSAGE_NOT_IN_FLIGHT] = {SHAPE "MessageNotInflight", PREFIX "MessageNotInflight", 400},
-    [LSQS_REQUEST_THROTTLED] = {SHAPE "RequestThrottled", "RequestThrottled", 403},
-    [LSQS_NO_SUCH_RESOURCE] = {SHAPE "ResourceNotFoundException", "ResourceNotFoundException", 404},
 };
 #define N_ERRORS (sizeof ERRORS / sizeof *ERRORS)
 

@@ -65,7 +65,6 @@ enum lsqs_error_kind {
     LSQS_MALFORMED_INPUT,
     LSQS_MALFORMED_QUERY,
     LSQS_INTERNAL,
-    LSQS_NO_SUCH_RESOURCE,
     /* those that only a fault says (faults.h) */
     LSQS_INVALID_ID_FORMAT,
     LSQS_INVALID_SECURITY,
@@ -77,7 +76,6 @@ enum lsqs_error_kind {
     LSQS_KMS_OPT_IN_REQUIRED,
     LSQS_KMS_THROTTLED,
     LSQS_MESSAGE_NOT_IN_FLIGHT,
-    LSQS_REQUEST_THROTTLED,
 };
 
 struct lsqs_error {
