@@ -61,15 +61,19 @@ static const struct {
 };
 #define N_ERRORS (sizeof ERRORS / sizeof *ERRORS)
 
-/* A text that was cut does not end in a part of a character. */
+/* Texts that are shown in part end anywhere: what is left of a character there goes. */
 static void
-drop_partial_character(char *text, size_t n)
+drop_broken_characters(char *text)
 {
-    size_t at = n;
-    while (at > 0 && n - at < 4 && ((unsigned char)text[at - 1] & 0xc0) == 0x80)
-        at--;
-    if (at > 0 && (unsigned char)text[at - 1] >= 0xc0 && utf8_length(text + at - 1, text + n) == 0)
-        text[at - 1] = '\0';
+    char *end = text + strlen(text), *to = text;
+    for (const char *p = text; p < end;) {
+        size_t n = utf8_length(p, end);
+        if (n > 0)
+            memmove(to, p, n);
+        to += n;
+        p += n > 0 ? n : 1;
+    }
+    *to = '\0';
 }
 
 bool
@@ -78,10 +82,9 @@ lsqs_fail(struct lsqs_error *e, enum lsqs_error_kind kind, const char *format, .
     va_list ap;
     e->kind = kind;
     va_start(ap, format);
-    int n = vsnprintf(e->message, sizeof e->message, format, ap);
+    vsnprintf(e->message, sizeof e->message, format, ap);
     va_end(ap);
-    if (n >= (int)sizeof e->message)
-        drop_partial_character(e->message, sizeof e->message - 1);
+    drop_broken_characters(e->message);
     return false;
 }
 

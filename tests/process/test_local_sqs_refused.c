@@ -269,6 +269,59 @@ what_an_entry_lacks_fails_it_alone(void **state)
     local_queue_drop(&q);
 }
 
+/* sqs_error.c says in which order. */
+static void
+what_is_wrong_in_many_ways_is_refused_for_the_first(void **state)
+{
+    (void)state;
+    static const struct {
+        bool is_unsigned;
+        const char *request, *code;
+    } ORDER[] = {
+        {true, "nonsense", "MissingAuthenticationToken"},
+        {false, "{\"QueueUrl\": \"x\", \"MaxNumberOfMessages\": true, \"WaitTimeSeconds\": []}", "MalformedInput"},
+        {false, "{\"MaxNumberOfMessages\": 11}", "MissingParameter"},
+        {false, "{\"QueueUrl\": \"x\", \"MaxNumberOfMessages\": 11}", "InvalidAddress"},
+        {false, "{\"QueueUrl\": \"/111111111111/none\", \"MaxNumberOfMessages\": 11}",
+         "AWS.SimpleQueueService.NonExistentQueue"},
+        {false, "{\"QueueUrl\": \"/000000000000/none\", \"MaxNumberOfMessages\": 11}", "InvalidParameterValue"},
+        {false, "{\"QueueUrl\": \"/000000000000/none\", \"MaxNumberOfMessages\": 1}",
+         "AWS.SimpleQueueService.NonExistentQueue"},
+    };
+    struct aws_call c;
+    aws_call_init(&c, local_fixture.url);
+    for (size_t i = 0; i < sizeof ORDER / sizeof *ORDER; i++) {
+        c.unsigned_too = ORDER[i].is_unsigned;
+        aws_call_sqs_body(&c, "ReceiveMessage", slice_of_string(ORDER[i].request));
+        assert_string_equal(c.error, ORDER[i].code);
+    }
+    aws_call_clean_up(&c);
+}
+
+static void
+a_text_that_is_quoted_in_part_ends_in_a_character(void **state)
+{
+    (void)state;
+    struct local_queue q;
+    struct buf members = BUF_INIT;
+    local_queue_make(&q, "{}");
+    for (int shift = 0; shift < 3; shift++) {
+        buf_reset(&members);
+        buf_add_string(&members, ", \"MessageBody\": \"x\", \"MessageGroupId\": \"");
+        for (int i = 0; i < shift; i++)
+            buf_add_char(&members, 'x');
+        for (int i = 0; i < 300; i++)
+            buf_add_string(&members, "\xe2\x82\xac");
+        buf_add_char(&members, '"');
+        local_queue_call(&q, "SendMessage", members.data);
+        assert_int_equal(q.call.status, 400);
+        assert_null(strstr(q.call.message, "\xef\xbf\xbd"));
+        assert_non_null(strstr(q.call.message, "\xe2\x82\xac for parameter MessageGroupId is invalid."));
+    }
+    buf_clean_up(&members);
+    local_queue_drop(&q);
+}
+
 static void
 requests_that_are_no_json_are_refused(void **state)
 {
@@ -333,6 +386,8 @@ main(void)
         cmocka_unit_test(a_batch_as_a_whole_is_bounded),
         cmocka_unit_test(what_is_wrong_is_refused_in_awss_words),
         cmocka_unit_test(what_an_entry_lacks_fails_it_alone),
+        cmocka_unit_test(what_is_wrong_in_many_ways_is_refused_for_the_first),
+        cmocka_unit_test(a_text_that_is_quoted_in_part_ends_in_a_character),
         cmocka_unit_test(requests_that_are_no_json_are_refused),
         cmocka_unit_test(a_message_is_as_long_as_the_limit_and_no_longer),
     };
