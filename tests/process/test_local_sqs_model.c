@@ -409,7 +409,7 @@ send_some(struct run *r, int queue)
     if (aws_call_count(&r->call, "Successful") != n)
         give_up(r, "not all entries were sent");
     for (size_t i = 0; i < n; i++) {
-        char path[40];
+        char path[64];
         snprintf(path, sizeof path, "Successful.%zu.MessageId", i);
         remember_id(r, first + (int)i, path);
     }
