@@ -130,6 +130,13 @@ draw_settings(struct run *r, int queue)
 
 /* ---- calling ----------------------------------------------------------------------------------------------------- */
 
+static void
+hang_up(struct run *r)
+{
+    for (; r->n_waiters > 0; r->n_waiters--)
+        aws_call_clean_up(&r->waiters[r->n_waiters - 1].call);
+}
+
 /* Kills the server, whatever it is doing, and starts it again: on another port, for the next call to find. */
 static void
 restart(struct run *r)
@@ -137,8 +144,7 @@ restart(struct run *r)
     local_server_kill(&local_fixture);
     local_server_restart(&local_fixture);
     r->restarted = true;
-    for (; r->n_waiters > 0; r->n_waiters--)
-        aws_call_clean_up(&r->waiters[r->n_waiters - 1].call);
+    hang_up(r);
 }
 
 static void
@@ -821,6 +827,7 @@ run_seed(uint64_t seed)
     for (int q = 0; q < QUEUE_MODEL_QUEUES; q++)
         if (queue_model_exists(r->model, q))
             ask(r, "DeleteQueue", "{\"QueueUrl\": \"%s\"}", r->urls[q]);
+    hang_up(r);
     aws_call_clean_up(&r->call);
     queue_model_destroy(r->model);
     free(r);
