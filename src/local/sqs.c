@@ -6,6 +6,7 @@
 
 #include "local/auth_refusal.h"
 #include "local/sqs_codec.h"
+#include "local/sqs_fifo.h"
 #include "local/sqs_impl.h"
 #include "local/sqs_move.h"
 #include "local/sqs_shape.h"
@@ -46,6 +47,18 @@ static const char *const MIGRATIONS[] = {
     " moved INTEGER NOT NULL, paced_from INTEGER NOT NULL, paced INTEGER NOT NULL, next_at INTEGER, failure TEXT);"
     "CREATE INDEX sqs_move_source ON sqs_move (source);"
     "CREATE INDEX sqs_move_active ON sqs_move (next_at) WHERE next_at IS NOT NULL",
+    /* FIFO queues (sqs_fifo.h): every message of theirs has a deduplication id, and standard ones are in none of their
+     * index. What was sent is appended to sqs_dedup and removed from its front. */
+    "ALTER TABLE sqs_message ADD COLUMN dedup_id TEXT;"
+    "CREATE INDEX sqs_message_fifo ON sqs_message (box, id, group_id) WHERE dedup_id IS NOT NULL;"
+    "ALTER TABLE sqs_queue ADD COLUMN content_dedup INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE sqs_queue ADD COLUMN group_scope INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE sqs_queue ADD COLUMN group_limit INTEGER NOT NULL DEFAULT 0;"
+    "CREATE TABLE sqs_dedup (id INTEGER PRIMARY KEY, at INTEGER NOT NULL, key BLOB NOT NULL,"
+    " group_hash INTEGER NOT NULL, scope_hash INTEGER NOT NULL, uuid BLOB NOT NULL);"
+    "CREATE TABLE sqs_attempt (box INTEGER NOT NULL, attempt_id TEXT NOT NULL, at INTEGER NOT NULL,"
+    " visible_at INTEGER NOT NULL, messages BLOB NOT NULL, PRIMARY KEY (box, attempt_id)) WITHOUT ROWID;"
+    "CREATE INDEX sqs_attempt_at ON sqs_attempt (at)",
 };
 
 /* ---- operations -------------------------------------------------------------------------------------------------- */
@@ -342,6 +355,7 @@ local_sqs_destroy(struct local_sqs *s)
     if (!s)
         return;
     lsqs_state_clear(s);
+    lsqs_dedup_free(s);
     timers_clean_up(&s->timers);
     free(s);
 }

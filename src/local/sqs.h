@@ -40,7 +40,9 @@ int local_sqs_ensure_queue(struct local_sqs *s, struct store_tx *tx, struct slic
 /* Puts a message into the queue that an ARN names ("arn:aws:sqs:us-east-1:000000000000:NAME"), as SendMessage would;
  * long polls that wait for it are answered after this turn's commit. Attributes become String message attributes (what
  * a dead letter carries). group_id: its MessageGroupId; empty: none. ERR_NOT_FOUND: no such queue. ERR_LIMIT: the
- * message is too long for it. ERR_INVALID: AWS would refuse it (its characters). */
+ * message is too long for it. ERR_INVALID: AWS would refuse it (its characters; by a FIFO queue, a message without a
+ * group, or any without ContentBasedDeduplication). A FIFO queue takes a body once in five minutes, and its repetition
+ * is no error. */
 int local_sqs_deliver(struct local_sqs *s, struct store_tx *tx, struct slice queue_arn, struct slice body,
                       struct slice group_id, const struct local_sqs_attribute *attributes, size_t n_attributes,
                       struct err *e);

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "local/sqs_fifo.h"
+
 /* ---- burying ----------------------------------------------------------------------------------------------------- */
 
 struct lsqs_queue *
@@ -12,7 +14,20 @@ lsqs_dead_letter_queue(const struct lsqs_queue *q, int64_t receives)
     if (!t->dead_letter_arn || receives < t->max_receives)
         return NULL;
     struct lsqs_queue *to = lsqs_find_queue_by_arn(q->sqs, slice_of_string(t->dead_letter_arn));
-    return to != q ? to : NULL;
+    return to && to != q && to->settings.fifo == q->settings.fifo ? to : NULL;
+}
+
+static int
+move(struct store_tx *tx, const struct lsqs_queue *from, const struct lsqs_queue *to, const struct lsqs_letter *m)
+{
+    sqlite3_stmt *w = store_prepare(tx, "UPDATE sqs_message SET box = ?, visible_at = ?, source = ? WHERE id = ?");
+    if (w) {
+        store_bind_int(w, 1, to->box);
+        store_bind_int(w, 2, store_now_ms(tx));
+        store_bind_text(w, 3, slice_of_string(from->arn));
+        store_bind_int(w, 4, m->id);
+    }
+    return store_run(tx, w);
 }
 
 int
@@ -20,16 +35,9 @@ lsqs_bury(struct store_tx *tx, struct lsqs_queue *from, struct lsqs_queue *to, c
 {
     int64_t now_ms = store_now_ms(tx);
     int code = lsqs_touch(from->sqs, tx, to);
-    if (code < 0)
-        return code;
-    sqlite3_stmt *w = store_prepare(tx, "UPDATE sqs_message SET box = ?, visible_at = ?, source = ? WHERE id = ?");
-    if (w) {
-        store_bind_int(w, 1, to->box);
-        store_bind_int(w, 2, now_ms);
-        store_bind_text(w, 3, slice_of_string(from->arn));
-        store_bind_int(w, 4, m->id);
-    }
-    code = store_run(tx, w);
+    if (code == 0)
+        code = to->settings.fifo ? lsqs_fifo_adopt(tx, to, m->id, m->uuid, slice_of_string(from->arn))
+                                 : move(tx, from, to, m);
     if (code < 0)
         return code;
     from->counts.total--;

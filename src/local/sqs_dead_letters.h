@@ -23,8 +23,6 @@ bool lsqs_check_redrive_allow(struct slice policy, struct lsqs_error *e);
 bool lsqs_check_dead_letter_queue(struct local_sqs *s, struct slice name, const struct lsqs_settings *t,
                                   struct lsqs_error *e);
 
-bool lsqs_is_fifo_name(struct slice name); /* or ARN */
-
 /* ---- messages (writer thread) ------------------------------------------------------------------------------------ */
 
 /* Where a message that was received this often goes now, instead of being received once more; NULL: nowhere. With a
@@ -33,6 +31,7 @@ struct lsqs_queue *lsqs_dead_letter_queue(const struct lsqs_queue *q, int64_t re
 
 struct lsqs_letter {
     int64_t id, sent_at_ms;
+    const uint8_t *uuid; /* 16 bytes */
 };
 
 /* Moves a visible message of `from`, which is touched, to the dead letters. It keeps its identity, its receive count

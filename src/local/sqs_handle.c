@@ -45,9 +45,10 @@ load(const uint8_t *p, size_t n)
     return le64toh(x);
 }
 
-static uint64_t
-siphash(const uint8_t key[16], const uint8_t *p, size_t n)
+uint64_t
+lsqs_hash(const uint8_t key[16], const void *bytes, size_t n)
 {
+    const uint8_t *p = bytes;
     uint64_t k0 = load(key, 8), k1 = load(key + 8, 8);
     uint64_t v[4] = {k0 ^ UINT64_C(0x736f6d6570736575), k1 ^ UINT64_C(0x646f72616e646f6d),
                      k0 ^ UINT64_C(0x6c7967656e657261), k1 ^ UINT64_C(0x7465646279746573)};
@@ -67,7 +68,7 @@ siphash(const uint8_t key[16], const uint8_t *p, size_t n)
 static void
 tag(const uint8_t key[16], const struct raw *r, uint8_t out[8])
 {
-    uint64_t hash = htole64(siphash(key, (const uint8_t *)r, TAGGED_BYTES));
+    uint64_t hash = htole64(lsqs_hash(key, r, TAGGED_BYTES));
     memcpy(out, &hash, sizeof hash);
 }
 

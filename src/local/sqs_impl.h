@@ -16,6 +16,7 @@
  *     sqs_dead_letters.c  what was received too often moves away      sqs_redrive.c    by which policies
  *     sqs_fair.c       which of them first, when they have groups
  *     sqs_message.c    entries; message attributes: packing, MD5, filters   sqs_attribute.c  their rules
+ *     sqs_fifo*.c      FIFO queues (sqs_fifo.h)
  *
  * Names inside begin with lsqs_, for sqs_ are those of the client (aws/sqs). HTTP threads decode and check what needs
  * no queue; the rest, and all of struct local_sqs, is the writer's. */
@@ -32,6 +33,7 @@
 #define LSQS_MAX_BYTES         1048576 /* of a message, and of a batch */
 #define LSQS_MAX_VISIBILITY_S  43200   /* also from a receive on, in total */
 #define LSQS_MAX_IN_FLIGHT     120000
+#define LSQS_MAX_TOKEN         128 /* bytes of a group's id, a deduplication id, a receive's attempt id */
 #define LSQS_PURGE_INTERVAL_MS 60000
 #define LSQS_DELETED_MS        60000 /* a deleted queue's name is not to be had for so long */
 
@@ -177,9 +179,10 @@ struct lsqs_send {
     struct lsqs_list attributes, system_attributes; /* of struct lsqs_attribute */
     struct slice deduplication_id, group_id;
     /* worked out before the writer sees it */
-    struct slice packed; /* attributes; p NULL: none */
-    struct slice trace;  /* AWSTraceHeader; p NULL: none */
-    size_t bytes;        /* as AWS counts them */
+    struct slice content_id; /* the deduplication id of the body, where one may be needed */
+    struct slice packed;     /* attributes; p NULL: none */
+    struct slice trace;      /* AWSTraceHeader; p NULL: none */
+    size_t bytes;            /* as AWS counts them */
     uint8_t md5[DIGEST_MD5_BYTES];
     struct slice md5_hex, md5_attributes_hex, md5_system_hex;
     struct lsqs_error *refused; /* the entry is; the call goes on */
@@ -252,7 +255,7 @@ struct lsqs_tags_result {
 };
 
 struct lsqs_sent {
-    struct slice id, message_id, md5, md5_attributes, md5_system;
+    struct slice id, message_id, md5, md5_attributes, md5_system, sequence;
 };
 
 struct lsqs_settled {
@@ -327,6 +330,8 @@ struct lsqs_counts {
 /* What SetQueueAttributes sets. Texts are NULL when they were not given. */
 struct lsqs_settings {
     int64_t visibility_s, max_bytes, retention_s, delay_s, wait_s, kms_reuse_s, managed_sse;
+    int64_t content_dedup, group_scope, group_limit; /* of a FIFO queue */
+    bool fifo;                                       /* which its name says */
     char *policy, *redrive_policy, *redrive_allow_policy, *kms_key;
     char *dead_letter_arn; /* out of redrive_policy, with max_receives */
     int64_t max_receives;
@@ -349,6 +354,7 @@ struct lsqs_queue {
     struct store_job *waiting, **waiting_end; /* receives, in the order they came */
     struct timer wake;                        /* when one of them may get a message, or has waited long enough */
     int64_t next_visible_ms;                  /* while somebody waits: no message is visible before */
+    struct lsqs_fifo *groups;                 /* of a FIFO queue; NULL: not read, or thrown away */
 
     struct lsqs_fair *fair; /* NULL: no message with a group was seen */
 
@@ -367,9 +373,10 @@ struct local_sqs {
     struct store_tx *turning; /* in lsqs_turn, for the timers */
     int turn_code;
     int64_t next_message_id, next_box, next_queue_id;
-    bool has_garbage;     /* boxes to be emptied */
-    int64_t moves_due_ms; /* no message move task has anything to do before */
-    int64_t last_move;    /* the task that was served last */
+    bool has_garbage;         /* boxes to be emptied */
+    struct lsqs_dedup *dedup; /* NULL: not loaded */
+    int64_t moves_due_ms;     /* no message move task has anything to do before */
+    int64_t last_move;        /* the task that was served last */
     uint8_t handle_key[16];
     uint8_t random[2048]; /* for message ids; random_left of it are unused */
     size_t random_left;
@@ -415,9 +422,12 @@ void lsqs_settings_init(struct lsqs_settings *t);
 void lsqs_settings_clean_up(struct lsqs_settings *t);
 bool lsqs_settings_copy(const struct lsqs_settings *from, struct lsqs_settings *to); /* false: no memory */
 
-/* Checks one attribute and sets it. false with e set; *t may hold part of it. Whether a dead-letter queue may be one is
- * not looked at: lsqs_check_dead_letter_queue. */
+/* Checks one attribute and sets it. false with e set; *t may hold part of it. t->fifo is set before the first. Whether
+ * a dead-letter queue may be one is not looked at: lsqs_check_dead_letter_queue. */
 bool lsqs_settings_apply(struct lsqs_settings *t, const struct local_sqs_attribute *a, struct lsqs_error *e);
+
+/* Do those that were set go together? */
+bool lsqs_settings_check(const struct lsqs_settings *t, struct lsqs_error *e);
 
 /* Does the attribute have the same value in both? */
 bool lsqs_settings_agree(const struct lsqs_settings *x, const struct lsqs_settings *y, struct slice attribute);
@@ -439,6 +449,9 @@ bool lsqs_tags_text(const struct lsqs_list *tags,
 
 /* ---- messages ---------------------------------------------------------------------------------------------------- */
 
+/* Is it 1 to 128 letters, digits and punctuation? false with e set. */
+bool lsqs_check_token(struct slice s, const char *parameter, struct lsqs_error *e);
+
 /* Checks an entry and works out what is derived; false with e set. */
 bool lsqs_prepare_send(struct lsqs_send *m, struct arena *arena, struct lsqs_error *e);
 
@@ -450,9 +463,11 @@ bool lsqs_pack_attributes(const struct lsqs_list *attributes, struct arena *aren
 bool lsqs_unpack_attributes(struct slice packed, const struct lsqs_list *names, struct arena *arena,
                             struct lsqs_list *ret_attributes, struct slice *ret_md5);
 
-/* Puts one message into a queue; the entry was prepared and fits. ret_id gets its UUID. */
+/* Puts one message into a queue; the entry was prepared and fits. ret_id gets its UUID, *ret_sequence the number that
+ * its sequence number is made of (0: it has none). In a FIFO queue, one that was sent before is not sent again, and
+ * both are those of the first. */
 int lsqs_put_message(struct local_sqs *s, struct store_tx *tx, struct lsqs_queue *q, const struct lsqs_send *m,
-                     char ret_id[UUID_TEXT_BYTES]);
+                     char ret_id[UUID_TEXT_BYTES], int64_t *ret_sequence);
 
 void lsqs_take_uuid(struct local_sqs *s, uint8_t uuid[16]); /* a new random one; writer thread */
 
@@ -470,6 +485,7 @@ struct lsqs_handle {
 #define LSQS_HANDLE_TEXT 64
 void lsqs_write_handle(const uint8_t key[16], const struct lsqs_handle *h, char out[LSQS_HANDLE_TEXT]);
 bool lsqs_read_handle(const uint8_t key[16], struct slice text, struct lsqs_handle *ret);
+uint64_t lsqs_hash(const uint8_t key[16], const void *bytes, size_t n); /* keyed: nobody guesses it */
 
 /* ---- receiving --------------------------------------------------------------------------------------------------- */
 

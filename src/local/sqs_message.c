@@ -170,11 +170,10 @@ lsqs_unpack_attributes(struct slice packed, const struct lsqs_list *names, struc
 
 /* ---- an entry ---------------------------------------------------------------------------------------------------- */
 
-/* 1 to 128 letters, digits and punctuation. */
-static bool
-check_token(struct slice s, const char *parameter, struct lsqs_error *e)
+bool
+lsqs_check_token(struct slice s, const char *parameter, struct lsqs_error *e)
 {
-    bool ok = s.n >= 1 && s.n <= 128;
+    bool ok = s.n >= 1 && s.n <= LSQS_MAX_TOKEN;
     for (size_t i = 0; ok && i < s.n; i++)
         ok = s.p[i] > ' ' && s.p[i] < 0x7f;
     return ok || lsqs_fail(e, LSQS_INVALID_VALUE,
@@ -237,9 +236,9 @@ lsqs_prepare_send(struct lsqs_send *m, struct arena *arena, struct lsqs_error *e
             e, LSQS_INVALID_VALUE,
             "Value %lld for parameter DelaySeconds is invalid. Reason: DelaySeconds must be >= 0 and <= 900.",
             (long long)m->delay_s.value);
-    if (m->group_id.p && !check_token(m->group_id, "MessageGroupId", e))
+    if (m->group_id.p && !lsqs_check_token(m->group_id, "MessageGroupId", e))
         return false;
-    if (m->deduplication_id.p && !check_token(m->deduplication_id, "MessageDeduplicationId", e))
+    if (m->deduplication_id.p && !lsqs_check_token(m->deduplication_id, "MessageDeduplicationId", e))
         return false;
     if (m->attributes.n > 0) {
         if (!lsqs_pack_attributes(&m->attributes, arena, &m->packed, e))
@@ -249,6 +248,13 @@ lsqs_prepare_send(struct lsqs_send *m, struct arena *arena, struct lsqs_error *e
     }
     if (!prepare_system_attributes(m, arena, e))
         return false;
+    if (m->group_id.p && !m->deduplication_id.p) {
+        uint8_t sha256[DIGEST_SHA256_BYTES];
+        digest_sha256(m->body.p, m->body.n, sha256);
+        m->content_id = lsqs_hex(arena, sha256, sizeof sha256);
+        if (!m->content_id.p)
+            return lsqs_fail(e, LSQS_INTERNAL, "out of memory");
+    }
     digest_md5(m->body.p, m->body.n, m->md5);
     m->md5_hex = lsqs_hex(arena, m->md5, sizeof m->md5);
     return true;

@@ -4,6 +4,7 @@
 
 #include "base/json.h"
 #include "local/sqs_dead_letters.h"
+#include "local/sqs_fifo.h"
 
 /* ---- what needs no queue ----------------------------------------------------------------------------------------- */
 

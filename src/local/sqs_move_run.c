@@ -1,6 +1,7 @@
 #include "local/sqs_move.h"
 
 #include "local/sqs_fair.h"
+#include "local/sqs_fifo.h"
 
 #define MESSAGES_PER_TURN 200 /* of all tasks: some 3 ms for which calls wait */
 #define MESSAGES_PER_STEP 100 /* of one */
@@ -94,8 +95,12 @@ read_letters(struct local_sqs *s, struct store_tx *tx, const struct task *t, str
     size_t n = 0;
     int code = 0;
     sqlite3_stmt *r =
-        store_prepare(tx, "SELECT id, sent_at, source, group_id FROM sqs_message WHERE box = ? AND visible_at <= ?"
-                          " ORDER BY visible_at, sent_at LIMIT ?");
+        t->source->settings.fifo
+            ? store_prepare(tx, "SELECT id, sent_at, source, group_id FROM sqs_message INDEXED BY sqs_message_fifo"
+                                " WHERE box = ? AND visible_at <= ? AND dedup_id IS NOT NULL ORDER BY id LIMIT ?")
+            : store_prepare(tx,
+                            "SELECT id, sent_at, source, group_id FROM sqs_message WHERE box = ? AND visible_at <= ?"
+                            " ORDER BY visible_at, sent_at LIMIT ?");
     if (r) {
         store_bind_int(r, 1, t->source->box);
         store_bind_int(r, 2, store_now_ms(tx));
@@ -109,7 +114,7 @@ read_letters(struct local_sqs *s, struct store_tx *tx, const struct task *t, str
             .to = t->has_destination ? t->destination : lsqs_find_queue_by_arn(s, origin),
             .failure = t->has_destination || origin.p ? LSQS_MOVE_NO_QUEUE : LSQS_MOVE_NO_SOURCE,
         };
-        if (group.p && letters[n - 1].to)
+        if (group.p && letters[n - 1].to && !letters[n - 1].to->settings.fifo)
             lsqs_fair_note_sent(letters[n - 1].to, tx, group);
     }
     store_reset(r);
@@ -123,6 +128,7 @@ move(struct local_sqs *s, struct store_tx *tx, struct lsqs_queue *from, const st
     uint8_t uuid[16];
     struct lsqs_queue *to = m->to;
     int64_t now_ms = store_now_ms(tx), visible_at_ms = now_ms + to->settings.delay_s * 1000;
+    int64_t id = s->next_message_id++;
     int code = lsqs_touch(s, tx, to);
     if (code < 0)
         return code;
@@ -131,7 +137,7 @@ move(struct local_sqs *s, struct store_tx *tx, struct lsqs_queue *from, const st
                                         " receives = 0, received_at = ?4, first_received_at = ?4, uuid = ?5,"
                                         " source = NULL WHERE id = ?6");
     if (w) {
-        store_bind_int(w, 1, s->next_message_id++);
+        store_bind_int(w, 1, id);
         store_bind_int(w, 2, to->box);
         store_bind_int(w, 3, visible_at_ms);
         store_bind_int(w, 4, now_ms);
@@ -139,8 +145,11 @@ move(struct local_sqs *s, struct store_tx *tx, struct lsqs_queue *from, const st
         store_bind_int(w, 6, m->id);
     }
     code = store_run(tx, w);
+    if (code == 0 && to->settings.fifo)
+        code = lsqs_fifo_arrived(tx, to, id, visible_at_ms);
     if (code < 0)
         return code;
+    lsqs_fifo_removed(from, m->id);
     from->counts.total--;
     to->counts.total++;
     to->counts.delayed += visible_at_ms > now_ms;
@@ -162,6 +171,7 @@ move_some(struct local_sqs *s, struct store_tx *tx, struct task *t, size_t n, si
         if (letters[i].sent_at_ms <= too_old_ms) {
             t->source->counts.total--;
             code = lsqs_remove_message(tx, letters[i].id);
+            lsqs_fifo_removed(t->source, letters[i].id);
             continue;
         }
         if (!letters[i].to) {

@@ -1,4 +1,4 @@
-#include "local/sqs_impl.h"
+#include "local/sqs_fifo.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -16,15 +16,26 @@ static bool
 is_name(struct slice name)
 {
     bool ok = name.n >= 1 && name.n <= MAX_NAME;
-    for (size_t i = 0; ok && i < name.n; i++)
+    size_t n = lsqs_is_fifo_name(name) ? name.n - 5 : name.n;
+    for (size_t i = 0; ok && i < n; i++)
         ok = isalnum((unsigned char)name.p[i]) || name.p[i] == '-' || name.p[i] == '_';
     return ok;
 }
 
+/* A name ends in .fifo when FifoQueue is true, and only then. */
 static bool
-check_name(struct slice name, struct lsqs_error *e)
+check_name(struct slice name, const struct local_sqs_attribute *attributes, size_t n, struct lsqs_error *e)
 {
-    return is_name(name) ||
+    bool fifo = false;
+    for (size_t i = 0; i < n; i++)
+        if (slice_equals(attributes[i].name, SLICE("FifoQueue")))
+            fifo = slice_equals(attributes[i].value, SLICE("true"));
+    if (fifo)
+        return (is_name(name) && lsqs_is_fifo_name(name)) ||
+               lsqs_fail(e, LSQS_INVALID_VALUE,
+                         "The name of a FIFO queue can only include alphanumeric characters, hyphens, or underscores, "
+                         "must end with .fifo suffix and be 1 to 80 in length.");
+    return (is_name(name) && !lsqs_is_fifo_name(name)) ||
            lsqs_fail(e, LSQS_INVALID_VALUE,
                      "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length");
 }
@@ -56,16 +67,9 @@ bool
 lsqs_check_create_queue(struct lsqs_call *c)
 {
     const struct lsqs_create_queue *r = c->request;
-    const struct local_sqs_attribute *a = r->attributes.items;
-    bool fifo = r->name.n > 5 && memcmp(r->name.p + r->name.n - 5, ".fifo", 5) == 0;
-    if (!check_name_given(r->name, &c->error))
-        return false;
-    for (size_t i = 0; i < r->attributes.n; i++)
-        if (slice_equals(a[i].name, SLICE("FifoQueue")) && slice_equals(a[i].value, SLICE("true")) && fifo)
-            return lsqs_fail(&c->error, LSQS_UNSUPPORTED,
-                             "This server has standard queues only; it makes no FIFO queues.");
-    return check_name(r->name, &c->error) && lsqs_check_tags(&r->tags, &c->error) &&
-           lsqs_count_tags(&r->tags, r->name, &c->error);
+    return check_name_given(r->name, &c->error) &&
+           check_name(r->name, r->attributes.items, r->attributes.n, &c->error) &&
+           lsqs_check_tags(&r->tags, &c->error) && lsqs_count_tags(&r->tags, r->name, &c->error);
 }
 
 /* Is the name free again? Forgets the deletions that are long past. */
@@ -99,7 +103,7 @@ apply_all(struct local_sqs *s, struct slice name, const struct lsqs_settings *fr
         ok = lsqs_settings_apply(to, &a[i], e);
         redrive |= slice_equals(a[i].name, SLICE("RedrivePolicy"));
     }
-    ok = ok && (!redrive || lsqs_check_dead_letter_queue(s, name, to, e));
+    ok = ok && lsqs_settings_check(to, e) && (!redrive || lsqs_check_dead_letter_queue(s, name, to, e));
     if (!ok)
         lsqs_settings_clean_up(to);
     return ok;
@@ -154,6 +158,7 @@ make_as_asked(struct store_tx *tx, struct lsqs_call *c)
     if (code < 0)
         return code;
     lsqs_settings_init(&defaults);
+    defaults.fifo = lsqs_is_fifo_name(r->name);
     if (deleted)
         lsqs_fail(&c->error, LSQS_QUEUE_DELETED_RECENTLY,
                   "You must wait 60 seconds after deleting a queue before you can create another with the same name.");
@@ -347,6 +352,7 @@ lsqs_check_set_attributes(struct lsqs_call *c)
 static int
 change_settings(struct local_sqs *s, struct store_tx *tx, struct lsqs_queue *q, struct lsqs_settings *settings)
 {
+    int64_t old_delay_s = q->settings.delay_s;
     int code = lsqs_touch(s, tx, q);
     if (code == 0)
         code = lsqs_expire(tx, q); /* what is too old by now does not come back with a longer retention */
@@ -356,6 +362,8 @@ change_settings(struct local_sqs *s, struct store_tx *tx, struct lsqs_queue *q, 
     q->modified_at_ms = store_now_ms(tx);
     q->swept_at_ms = 0;
     lsqs_set_expiry(q);
+    if (code == 0)
+        code = lsqs_fifo_change_delay(tx, q, old_delay_s);
     return code < 0 ? code : lsqs_save_queue(tx, q);
 }
 
@@ -376,6 +384,7 @@ static void
 forget_messages(struct lsqs_queue *q, int64_t now_ms)
 {
     q->counts = (struct lsqs_counts){.oldest_at_ms = INT64_MAX, .counted_at_ms = now_ms};
+    lsqs_fifo_drop(q);
     lsqs_set_expiry(q);
 }
 
@@ -458,7 +467,8 @@ local_sqs_ensure_queue(struct local_sqs *s, struct store_tx *tx, struct slice na
     struct lsqs_settings settings, defaults;
     struct lsqs_queue *q = lsqs_find_queue(s, name);
     lsqs_settings_init(&defaults);
-    if (!check_name(name, &refused) ||
+    defaults.fifo = lsqs_is_fifo_name(name);
+    if (!check_name(name, attributes, n_attributes, &refused) ||
         !apply_all(s, name, q ? &q->settings : &defaults, attributes, n_attributes, &settings, &refused))
         return err_set(e, ERR_INVALID, "queue \"%.*s\": %s", (int)(name.n < 100 ? name.n : 100), name.p,
                        refused.message);

@@ -1,13 +1,15 @@
-#include "local/sqs_dead_letters.h"
-#include "local/sqs_fair.h"
-#include "local/sqs_impl.h"
+#include "local/sqs_receive.h"
 
 #include <stdio.h>
 #include <string.h>
 
+#include "local/sqs_dead_letters.h"
+#include "local/sqs_fair.h"
+#include "local/sqs_fifo.h"
+
 #define MAX_MESSAGES   10
 #define MAX_ROUNDS     100
-#define MAX_ATTRIBUTES 8 /* system attributes of one message */
+#define MAX_ATTRIBUTES 10 /* system attributes of one message */
 
 /* ---- what is asked for ------------------------------------------------------------------------------------------- */
 
@@ -57,6 +59,8 @@ lsqs_check_receive(struct lsqs_call *c)
                          "Value %lld for parameter VisibilityTimeout is invalid. Reason: Must be >= 0 and <= 43200, if "
                          "provided.",
                          (long long)r->visibility_s.value);
+    if (r->attempt_id.p && !lsqs_check_token(r->attempt_id, "ReceiveRequestAttemptId", &c->error))
+        return false;
     return check_names(&r->attribute_names, &c->error) && check_names(&r->system_names, &c->error);
 }
 
@@ -75,14 +79,6 @@ wants(const struct lsqs_receive *r, const char *name)
 
 /* ---- taking messages --------------------------------------------------------------------------------------------- */
 
-/* A message that may be received now. */
-struct candidate {
-    int64_t id, sent_at_ms, first_received_at_ms, receives;
-    uint8_t uuid[16], md5[DIGEST_MD5_BYTES];
-    struct slice source; /* the queue it is a dead letter of */
-    struct slice trace, group_id, attributes, body;
-};
-
 static struct slice
 keep(struct arena *arena, struct slice s)
 {
@@ -99,13 +95,13 @@ copy_bytes(struct slice from, uint8_t *to, size_t n)
     return true;
 }
 
-static int
-read_candidate(struct store_tx *tx, sqlite3_stmt *r, struct arena *arena, struct candidate *m)
+int
+lsqs_read_candidate(struct store_tx *tx, sqlite3_stmt *r, struct arena *arena, struct lsqs_candidate *m)
 {
-    *m = (struct candidate){.id = sqlite3_column_int64(r, 0),
-                            .sent_at_ms = sqlite3_column_int64(r, 1),
-                            .receives = sqlite3_column_int64(r, 2),
-                            .first_received_at_ms = sqlite3_column_int64(r, 3)};
+    *m = (struct lsqs_candidate){.id = sqlite3_column_int64(r, 0),
+                                 .sent_at_ms = sqlite3_column_int64(r, 1),
+                                 .receives = sqlite3_column_int64(r, 2),
+                                 .first_received_at_ms = sqlite3_column_int64(r, 3)};
     if (!copy_bytes(store_column(r, 4), m->uuid, sizeof m->uuid) ||
         !copy_bytes(store_column(r, 5), m->md5, sizeof m->md5))
         return store_fail(tx, ERR_CORRUPT, "message %lld makes no sense", (long long)m->id);
@@ -114,18 +110,17 @@ read_candidate(struct store_tx *tx, sqlite3_stmt *r, struct arena *arena, struct
     m->group_id = keep(arena, store_column(r, 8));
     m->attributes = keep(arena, store_column(r, 9));
     m->body = keep(arena, store_column(r, 10));
+    m->dedup_id = keep(arena, store_column(r, 11));
     return m->body.p ? 0 : store_fail(tx, ERR_NO_MEMORY, "out of memory");
 }
 
-#define COLUMNS "id, sent_at, receives, first_received_at, uuid, md5, source, trace, group_id, attributes, body"
-
 /* The messages that are due, in the order in which they became visible. */
 static int
-find_in_order(struct store_tx *tx, struct lsqs_call *c, size_t most, struct candidate *out, size_t *ret_n)
+find_in_order(struct store_tx *tx, struct lsqs_call *c, size_t most, struct lsqs_candidate *out, size_t *ret_n)
 {
     size_t n = 0;
     int code = 0;
-    sqlite3_stmt *r = store_prepare(tx, "SELECT " COLUMNS " FROM sqs_message"
+    sqlite3_stmt *r = store_prepare(tx, "SELECT " LSQS_CANDIDATE_COLUMNS " FROM sqs_message"
                                         " WHERE box = ? AND visible_at <= ? ORDER BY visible_at, sent_at LIMIT ?");
     if (r) {
         store_bind_int(r, 1, c->queue->box);
@@ -133,7 +128,7 @@ find_in_order(struct store_tx *tx, struct lsqs_call *c, size_t most, struct cand
         store_bind_int(r, 3, (int64_t)most);
     }
     while (n < most && (code = store_step(tx, r)) > 0)
-        if ((code = read_candidate(tx, r, &c->call->arena, &out[n++])) < 0)
+        if ((code = lsqs_read_candidate(tx, r, &c->call->arena, &out[n++])) < 0)
             break;
     store_reset(r);
     *ret_n = n;
@@ -142,12 +137,12 @@ find_in_order(struct store_tx *tx, struct lsqs_call *c, size_t most, struct cand
 
 /* Those whose turn it is while a tenant is noisy. */
 static int
-find_fairly(struct store_tx *tx, struct lsqs_call *c, size_t most, struct candidate *out, size_t *ret_n)
+find_fairly(struct store_tx *tx, struct lsqs_call *c, size_t most, struct lsqs_candidate *out, size_t *ret_n)
 {
     int64_t ids[MAX_MESSAGES];
     int code = lsqs_fair_choose(tx, c->queue, most, ids, ret_n);
     for (size_t i = 0; i < *ret_n && code >= 0; i++) {
-        sqlite3_stmt *r = store_prepare(tx, "SELECT " COLUMNS " FROM sqs_message WHERE id = ?");
+        sqlite3_stmt *r = store_prepare(tx, "SELECT " LSQS_CANDIDATE_COLUMNS " FROM sqs_message WHERE id = ?");
         if (r)
             store_bind_int(r, 1, ids[i]);
         code = store_step(tx, r);
@@ -156,14 +151,14 @@ find_fairly(struct store_tx *tx, struct lsqs_call *c, size_t most, struct candid
             return ERR_CORRUPT;
         }
         if (code > 0)
-            code = read_candidate(tx, r, &c->call->arena, &out[i]);
+            code = lsqs_read_candidate(tx, r, &c->call->arena, &out[i]);
         store_reset(r);
     }
     return code < 0 ? code : 0;
 }
 
 static int
-find_candidates(struct store_tx *tx, struct lsqs_call *c, size_t most, struct candidate *out, size_t *ret_n)
+find_candidates(struct store_tx *tx, struct lsqs_call *c, size_t most, struct lsqs_candidate *out, size_t *ret_n)
 {
     int fair = lsqs_fair_applies(tx, c->queue);
     if (fair < 0)
@@ -172,7 +167,7 @@ find_candidates(struct store_tx *tx, struct lsqs_call *c, size_t most, struct ca
 }
 
 static int
-mark_received(struct store_tx *tx, const struct candidate *m, int64_t visible_at_ms)
+mark_received(struct store_tx *tx, const struct lsqs_candidate *m, int64_t visible_at_ms)
 {
     sqlite3_stmt *w = store_prepare(tx, "UPDATE sqs_message SET visible_at = ?, receives = ?, received_at = ?,"
                                         " first_received_at = ? WHERE id = ?");
@@ -212,10 +207,11 @@ add(struct lsqs_list *list, const struct lsqs_receive *r, const char *name, stru
 }
 
 static void
-tell_attributes(struct store_tx *tx, struct lsqs_call *c, const struct candidate *m, struct lsqs_message *out)
+tell_attributes(struct store_tx *tx, struct lsqs_call *c, const struct lsqs_candidate *m, struct lsqs_message *out)
 {
     const struct lsqs_receive *r = c->request;
     struct arena *arena = &c->call->arena;
+    char sequence[LSQS_SEQUENCE_TEXT];
     if (r->attribute_names.n == 0 && r->system_names.n == 0)
         return;
     out->attributes.items = arena_alloc(arena, MAX_ATTRIBUTES * sizeof(struct local_sqs_attribute));
@@ -228,11 +224,16 @@ tell_attributes(struct store_tx *tx, struct lsqs_call *c, const struct candidate
     add(&out->attributes, r, "SentTimestamp", number(arena, store_wall_ms(tx, m->sent_at_ms)));
     add(&out->attributes, r, "AWSTraceHeader", m->trace);
     add(&out->attributes, r, "MessageGroupId", m->group_id);
+    add(&out->attributes, r, "MessageDeduplicationId", m->dedup_id);
+    if (c->queue->settings.fifo) {
+        lsqs_fifo_format_sequence(m->id, sequence);
+        add(&out->attributes, r, "SequenceNumber", keep(arena, slice_of_string(sequence)));
+    }
     add(&out->attributes, r, "DeadLetterQueueSourceArn", m->source);
 }
 
-static int
-tell(struct store_tx *tx, struct lsqs_call *c, const struct candidate *m, struct lsqs_message *out)
+int
+lsqs_tell(struct store_tx *tx, struct lsqs_call *c, const struct lsqs_candidate *m, struct lsqs_message *out)
 {
     const struct lsqs_receive *r = c->request;
     struct arena *arena = &c->call->arena;
@@ -253,23 +254,32 @@ tell(struct store_tx *tx, struct lsqs_call *c, const struct candidate *m, struct
 
 /* ---- receiving --------------------------------------------------------------------------------------------------- */
 
-/* One candidate: dropped when it is too old, moved when it was received too often, otherwise received. */
-static int
-take(struct store_tx *tx, struct lsqs_call *c, struct candidate *m, struct lsqs_list *messages)
+int64_t
+lsqs_receive_until_ms(const struct store_tx *tx, const struct lsqs_call *c)
+{
+    const struct lsqs_receive *r = c->request;
+    int64_t visibility_s = r->visibility_s.given ? r->visibility_s.value : c->queue->settings.visibility_s;
+    return store_now_ms(tx) + (c->call->duplicate ? 0 : visibility_s * 1000);
+}
+
+int
+lsqs_take(struct store_tx *tx, struct lsqs_call *c, struct lsqs_candidate *m, struct lsqs_list *messages)
 {
     struct lsqs_queue *q = c->queue, *dead_letters;
     const struct lsqs_settings *t = &q->settings;
-    const struct lsqs_receive *r = c->request;
     int64_t now_ms = store_now_ms(tx);
     if (m->sent_at_ms <= now_ms - t->retention_s * 1000) {
         q->counts.total--;
+        lsqs_fifo_removed(q, m->id);
         return lsqs_remove_message(tx, m->id);
     }
-    if ((dead_letters = lsqs_dead_letter_queue(q, m->receives)))
-        return lsqs_bury(tx, q, dead_letters, &(struct lsqs_letter){m->id, m->sent_at_ms});
-    int64_t visibility_s = r->visibility_s.given ? r->visibility_s.value : t->visibility_s;
-    int64_t visible_at_ms = now_ms + (c->call->duplicate ? 0 : visibility_s * 1000);
-    if (m->group_id.p)
+    if ((dead_letters = lsqs_dead_letter_queue(q, m->receives))) {
+        int code = lsqs_bury(tx, q, dead_letters, &(struct lsqs_letter){m->id, m->sent_at_ms, m->uuid});
+        lsqs_fifo_removed(q, m->id);
+        return code;
+    }
+    int64_t visible_at_ms = lsqs_receive_until_ms(tx, c);
+    if (m->group_id.p && !t->fifo)
         lsqs_fair_note_received(q);
     m->receives++;
     if (m->receives == 1)
@@ -278,8 +288,11 @@ take(struct store_tx *tx, struct lsqs_call *c, struct candidate *m, struct lsqs_
     if (code < 0)
         return code;
     q->counts.in_flight += visible_at_ms > now_ms;
-    lsqs_expect(q, visible_at_ms);
-    return tell(tx, c, m, &((struct lsqs_message *)messages->items)[messages->n++]);
+    if (t->fifo)
+        lsqs_fifo_changed(q, m->id, visible_at_ms);
+    else
+        lsqs_expect(q, visible_at_ms);
+    return lsqs_tell(tx, c, m, &((struct lsqs_message *)messages->items)[messages->n++]);
 }
 
 int
@@ -288,12 +301,14 @@ lsqs_receive_now(struct store_tx *tx, struct lsqs_call *c)
     const struct lsqs_receive *r = c->request;
     struct lsqs_messages_result *result = c->result;
     size_t most = r->max.given ? (size_t)r->max.value : 1, wanted, found = 0;
-    struct candidate candidates[MAX_MESSAGES];
+    struct lsqs_candidate candidates[MAX_MESSAGES];
     struct lsqs_queue *q = c->queue;
     /* one that stays visible would be found by the next round, too */
     bool found_once =
         !c->call->duplicate && (r->visibility_s.given ? r->visibility_s.value : q->settings.visibility_s) > 0;
     result->messages.n = 0;
+    if (q->settings.fifo)
+        return lsqs_fifo_receive(tx, c, most);
     if (q->counts.total - q->counts.in_flight - q->counts.delayed <= 0)
         return 0;
     if (q->counts.in_flight >= LSQS_MAX_IN_FLIGHT) {
@@ -311,7 +326,7 @@ lsqs_receive_now(struct store_tx *tx, struct lsqs_call *c)
         wanted = most - result->messages.n;
         int code = find_candidates(tx, c, wanted, candidates, &found);
         for (size_t i = 0; i < found && code == 0; i++)
-            code = take(tx, c, &candidates[i], &result->messages);
+            code = lsqs_take(tx, c, &candidates[i], &result->messages);
         if (code < 0)
             return code;
         if (found < wanted || result->messages.n == most)

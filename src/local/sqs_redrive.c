@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "local/sqs_fifo.h"
 
 #define MAX_RECEIVES 1000
 #define MAX_SOURCES  10
@@ -175,12 +176,6 @@ allows(const struct lsqs_queue *dead_letters, struct slice name)
 }
 
 /* ---- both -------------------------------------------------------------------------------------------------------- */
-
-bool
-lsqs_is_fifo_name(struct slice name)
-{
-    return name.n > 5 && memcmp(name.p + name.n - 5, ".fifo", 5) == 0;
-}
 
 bool
 lsqs_check_dead_letter_queue(struct local_sqs *s, struct slice name, const struct lsqs_settings *t,

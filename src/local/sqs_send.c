@@ -1,4 +1,5 @@
 #include "local/sqs_fair.h"
+#include "local/sqs_fifo.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -32,6 +33,8 @@ check_for_queue(const struct lsqs_queue *q, const struct lsqs_send *m, bool entr
 {
     if ((int64_t)m->bytes > q->settings.max_bytes)
         return too_long(e, entry ? "cannot be validated" : "are invalid", q->settings.max_bytes);
+    if (q->settings.fifo)
+        return lsqs_fifo_check_send(q, m, e);
     if (m->deduplication_id.p)
         return lsqs_fail(e, LSQS_INVALID_VALUE,
                          "Value %.*s for parameter MessageDeduplicationId is invalid. Reason: The request include "
@@ -57,14 +60,15 @@ lsqs_take_uuid(struct local_sqs *s, uint8_t uuid[16])
 struct row {
     int64_t id, box, visible_at_ms;
     const uint8_t *uuid;
+    struct slice dedup_id; /* p NULL: none, of a standard queue */
 };
 
 static int
 insert(struct store_tx *tx, const struct row *row, const struct lsqs_send *m)
 {
     sqlite3_stmt *w = store_prepare(tx, "INSERT INTO sqs_message (id, box, visible_at, sent_at, receives, received_at,"
-                                        " first_received_at, uuid, md5, trace, group_id, attributes, body)"
-                                        " VALUES (?1, ?2, ?3, ?4, 0, ?4, ?4, ?5, ?6, ?7, ?8, ?9, ?10)");
+                                        " first_received_at, uuid, md5, trace, group_id, attributes, body, dedup_id)"
+                                        " VALUES (?1, ?2, ?3, ?4, 0, ?4, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)");
     if (w) {
         store_bind_int(w, 1, row->id);
         store_bind_int(w, 2, row->box);
@@ -79,23 +83,36 @@ insert(struct store_tx *tx, const struct row *row, const struct lsqs_send *m)
         if (m->packed.p)
             store_bind_blob(w, 9, m->packed);
         store_bind_text(w, 10, m->body);
+        if (row->dedup_id.p)
+            store_bind_text(w, 11, row->dedup_id);
     }
     return store_run(tx, w);
 }
 
 int
 lsqs_put_message(struct local_sqs *s, struct store_tx *tx, struct lsqs_queue *q, const struct lsqs_send *m,
-                 char ret_id[UUID_TEXT_BYTES])
+                 char ret_id[UUID_TEXT_BYTES], int64_t *ret_sequence)
 {
     uint8_t uuid[16];
-    int64_t now_ms = store_now_ms(tx), id = s->next_message_id++;
-    int64_t visible_at_ms = now_ms + (m->delay_s.given ? m->delay_s.value : q->settings.delay_s) * 1000;
-    lsqs_take_uuid(s, uuid);
-    lsqs_format_uuid(uuid, ret_id);
-    int code = lsqs_touch(s, tx, q);
+    bool fifo = q->settings.fifo;
+    struct slice dedup_id = fifo ? lsqs_fifo_dedup_id(m) : (struct slice){0};
+    int64_t now_ms = store_now_ms(tx), first = 0;
+    int64_t delay_s = m->delay_s.given && !fifo ? m->delay_s.value : q->settings.delay_s;
+    int code = fifo ? lsqs_dedup_find(q, tx, dedup_id, m->group_id, &first, uuid) : 0;
     if (code < 0)
         return code;
-    code = insert(tx, &(struct row){id, q->box, visible_at_ms, uuid}, m);
+    int64_t id = first ? first : s->next_message_id++, visible_at_ms = now_ms + delay_s * 1000;
+    if (!first)
+        lsqs_take_uuid(s, uuid);
+    lsqs_format_uuid(uuid, ret_id);
+    *ret_sequence = fifo ? id : 0;
+    if (first)
+        return 0;
+    code = lsqs_touch(s, tx, q);
+    if (code == 0)
+        code = insert(tx, &(struct row){id, q->box, visible_at_ms, uuid, dedup_id}, m);
+    if (code == 0 && fifo)
+        code = lsqs_dedup_add(q, tx, dedup_id, m->group_id, id, uuid);
     if (code < 0)
         return code;
     q->counts.total++;
@@ -104,9 +121,12 @@ lsqs_put_message(struct local_sqs *s, struct store_tx *tx, struct lsqs_queue *q,
         q->counts.oldest_at_ms = now_ms;
         lsqs_set_expiry(q);
     }
-    if (m->group_id.p)
+    if (m->group_id.p && !fifo)
         lsqs_fair_note_sent(q, tx, m->group_id);
-    lsqs_expect(q, visible_at_ms);
+    if (fifo)
+        lsqs_fifo_added(q, id, visible_at_ms, m->group_id);
+    else
+        lsqs_expect(q, visible_at_ms);
     return 0;
 }
 
@@ -114,14 +134,23 @@ lsqs_put_message(struct local_sqs *s, struct store_tx *tx, struct lsqs_queue *q,
 static int
 put(struct store_tx *tx, struct lsqs_call *c, const struct lsqs_send *m, struct lsqs_sent *sent)
 {
-    char id[UUID_TEXT_BYTES];
-    int code = lsqs_put_message(c->sqs, tx, c->queue, m, id);
+    char id[UUID_TEXT_BYTES], sequence[LSQS_SEQUENCE_TEXT];
+    int64_t number;
+    int code = lsqs_put_message(c->sqs, tx, c->queue, m, id, &number);
+    if (code < 0)
+        return code;
     *sent = (struct lsqs_sent){.id = m->id,
                                .message_id = slice_of_string(arena_strdup(&c->call->arena, id)),
                                .md5 = m->md5_hex,
                                .md5_attributes = m->md5_attributes_hex,
                                .md5_system = m->md5_system_hex};
-    return code == 0 && c->call->duplicate ? lsqs_put_message(c->sqs, tx, c->queue, m, id) : code;
+    if (number) {
+        lsqs_fifo_format_sequence(number, sequence);
+        sent->sequence = slice_of_string(arena_strdup(&c->call->arena, sequence));
+    }
+    if (!sent->message_id.p || (number && !sent->sequence.p))
+        return store_fail(tx, ERR_NO_MEMORY, "out of memory");
+    return c->call->duplicate ? lsqs_put_message(c->sqs, tx, c->queue, m, id, &number) : 0;
 }
 
 int
@@ -176,6 +205,8 @@ lsqs_run_send_batch(struct store_tx *tx, struct lsqs_call *c)
     int code = 0;
     if (!sent)
         return store_fail(tx, ERR_NO_MEMORY, "out of memory");
+    if (c->queue->settings.fifo && !lsqs_fifo_check_batch(c->queue, m, r->entries.n, &c->error))
+        return 0;
     result->successful.items = sent;
     for (size_t i = 0; i < r->entries.n && code == 0; i++) {
         struct lsqs_error e = {.kind = LSQS_OK};
@@ -197,6 +228,7 @@ local_sqs_deliver(struct local_sqs *s, struct store_tx *tx, struct slice queue_a
                   struct err *e)
 {
     char id[UUID_TEXT_BYTES];
+    int64_t number;
     struct lsqs_attribute items[10];
     struct lsqs_error refused = {.kind = LSQS_OK};
     struct lsqs_send m = {.body = body, .attributes = {.items = items, .n = n_attributes}};
@@ -217,9 +249,10 @@ local_sqs_deliver(struct local_sqs *s, struct store_tx *tx, struct slice queue_a
     if (!lsqs_prepare_send(&m, &arena, &refused))
         code = err_set(e, ERR_INVALID, "%s", refused.message);
     else if (!check_for_queue(q, &m, false, &refused))
-        code = err_set(e, ERR_LIMIT, "%s", refused.message);
+        code = err_set(e, q->settings.fifo && (int64_t)m.bytes <= q->settings.max_bytes ? ERR_INVALID : ERR_LIMIT, "%s",
+                       refused.message);
     else
-        code = lsqs_put_message(s, tx, q, &m, id);
+        code = lsqs_put_message(s, tx, q, &m, id, &number);
     arena_clean_up(&arena);
     return code;
 }

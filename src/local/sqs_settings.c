@@ -1,4 +1,4 @@
-#include "local/sqs_impl.h"
+#include "local/sqs_fifo.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +8,7 @@
 
 #define MAX_TEXT_BYTES 65536
 
-enum kind { NUMBER, FLAG, TEXT, FIGURE, STATIC_FIFO, SCOPE_FIFO };
+enum kind { NUMBER, FLAG, TEXT, FIGURE, FIFO_TYPE, FIFO_FLAG, FIFO_CHOICE };
 
 /* The attributes that can be set, those that are figures, and those of FIFO queues alone. */
 static const struct setting {
@@ -34,10 +34,10 @@ static const struct setting {
     {"CreatedTimestamp", FIGURE, 0, 0, 0},
     {"LastModifiedTimestamp", FIGURE, 0, 0, 0},
     {"QueueArn", FIGURE, 0, 0, 0},
-    {"FifoQueue", STATIC_FIFO, 0, 0, 0},
-    {"ContentBasedDeduplication", STATIC_FIFO, 0, 0, 0},
-    {"DeduplicationScope", SCOPE_FIFO, 0, 0, 0},
-    {"FifoThroughputLimit", SCOPE_FIFO, 0, 0, 0},
+    {"FifoQueue", FIFO_TYPE, 0, 0, 0},
+    {"ContentBasedDeduplication", FIFO_FLAG, offsetof(struct lsqs_settings, content_dedup), 0, 1},
+    {"DeduplicationScope", FIFO_CHOICE, offsetof(struct lsqs_settings, group_scope), 0, 1},
+    {"FifoThroughputLimit", FIFO_CHOICE, offsetof(struct lsqs_settings, group_limit), 0, 1},
 };
 #define N_SETTINGS (sizeof SETTINGS / sizeof *SETTINGS)
 
@@ -48,6 +48,14 @@ find(struct slice name)
         if (slice_equals_string(name, SETTINGS[i].name))
             return &SETTINGS[i];
     return NULL;
+}
+
+/* What a FIFO_CHOICE of 0 and 1 is called. */
+static const char *
+choice(const struct setting *s, bool second)
+{
+    static const char *const SCOPES[] = {"queue", "messageGroup"}, *const LIMITS[] = {"perQueue", "perMessageGroupId"};
+    return (s->offset == offsetof(struct lsqs_settings, group_scope) ? SCOPES : LIMITS)[second];
 }
 
 static int64_t *
@@ -156,10 +164,10 @@ lsqs_settings_apply(struct lsqs_settings *t, const struct local_sqs_attribute *a
 {
     const struct setting *setting = find(a->name);
     int64_t n;
-    if (setting && setting->kind == SCOPE_FIFO)
+    if (setting && setting->kind == FIFO_CHOICE && !t->fifo)
         return lsqs_fail(e, LSQS_INVALID_ATTRIBUTE_NAME, "You can specify the %s only when FifoQueue is set to true.",
                          setting->name);
-    if (!setting || setting->kind == FIGURE || setting->kind == STATIC_FIFO)
+    if (!setting || setting->kind == FIGURE || (setting->kind >= FIFO_TYPE && !t->fifo))
         return lsqs_fail(e, LSQS_INVALID_ATTRIBUTE_NAME, "Unknown Attribute %.*s.",
                          (int)(a->name.n < 200 ? a->name.n : 200), a->name.p);
     switch (setting->kind) {
@@ -169,20 +177,40 @@ lsqs_settings_apply(struct lsqs_settings *t, const struct local_sqs_attribute *a
         *number_at(t, setting) = n;
         return true;
     case FLAG:
+    case FIFO_FLAG:
         if (!slice_equals(a->value, SLICE("true")) && !slice_equals(a->value, SLICE("false")))
             return invalid(e, setting->name);
         *number_at(t, setting) = a->value.n == 4;
         return true;
+    case FIFO_CHOICE:
+        *number_at(t, setting) = slice_equals_string(a->value, choice(setting, true));
+        return *number_at(t, setting) || slice_equals_string(a->value, choice(setting, false)) ||
+               invalid(e, setting->name);
+    case FIFO_TYPE:
+        if (slice_equals(a->value, SLICE("false")))
+            return lsqs_fail(e, LSQS_INVALID_ATTRIBUTE_VALUE,
+                             "Invalid value for the parameter FifoQueue. Reason: Modifying queue type is not "
+                             "supported.");
+        return slice_equals(a->value, SLICE("true")) || invalid(e, setting->name);
     default:
         return apply_text(t, setting, a->value, e);
     }
 }
 
 bool
+lsqs_settings_check(const struct lsqs_settings *t, struct lsqs_error *e)
+{
+    return !t->group_limit || t->group_scope ||
+           lsqs_fail(e, LSQS_INVALID_ATTRIBUTE_VALUE,
+                     "Invalid value for the parameter FifoThroughputLimit. Reason: The perMessageGroupId value is "
+                     "allowed only when the value for DeduplicationScope is messageGroup.");
+}
+
+bool
 lsqs_settings_agree(const struct lsqs_settings *x, const struct lsqs_settings *y, struct slice attribute)
 {
     const struct setting *setting = find(attribute);
-    if (!setting || setting->kind > TEXT)
+    if (!setting || setting->kind == FIGURE || setting->kind == FIFO_TYPE)
         return true;
     if (setting->kind != TEXT)
         return *number_at(x, setting) == *number_at(y, setting);
@@ -232,7 +260,17 @@ lsqs_attribute(const struct lsqs_queue *q, const struct store_tx *tx, size_t i, 
     case FIGURE:
         write_figure(q, tx, s->name, out);
         break;
-    default:
+    case FIFO_TYPE:
+        if (t->fifo)
+            buf_add_string(out, "true");
+        break;
+    case FIFO_FLAG:
+        if (t->fifo)
+            buf_add_string(out, *number_at(t, s) ? "true" : "false");
+        break;
+    case FIFO_CHOICE:
+        if (t->fifo)
+            buf_add_string(out, choice(s, *number_at(t, s) != 0));
         break;
     }
     return s->name;
@@ -253,21 +291,24 @@ lsqs_save_queue(struct store_tx *tx, const struct lsqs_queue *q)
     const struct lsqs_settings *t = &q->settings;
     sqlite3_stmt *w = store_prepare(
         tx, "REPLACE INTO sqs_queue (id, name, box, created_at, modified_at, purged_at, visibility_s, max_bytes,"
-            " retention_s, delay_s, wait_s, kms_reuse_s, managed_sse, policy, redrive_policy, redrive_allow_policy,"
-            " kms_key, tags) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+            " retention_s, delay_s, wait_s, kms_reuse_s, managed_sse, content_dedup, group_scope, group_limit, policy,"
+            " redrive_policy, redrive_allow_policy, kms_key, tags)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
     if (w) {
         const int64_t numbers[] = {q->box,          q->created_at_ms, q->modified_at_ms, q->purged_at_ms,
                                    t->visibility_s, t->max_bytes,     t->retention_s,    t->delay_s,
-                                   t->wait_s,       t->kms_reuse_s,   t->managed_sse};
+                                   t->wait_s,       t->kms_reuse_s,   t->managed_sse,    t->content_dedup,
+                                   t->group_scope,  t->group_limit};
+        const int n = sizeof numbers / sizeof *numbers;
         store_bind_int(w, 1, q->id);
         store_bind_text(w, 2, slice_of_string(q->name));
-        for (int i = 0; i < 11; i++)
+        for (int i = 0; i < n; i++)
             store_bind_int(w, 3 + i, numbers[i]);
-        bind_text_or_null(w, 14, t->policy);
-        bind_text_or_null(w, 15, t->redrive_policy);
-        bind_text_or_null(w, 16, t->redrive_allow_policy);
-        bind_text_or_null(w, 17, t->kms_key);
-        bind_text_or_null(w, 18, q->tags);
+        bind_text_or_null(w, 3 + n, t->policy);
+        bind_text_or_null(w, 4 + n, t->redrive_policy);
+        bind_text_or_null(w, 5 + n, t->redrive_allow_policy);
+        bind_text_or_null(w, 6 + n, t->kms_key);
+        bind_text_or_null(w, 7 + n, q->tags);
     }
     return store_run(tx, w);
 }

@@ -1,4 +1,4 @@
-#include "local/sqs_impl.h"
+#include "local/sqs_fifo.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -48,7 +48,8 @@ read_handle(struct lsqs_call *c, struct slice text, struct lsqs_handle *ret, str
 /* What a handle is of. */
 struct message {
     int64_t visible_at_ms, received_at_ms;
-    bool current; /* it is there, in this queue, not too old, and was not received again since */
+    bool here;    /* it is there, in this queue, and not too old */
+    bool current; /* and was not received again since */
 };
 
 static int
@@ -64,12 +65,11 @@ find_message(struct store_tx *tx, const struct lsqs_queue *q, const struct lsqs_
         return code;
     struct slice uuid = store_column(r, 4);
     int64_t too_old_ms = store_now_ms(tx) - q->settings.retention_s * 1000;
-    *ret =
-        (struct message){.visible_at_ms = sqlite3_column_int64(r, 1),
-                         .received_at_ms = sqlite3_column_int64(r, 2),
-                         .current = sqlite3_column_int64(r, 0) == q->box && sqlite3_column_int64(r, 5) > too_old_ms &&
-                                    sqlite3_column_int64(r, 3) == (int64_t)h->receive && uuid.p && uuid.n == 16 &&
-                                    memcmp(uuid.p, h->uuid, sizeof h->uuid) == 0};
+    *ret = (struct message){.visible_at_ms = sqlite3_column_int64(r, 1),
+                            .received_at_ms = sqlite3_column_int64(r, 2),
+                            .here = sqlite3_column_int64(r, 0) == q->box && sqlite3_column_int64(r, 5) > too_old_ms &&
+                                    uuid.p && uuid.n == 16 && memcmp(uuid.p, h->uuid, sizeof h->uuid) == 0};
+    ret->current = ret->here && sqlite3_column_int64(r, 3) == (int64_t)h->receive;
     store_reset(r);
     return 0;
 }
@@ -103,18 +103,39 @@ delete_row(struct store_tx *tx, const struct lsqs_queue *q, const struct lsqs_ha
     return code;
 }
 
+/* A FIFO queue knows a message's last handle alone, and that only while the message is in flight (FACTS.md, section 1:
+ * what AWS says of others, for one and in a batch). Returns false with e set when it is another. */
+static bool
+check_not_expired(const struct store_tx *tx, const struct lsqs_call *c, const struct lsqs_settle *entry,
+                  const struct message *m, struct lsqs_error *e)
+{
+    if (!c->queue->settings.fifo || !m->here || (m->current && m->visible_at_ms > store_now_ms(tx)))
+        return true;
+    if (c->op->result)
+        return lsqs_fail(e, LSQS_INVALID_HANDLE, "The receipt handle has expired");
+    return lsqs_fail(e, LSQS_INVALID_VALUE,
+                     "Value %.*s for parameter ReceiptHandle is invalid. Reason: The receipt handle has expired.",
+                     SLICE_ARG(entry->handle));
+}
+
 static int
 delete_one(struct store_tx *tx, struct lsqs_call *c, const struct lsqs_settle *entry, struct lsqs_error *e)
 {
     struct lsqs_handle h;
+    struct message m;
     bool removed;
     if (!read_handle(c, entry->handle, &h, e))
         return 0;
     int code = delete_row(tx, c->queue, &h, true, &removed);
-    if (code == 0 && removed)
+    if (code == 0 && removed) {
         c->queue->counts.in_flight--;
-    else if (code == 0)
+        lsqs_fifo_removed(c->queue, h.message);
+    } else if (code == 0 && c->queue->settings.fifo) {
+        if ((code = find_message(tx, c->queue, &h, &m)) == 0)
+            check_not_expired(tx, c, entry, &m, e);
+    } else if (code == 0) {
         code = delete_row(tx, c->queue, &h, false, &removed);
+    }
     c->queue->counts.total -= code == 0 && removed;
     return code;
 }
@@ -128,7 +149,7 @@ change_one(struct store_tx *tx, struct lsqs_call *c, const struct lsqs_settle *e
     if (!read_handle(c, entry->handle, &h, e))
         return 0;
     int code = find_message(tx, c->queue, &h, &m);
-    if (code < 0)
+    if (code < 0 || !check_not_expired(tx, c, entry, &m, e))
         return code;
     if (!m.current) {
         lsqs_fail(
@@ -152,8 +173,12 @@ change_one(struct store_tx *tx, struct lsqs_call *c, const struct lsqs_settle *e
         store_bind_int(w, 2, h.message);
     }
     c->queue->counts.in_flight += (visible_at_ms > now_ms) - (m.visible_at_ms > now_ms);
-    lsqs_expect(c->queue, visible_at_ms);
-    return store_run(tx, w);
+    code = store_run(tx, w);
+    if (c->queue->settings.fifo)
+        lsqs_fifo_changed(c->queue, h.message, visible_at_ms);
+    else
+        lsqs_expect(c->queue, visible_at_ms);
+    return code;
 }
 
 typedef int settle_fn(struct store_tx *tx, struct lsqs_call *c, const struct lsqs_settle *entry, struct lsqs_error *e);

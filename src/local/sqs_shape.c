@@ -218,6 +218,7 @@ static const struct lsqs_member SENT_MEMBERS[] = {
     MEMBER(LSQS_STRING, lsqs_sent, md5, "MD5OfMessageBody"),
     MEMBER(LSQS_STRING, lsqs_sent, md5_attributes, "MD5OfMessageAttributes"),
     MEMBER(LSQS_STRING, lsqs_sent, md5_system, "MD5OfMessageSystemAttributes"),
+    MEMBER(LSQS_STRING, lsqs_sent, sequence, "SequenceNumber"),
 };
 SHAPE(LSQS_SHAPE_SENT, lsqs_sent, SENT_MEMBERS);
 

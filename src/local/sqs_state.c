@@ -1,4 +1,5 @@
 #include "local/sqs_fair.h"
+#include "local/sqs_fifo.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -95,6 +96,7 @@ lsqs_new_queue(struct local_sqs *s, struct slice name)
     q->expiry.fire = lsqs_fire_expiry;
     q->wake.fire = lsqs_fire_wake;
     lsqs_settings_init(&q->settings);
+    q->settings.fifo = lsqs_is_fifo_name(name);
     q->name = strndup(name.p, name.n);
     if (!q->name ||
         asprintf(&q->arn, "arn:aws:sqs:%s:%s:%s", local_region(s->local), local_account(s->local), q->name) < 0) {
@@ -112,6 +114,7 @@ lsqs_free_queue(struct lsqs_queue *q)
         return;
     timers_cancel(&q->sqs->timers, &q->expiry);
     timers_cancel(&q->sqs->timers, &q->wake);
+    lsqs_fifo_drop(q);
     lsqs_settings_clean_up(&q->settings);
     lsqs_fair_destroy(q->fair);
     free(q->tags);
@@ -144,6 +147,8 @@ column_text(sqlite3_stmt *r, int at, char **out)
     return !s.p || *out;
 }
 
+#define N_NUMBERS 14 /* columns */
+
 static bool
 read_queue(struct local_sqs *s, sqlite3_stmt *r)
 {
@@ -153,13 +158,14 @@ read_queue(struct local_sqs *s, sqlite3_stmt *r)
     struct lsqs_settings *t = &q->settings;
     int64_t *const numbers[] = {&q->box,          &q->created_at_ms, &q->modified_at_ms, &q->purged_at_ms,
                                 &t->visibility_s, &t->max_bytes,     &t->retention_s,    &t->delay_s,
-                                &t->wait_s,       &t->kms_reuse_s,   &t->managed_sse};
+                                &t->wait_s,       &t->kms_reuse_s,   &t->managed_sse,    &t->content_dedup,
+                                &t->group_scope,  &t->group_limit};
     q->id = sqlite3_column_int64(r, 0);
-    for (int i = 0; i < 11; i++)
+    for (int i = 0; i < N_NUMBERS; i++)
         *numbers[i] = sqlite3_column_int64(r, 2 + i);
-    if (column_text(r, 13, &t->policy) && column_text(r, 14, &t->redrive_policy) &&
-        column_text(r, 15, &t->redrive_allow_policy) && column_text(r, 16, &t->kms_key) &&
-        column_text(r, 17, &q->tags) && lsqs_settings_read_redrive(t, NULL) && lsqs_enter_queue(s, q))
+    if (column_text(r, 2 + N_NUMBERS, &t->policy) && column_text(r, 3 + N_NUMBERS, &t->redrive_policy) &&
+        column_text(r, 4 + N_NUMBERS, &t->redrive_allow_policy) && column_text(r, 5 + N_NUMBERS, &t->kms_key) &&
+        column_text(r, 6 + N_NUMBERS, &q->tags) && lsqs_settings_read_redrive(t, NULL) && lsqs_enter_queue(s, q))
         return true;
     lsqs_free_queue(q);
     return false;
@@ -170,8 +176,8 @@ read_queues(struct local_sqs *s, struct store_tx *tx)
 {
     sqlite3_stmt *r = store_prepare(
         tx, "SELECT id, name, box, created_at, modified_at, purged_at, visibility_s, max_bytes, retention_s, delay_s,"
-            " wait_s, kms_reuse_s, managed_sse, policy, redrive_policy, redrive_allow_policy, kms_key, tags"
-            " FROM sqs_queue");
+            " wait_s, kms_reuse_s, managed_sse, content_dedup, group_scope, group_limit, policy, redrive_policy,"
+            " redrive_allow_policy, kms_key, tags FROM sqs_queue");
     int code;
     while ((code = store_step(tx, r)) > 0)
         if (!read_queue(s, r)) {
@@ -224,7 +230,8 @@ read_counts(struct local_sqs *s, struct store_tx *tx)
 static int
 read_figures(struct local_sqs *s, struct store_tx *tx)
 {
-    sqlite3_stmt *r = store_prepare(tx, "SELECT coalesce((SELECT max(id) FROM sqs_message), 0),"
+    sqlite3_stmt *r = store_prepare(tx, "SELECT max(coalesce((SELECT max(id) FROM sqs_message), 0),"
+                                        " coalesce((SELECT max(id) FROM sqs_dedup), 0)),"
                                         " max(coalesce((SELECT max(box) FROM sqs_queue), 0),"
                                         " coalesce((SELECT max(box) FROM sqs_garbage), 0)),"
                                         " (SELECT count(*) FROM sqs_garbage),"
@@ -263,6 +270,8 @@ lsqs_state_load(void *sqs, struct store_tx *tx)
         code = read_counts(s, tx);
     if (code == 0)
         code = read_figures(s, tx);
+    if (code == 0)
+        code = lsqs_dedup_load(s, tx);
     return code == 0 && first ? lsqs_resume_moves(s, tx) : code;
 }
 
@@ -313,6 +322,7 @@ lsqs_state_rollback(void *sqs, struct store_tx *tx)
 {
     struct local_sqs *s = sqs;
     s->moves_due_ms = INT64_MIN; /* to be looked at */
+    lsqs_dedup_rollback(s, tx);
     if (s->restructured_in == store_serial(tx))
         return read_all_again(s, tx);
     if (s->touched_in != store_serial(tx))
@@ -321,6 +331,7 @@ lsqs_state_rollback(void *sqs, struct store_tx *tx)
         q->counts = q->counts_before;
         q->touched_in = 0;
         lsqs_fair_look_again(q);
+        lsqs_fifo_drop(q);
         lsqs_set_expiry(q);
         lsqs_expect(q, store_now_ms(tx));
     }

@@ -1,4 +1,4 @@
-#include "local/sqs_impl.h"
+#include "local/sqs_fifo.h"
 
 #define SWEEP_SMALL     10000 /* messages: a queue up to here is looked through */
 #define SWEEP_SMALL_MS  1000  /* so often for what is too old, */
@@ -69,6 +69,7 @@ remove_old(struct store_tx *tx, struct lsqs_queue *q, size_t *ret_n)
     int code = select_rows(tx, r, rows, ret_n);
     for (size_t i = 0; i < *ret_n && code == 0; i++) {
         code = lsqs_remove_message(tx, rows[i].id);
+        lsqs_fifo_removed(q, rows[i].id);
         c->total--;
         c->in_flight -= rows[i].invisible && rows[i].received;
         c->delayed -= rows[i].invisible && !rows[i].received;

@@ -1,3 +1,4 @@
+#include "local/sqs_fifo.h"
 #include "local/sqs_impl.h"
 #include "local/sqs_move.h"
 
@@ -35,6 +36,8 @@ lsqs_expect(struct lsqs_queue *q, int64_t at_ms)
 static int
 find_next_visible(struct store_tx *tx, struct lsqs_queue *q)
 {
+    if (q->settings.fifo)
+        return lsqs_fifo_find_next_visible(tx, q, &q->next_visible_ms);
     sqlite3_stmt *r = store_prepare(tx, "SELECT min(visible_at) FROM sqs_message WHERE box = ?");
     if (r)
         store_bind_int(r, 1, q->box);

@@ -16,7 +16,7 @@ local_queue_make(struct local_queue *q, const char *attributes)
 {
     static int n;
     char name[32];
-    snprintf(name, sizeof name, "queue-%d", ++n);
+    snprintf(name, sizeof name, "queue-%d%s", ++n, strstr(attributes, "\"FifoQueue\"") ? ".fifo" : "");
     local_server_queue(&local_fixture, name, attributes, q->url, sizeof q->url);
     aws_call_init(&q->call, local_fixture.url);
 }

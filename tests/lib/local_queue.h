@@ -17,7 +17,7 @@ struct local_queue {
     char url[200];
 };
 
-/* attributes: a JSON object. */
+/* attributes: a JSON object; with "FifoQueue" in it, it is a FIFO queue. */
 void local_queue_make(struct local_queue *q, const char *attributes);
 void local_queue_drop(struct local_queue *q);
 

@@ -438,8 +438,6 @@ what_a_target_may_not_be_is_refused_as_a_whole(void **state)
          "Parameter Arn of target bad is not supported by fanout-local: targets are SQS queues here, which "
          "arn:aws:lambda:us-east-1:1:function:f is not."},
         {"\"Arn\":\"" QUEUE("q.fifo") "\"", "Parameter(s) SqsParameters must be specified for target: bad."},
-        {"\"Arn\":\"" QUEUE("q.fifo") "\",\"SqsParameters\":{\"MessageGroupId\":\"g\"}",
-         "Parameter Arn of target bad is not supported by fanout-local, which has standard queues only."},
         {"\"Arn\":\"" QUEUE("q") "\",\"KinesisParameters\":{\"PartitionKeyPath\":\"$.id\"}",
          "Parameter KinesisParameters is not valid for target bad: it is an SQS queue."},
         {"\"Arn\":\"" QUEUE("q") "\",\"DeadLetterConfig\":{\"Arn\":\"" QUEUE("d.fifo") "\"}",
@@ -522,6 +520,37 @@ a_message_group_goes_along(void **state)
     assert_true(aws_call_text(&reply, "Messages.0.Attributes.MessageGroupId", group, sizeof group));
     assert_string_equal(group, "tenant-7");
     aws_call_clean_up(&reply);
+    drop_rule("r");
+}
+
+/* A FIFO queue tells events apart by what is sent of them; without ContentBasedDeduplication it takes none. */
+static void
+a_fifo_queue_takes_events_in_order_and_once(void **state)
+{
+    (void)state;
+    static const char members[] = ",\"InputPath\":\"$.detail.n\",\"SqsParameters\":{\"MessageGroupId\":\"g\"},"
+                                  "\"DeadLetterConfig\":{\"Arn\":\"" QUEUE("dead") "\"}";
+    char url[200];
+    local_server_queue(&server, "q.fifo", "{\"FifoQueue\": \"true\", \"ContentBasedDeduplication\": \"true\"}", url,
+                       sizeof url);
+    local_server_queue(&server, "given.fifo", "{\"FifoQueue\": \"true\"}", url, sizeof url);
+    put_rule("r");
+    put_target("r", "1", "q.fifo", members);
+    put_target("r", "2", "given.fifo", members);
+    for (int i = 0; i < 4; i++)
+        put_event("orders", i % 2 ? "{\"n\":2}" : "{\"n\":1}");
+    assert_takes("q.fifo", "1");
+    assert_takes("q.fifo", "2");
+    assert_empty("q.fifo");
+    assert_empty("given.fifo");
+    for (int i = 0; i < 4; i++) {
+        struct aws_call reply;
+        char code[64];
+        assert_true(queue_take(server.url, "dead", &reply));
+        aws_call_text(&reply, "Messages.0.MessageAttributes.ERROR_CODE.StringValue", code, sizeof code);
+        assert_string_equal(code, "SDK_CLIENT_ERROR");
+        aws_call_clean_up(&reply);
+    }
     drop_rule("r");
 }
 
@@ -752,6 +781,7 @@ main(void)
         cmocka_unit_test(what_a_target_may_not_be_is_refused_as_a_whole),
         cmocka_unit_test(ids_are_refused_in_the_recorded_words),
         cmocka_unit_test(each_target_gets_what_it_asks_for),
+        cmocka_unit_test(a_fifo_queue_takes_events_in_order_and_once),
         cmocka_unit_test(a_message_group_goes_along),
         cmocka_unit_test(what_gives_no_input_is_a_dead_letter),
         cmocka_unit_test(a_pattern_is_tried_on_an_event),

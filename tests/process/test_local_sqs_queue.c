@@ -65,8 +65,6 @@ names_and_kinds_that_cannot_be_are_refused(void **state)
         {"{\"QueueName\": \"a.fifo\"}", "InvalidParameterValue"},
         {"{\"QueueName\": \"123456789012345678901234567890123456789012345678901234567890123456789012345678901\"}",
          "InvalidParameterValue"},
-        {"{\"QueueName\": \"a.fifo\", \"Attributes\": {\"FifoQueue\": \"true\"}}",
-         "AWS.SimpleQueueService.UnsupportedOperation"},
         {"{\"QueueName\": \"a\", \"Attributes\": {\"ContentBasedDeduplication\": \"true\"}}", "InvalidAttributeName"},
     };
     struct aws_call c;

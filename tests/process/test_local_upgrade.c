@@ -69,6 +69,8 @@ static const char FIRST_VERSION[] =
     "INSERT INTO sqs_message SELECT id, box, visible_at, sent_at, receives, iif(receives > 0, received_at, NULL),"
     " iif(receives > 0, first_received_at, NULL), uuid, source FROM now;"
     "INSERT INTO sqs_payload SELECT id, md5, body, attributes, trace, group_id FROM now;"
+    "ALTER TABLE sqs_queue DROP COLUMN content_dedup; ALTER TABLE sqs_queue DROP COLUMN group_scope;"
+    "ALTER TABLE sqs_queue DROP COLUMN group_limit; DROP TABLE sqs_dedup; DROP TABLE sqs_attempt;"
     "DROP TABLE now; DROP TABLE sqs_move; UPDATE service SET version = 1 WHERE name = 'sqs'; COMMIT";
 
 static void
