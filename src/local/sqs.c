@@ -261,8 +261,13 @@ prepare(struct lsqs_call *c)
     c->result = c->op->result ? arena_zalloc(&call->arena, c->op->result->size) : NULL;
     if (!c->request || (c->op->result && !c->result))
         return lsqs_fail(&c->error, LSQS_INTERNAL, "out of memory");
-    return (c->op->about_queue || lsqs_make_url_base(c)) && c->codec->decode(c) &&
-           (!c->op->about_queue || read_queue_url(c, ((struct lsqs_queue_request *)c->request)->queue_url)) &&
+    if ((!c->op->about_queue && !lsqs_make_url_base(c)) || !c->codec->decode(c))
+        return false;
+    if (c->op->request == &LSQS_SHAPE_CREATE_QUEUE)
+        call->resource = ((const struct lsqs_create_queue *)c->request)->name;
+    else if (c->op->request == &LSQS_SHAPE_GET_URL)
+        call->resource = ((const struct lsqs_get_url *)c->request)->name;
+    return (!c->op->about_queue || read_queue_url(c, ((struct lsqs_queue_request *)c->request)->queue_url)) &&
            (!c->op->check || c->op->check(c));
 }
 

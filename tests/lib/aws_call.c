@@ -191,7 +191,8 @@ aws_call_plain(struct aws_call *c, const char *method, const char *path, const c
     if (!connect_to(c))
         return 0;
     buf_reset(&c->request);
-    buf_add_format(&c->request, "%s %s HTTP/1.1\r\nHost: %s\r\n", method, path, c->host);
+    buf_add_format(&c->request, "%s %s HTTP/1.1\r\nHost: %s\r\n", method, path,
+                   c->plain_host ? c->plain_host : c->host);
     if (c->plain_header)
         buf_add_format(&c->request, "%s\r\n", c->plain_header);
     buf_add_format(&c->request, "Content-Length: %zu\r\n\r\n%s", strlen(body), body);

@@ -32,6 +32,7 @@ struct aws_call {
     int64_t skew_ms;           /* added to the time of signing */
     bool unsigned_too;         /* send no Authorization at all */
 
+    const char *plain_host;   /* the Host of aws_call_plain; NULL: host */
     const char *plain_header; /* "Origin: http://a", sent with aws_call_plain; NULL: none */
 
     struct sigv4_key key;
