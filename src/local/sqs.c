@@ -96,6 +96,12 @@ static const struct lsqs_operation OPERATIONS[] = {
     {"RemovePermission", &LSQS_SHAPE_PERMISSION, NULL, true, lsqs_check_remove_permission, lsqs_run_remove_permission},
 };
 
+const struct lsqs_operation *
+lsqs_operation_at(size_t i)
+{
+    return i < sizeof OPERATIONS / sizeof *OPERATIONS ? &OPERATIONS[i] : NULL;
+}
+
 static const struct lsqs_operation *
 find_operation(struct slice name)
 {

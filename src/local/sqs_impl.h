@@ -301,6 +301,7 @@ struct lsqs_operation {
 };
 
 bool lsqs_is_operation(struct slice name);
+const struct lsqs_operation *lsqs_operation_at(size_t i); /* of all of them; NULL: behind the last */
 
 struct lsqs_call {
     struct store_job job; /* first: the job is the call */

@@ -297,10 +297,12 @@ name_operation(const struct httpd_request *r, char out[LSQS_OPERATION_TEXT])
 {
     const struct slice prefix = SLICE(LSQS_TARGET);
     struct slice target = httpd_header(r, "x-amz-target");
-    if (!slice_starts_with(target, prefix))
+    if (target.n <= prefix.n || !slice_starts_with(target, prefix))
         return false;
-    snprintf(out, LSQS_OPERATION_TEXT, "%.*s", (int)(target.n - prefix.n), target.p + prefix.n);
-    return *out != '\0';
+    size_t n = target.n - prefix.n < LSQS_OPERATION_TEXT ? target.n - prefix.n : LSQS_OPERATION_TEXT - 1;
+    memcpy(out, target.p + prefix.n, n);
+    out[n] = '\0';
+    return true;
 }
 
 static bool
