@@ -8,7 +8,7 @@
 
 /* ---- where the parameters are ------------------------------------------------------------------------------------ */
 
-/* The body, if it is a form; one without a type is. */
+/* The body, if it is a form; one that is posted without a type is. */
 static struct slice
 form_of(const struct httpd_request *r)
 {
@@ -16,7 +16,7 @@ form_of(const struct httpd_request *r)
     struct slice type = httpd_header(r, "content-type");
     bool is_form = type.n == 0 || (type.n >= form.n && strncasecmp(type.p, form.p, form.n) == 0 &&
                                    (type.n == form.n || type.p[form.n] == ';' || type.p[form.n] == ' '));
-    return is_form ? httpd_body(r) : (struct slice){0};
+    return is_form && slice_equals(httpd_method(r), SLICE("POST")) ? httpd_body(r) : (struct slice){0};
 }
 
 static bool

@@ -338,6 +338,12 @@ json_is_heard_at_a_queues_path_and_s3_is_left_alone(void **state)
     assert_true(aws_call_send(&c, &r));
     assert_int_equal(aws_call_finish(&c), 404);
     assert_true(slice_equals(c.body, SLICE("<UnknownOperationException/>\n")));
+    c.unsigned_too = true;
+    r = (struct aws_call_request){
+        .service = "s3", .method = "PUT", .path = "/bucket/key", .body = SLICE("Action=ListQueues")};
+    assert_true(aws_call_send(&c, &r));
+    aws_call_finish(&c);
+    assert_non_null(memmem(c.body.p, c.body.n, "<Code>AccessDenied</Code>", 25));
     aws_call_clean_up(&c);
     query_call_clean_up(&t.q);
 }
