@@ -35,6 +35,9 @@ check_for_queue(const struct lsqs_queue *q, const struct lsqs_send *m, bool entr
         return too_long(e, entry ? "cannot be validated" : "are invalid", q->settings.max_bytes);
     if (q->settings.fifo)
         return lsqs_fifo_check_send(q, m, e);
+    if (m->deduplication_id.p && entry)
+        return lsqs_fail(e, LSQS_INVALID_VALUE,
+                         "The request include parameter that is not valid for this queue type");
     if (m->deduplication_id.p)
         return lsqs_fail(e, LSQS_INVALID_VALUE,
                          "Value %.*s for parameter MessageDeduplicationId is invalid. Reason: The request include "
