@@ -88,38 +88,68 @@ struct letter {
     const char *failure; /* why to is NULL */
 };
 
+/* From a row with its id, sent_at, source and group_id. */
+static void
+read_letter(struct local_sqs *s, struct store_tx *tx, const struct task *t, sqlite3_stmt *r, struct letter *ret)
+{
+    struct slice origin = store_column(r, 2), group = store_column(r, 3);
+    *ret = (struct letter){
+        .id = sqlite3_column_int64(r, 0),
+        .sent_at_ms = sqlite3_column_int64(r, 1),
+        .to = t->has_destination ? t->destination : lsqs_find_queue_by_arn(s, origin),
+        .failure = t->has_destination || origin.p ? LSQS_MOVE_NO_QUEUE : LSQS_MOVE_NO_SOURCE,
+    };
+    if (group.p && ret->to && !ret->to->settings.fifo)
+        lsqs_fair_note_sent(ret->to, tx, group);
+}
+
 static int
-read_letters(struct local_sqs *s, struct store_tx *tx, const struct task *t, struct letter *letters, size_t most,
-             size_t *ret_n)
+read_in_order(struct local_sqs *s, struct store_tx *tx, const struct task *t, struct letter *letters, size_t most,
+              size_t *ret_n)
 {
     size_t n = 0;
     int code = 0;
     sqlite3_stmt *r =
-        t->source->settings.fifo
-            ? store_prepare(tx, "SELECT id, sent_at, source, group_id FROM sqs_message INDEXED BY sqs_message_fifo"
-                                " WHERE box = ? AND visible_at <= ? AND dedup_id IS NOT NULL ORDER BY id LIMIT ?")
-            : store_prepare(tx,
-                            "SELECT id, sent_at, source, group_id FROM sqs_message WHERE box = ? AND visible_at <= ?"
-                            " ORDER BY visible_at, sent_at LIMIT ?");
+        store_prepare(tx, "SELECT id, sent_at, source, group_id FROM sqs_message WHERE box = ? AND visible_at <= ?"
+                          " ORDER BY visible_at, sent_at LIMIT ?");
     if (r) {
         store_bind_int(r, 1, t->source->box);
         store_bind_int(r, 2, store_now_ms(tx));
         store_bind_int(r, 3, (int64_t)most);
     }
-    while (n < most && (code = store_step(tx, r)) > 0) {
-        struct slice origin = store_column(r, 2), group = store_column(r, 3);
-        letters[n++] = (struct letter){
-            .id = sqlite3_column_int64(r, 0),
-            .sent_at_ms = sqlite3_column_int64(r, 1),
-            .to = t->has_destination ? t->destination : lsqs_find_queue_by_arn(s, origin),
-            .failure = t->has_destination || origin.p ? LSQS_MOVE_NO_QUEUE : LSQS_MOVE_NO_SOURCE,
-        };
-        if (group.p && letters[n - 1].to && !letters[n - 1].to->settings.fifo)
-            lsqs_fair_note_sent(letters[n - 1].to, tx, group);
-    }
+    while (n < most && (code = store_step(tx, r)) > 0)
+        read_letter(s, tx, t, r, &letters[n++]);
     store_reset(r);
     *ret_n = n;
     return code < 0 ? code : 0;
+}
+
+/* What a receive could have now: a group waits for those of its messages that are in flight. */
+static int
+read_from_groups(struct local_sqs *s, struct store_tx *tx, const struct task *t, struct letter *letters, size_t most,
+                 size_t *ret_n)
+{
+    int64_t ids[MESSAGES_PER_STEP];
+    size_t n = 0;
+    int code = lsqs_fifo_look(tx, t->source);
+    *ret_n = 0;
+    if (code < 0)
+        return code;
+    lsqs_fifo_begin(t->source);
+    while (n < most && lsqs_fifo_next(t->source, store_now_ms(tx), &ids[n]))
+        n++;
+    lsqs_fifo_end(t->source);
+    for (; *ret_n < n; ++*ret_n) {
+        sqlite3_stmt *r = store_prepare(tx, "SELECT id, sent_at, source, group_id FROM sqs_message WHERE id = ?");
+        if (r)
+            store_bind_int(r, 1, ids[*ret_n]);
+        code = store_step(tx, r);
+        if (code <= 0)
+            return code ? code : store_fail(tx, ERR_CORRUPT, "message %lld is not there", (long long)ids[*ret_n]);
+        read_letter(s, tx, t, r, &letters[*ret_n]);
+        store_reset(r);
+    }
+    return 0;
 }
 
 static int
@@ -166,7 +196,7 @@ move_some(struct local_sqs *s, struct store_tx *tx, struct task *t, size_t n, si
 {
     struct letter letters[MESSAGES_PER_STEP];
     int64_t too_old_ms = store_now_ms(tx) - t->source->settings.retention_s * 1000;
-    int code = read_letters(s, tx, t, letters, n, ret_n);
+    int code = (t->source->settings.fifo ? read_from_groups : read_in_order)(s, tx, t, letters, n, ret_n);
     for (size_t i = 0; i < *ret_n && code == 0; i++) {
         if (letters[i].sent_at_ms <= too_old_ms) {
             t->source->counts.total--;

@@ -115,6 +115,26 @@ a_dead_letters_age_counts_from_its_first_queue(void **state)
 }
 
 static void
+a_fifo_dead_letters_age_counts_anew(void **state)
+{
+    (void)state;
+    struct local_queue q, dead;
+    local_queue_make(&dead, "{\"FifoQueue\": \"true\", \"MessageRetentionPeriod\": \"100\"}");
+    dead_letters_make(&q, &dead, 1, ", \"FifoQueue\": \"true\"");
+    local_queue_ok(&q, "SendMessage",
+                   ", \"MessageBody\": \"m\", \"MessageGroupId\": \"g\", \"MessageDeduplicationId\": \"d\"");
+    local_queue_receive(&q, "");
+    local_server_pass(&local_fixture, 1000000);
+    assert_int_equal(local_queue_receive(&q, ""), 0);
+    local_server_pass(&local_fixture, 99999);
+    local_queue_assert_counts(&dead, 1, 0, 0);
+    local_server_pass(&local_fixture, 1001);
+    local_queue_assert_counts(&dead, 0, 0, 0);
+    local_queue_drop(&q);
+    local_queue_drop(&dead);
+}
+
+static void
 dead_letters_have_dead_letters(void **state)
 {
     (void)state;
@@ -293,6 +313,27 @@ a_dead_letter_queue_says_who_may_use_it(void **state)
     local_queue_drop(&dead);
 }
 
+static void
+dead_letters_are_of_the_type_of_their_queue(void **state)
+{
+    (void)state;
+    struct local_queue standard, fifo;
+    char arn[DEAD_LETTERS_ARN], policy[300];
+    local_queue_make(&standard, "{}");
+    local_queue_make(&fifo, "{\"FifoQueue\": \"true\"}");
+    struct local_queue *const pairs[][2] = {{&standard, &fifo}, {&fifo, &standard}};
+    for (size_t i = 0; i < 2; i++) {
+        snprintf(policy, sizeof policy, "{\"deadLetterTargetArn\":\"%s\",\"maxReceiveCount\":1}",
+                 dead_letters_arn(pairs[i][1]->url, arn));
+        assert_false(set(pairs[i][0], REDRIVE, policy));
+        assert_string_equal(pairs[i][0]->call.error, "InvalidParameterValue");
+        assert_non_null(
+            strstr(pairs[i][0]->call.message, "Reason: Dead-letter queue must be same type of queue as the source.."));
+    }
+    local_queue_drop(&standard);
+    local_queue_drop(&fifo);
+}
+
 /* ---- whose dead letters ------------------------------------------------------------------------------------------ */
 
 static void
@@ -360,10 +401,12 @@ main(void)
         cmocka_unit_test(a_message_is_delivered_as_often_as_the_policy_says),
         cmocka_unit_test(a_dead_letter_keeps_what_it_was),
         cmocka_unit_test(a_dead_letters_age_counts_from_its_first_queue),
+        cmocka_unit_test(a_fifo_dead_letters_age_counts_anew),
         cmocka_unit_test(dead_letters_have_dead_letters),
         cmocka_unit_test(a_queue_that_names_itself_keeps_its_messages),
         cmocka_unit_test(bad_policies_are_refused_in_awss_words),
         cmocka_unit_test(a_dead_letter_queue_says_who_may_use_it),
+        cmocka_unit_test(dead_letters_are_of_the_type_of_their_queue),
         cmocka_unit_test(sources_are_listed_by_page),
     };
     return cmocka_run_group_tests_name("local/sqs dead letters", tests, local_fixture_start_with_clock,

@@ -134,6 +134,80 @@ what_is_too_old_is_dropped_on_the_way(void **state)
     move_flow_end(&f);
 }
 
+#define FIFO ", \"FifoQueue\": \"true\""
+
+/* The bodies that a receive brings, with spaces between, are as expected. */
+static void
+assert_takes(struct local_queue *q, const char *expected)
+{
+    struct buf bodies = BUF_INIT;
+    char path[40];
+    size_t n = local_queue_receive(q, TEN ", \"VisibilityTimeout\": 30");
+    buf_add_string(&bodies, "");
+    for (size_t i = 0; i < n; i++) {
+        snprintf(path, sizeof path, "Messages.%zu.Body", i);
+        buf_add_format(&bodies, "%s%s", i ? " " : "", local_queue_text(q, path));
+    }
+    assert_string_equal(bodies.data ? bodies.data : "", expected);
+    buf_clean_up(&bodies);
+}
+
+static void
+send_in_group(struct local_queue *q, const char *group, const char *body)
+{
+    char members[300];
+    snprintf(members, sizeof members,
+             ", \"MessageBody\": \"%s\", \"MessageGroupId\": \"%s\", \"MessageDeduplicationId\": \"%s\"", body, group,
+             body);
+    local_queue_ok(q, "SendMessage", members);
+}
+
+static void
+groups_are_moved_in_order_and_wait_for_what_is_in_flight(void **state)
+{
+    (void)state;
+    struct move_flow f;
+    char number[40];
+    local_queue_make(&f.dead, "{\"VisibilityTimeout\": \"0\"" FIFO "}");
+    dead_letters_make(&f.q, &f.dead, 1, FIFO);
+    local_queue_make(&f.other, "{\"VisibilityTimeout\": \"0\"}");
+    dead_letters_arn(f.q.url, f.q_arn);
+    dead_letters_arn(f.dead.url, f.dead_arn);
+    dead_letters_arn(f.other.url, f.other_arn);
+    static const char *const SENT[] = {"a1", "b1", "a2", "b2", "a3"};
+    for (size_t i = 0; i < 5; i++)
+        send_in_group(&f.q, SENT[i][0] == 'a' ? "a" : "b", SENT[i]);
+    assert_int_equal(local_queue_receive(&f.q, TEN), 5);
+    assert_int_equal(local_queue_receive(&f.q, TEN), 0);
+    local_queue_assert_counts(&f.dead, 5, 0, 0);
+    assert_int_equal(dead_letters_call(&f.dead.call, "StartMessageMoveTask",
+                                       "\"SourceArn\": \"%s\", \"DestinationArn\": \"%s\"", f.dead_arn, f.other_arn),
+                     400);
+    assert_string_equal(f.dead.call.message, "The source queue and destination queue must be of the same queue type.");
+
+    assert_int_equal(local_queue_receive(&f.dead, ", \"VisibilityTimeout\": 30" ALL), 1);
+    assert_string_equal(local_queue_text(&f.dead, "Messages.0.Body"), "a1");
+    snprintf(number, sizeof number, "%s", local_queue_text(&f.dead, "Messages.0.Attributes.SequenceNumber"));
+    move_flow_start(&f, "");
+    move_flow_assert(&f, "COMPLETED", 2, 4);
+    local_queue_assert_counts(&f.dead, 2, 1, 0);
+    assert_takes(&f.q, "b1 b2");
+    local_server_pass(&local_fixture, 30000);
+    move_flow_start(&f, ", \"MaxNumberOfMessagesPerSecond\": 1");
+    local_server_pass(&local_fixture, 2000);
+    move_flow_assert(&f, "COMPLETED", 3, 3);
+    local_queue_assert_counts(&f.dead, 0, 0, 0);
+    assert_int_equal(local_queue_receive(&f.q, ALL), 1);
+    assert_string_equal(local_queue_text(&f.q, "Messages.0.Body"), "a1");
+    assert_string_equal(local_queue_text(&f.q, "Messages.0.Attributes.ApproximateReceiveCount"), "1");
+    assert_string_equal(local_queue_text(&f.q, "Messages.0.Attributes.MessageGroupId"), "a");
+    assert_true(strcmp(local_queue_text(&f.q, "Messages.0.Attributes.SequenceNumber"), number) > 0);
+    assert_false(aws_call_text(&f.q.call, "Messages.0.Attributes.DeadLetterQueueSourceArn", number, sizeof number));
+    local_queue_ok(&f.q, "SetQueueAttributes", ", \"Attributes\": {\"RedrivePolicy\": \"\"}");
+    assert_takes(&f.q, "a1 a2 a3");
+    move_flow_end(&f);
+}
+
 /* ---- how fast ---------------------------------------------------------------------------------------------------- */
 
 static void
@@ -307,6 +381,7 @@ main(void)
         cmocka_unit_test(only_what_is_visible_is_moved),
         cmocka_unit_test(what_comes_after_the_start_stays),
         cmocka_unit_test(what_is_too_old_is_dropped_on_the_way),
+        cmocka_unit_test(groups_are_moved_in_order_and_wait_for_what_is_in_flight),
         cmocka_unit_test(a_rate_is_kept_to_the_millisecond),
         cmocka_unit_test(without_a_rate_time_need_not_pass),
         cmocka_unit_test(a_cancelled_task_leaves_the_rest),
