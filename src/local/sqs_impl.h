@@ -427,7 +427,8 @@ bool lsqs_settings_copy(const struct lsqs_settings *from, struct lsqs_settings *
  * a dead-letter queue may be one is not looked at: lsqs_check_dead_letter_queue. */
 bool lsqs_settings_apply(struct lsqs_settings *t, const struct local_sqs_attribute *a, struct lsqs_error *e);
 
-/* Do those that were set go together? */
+/* Do those that are given in one call, those that were set, go together? */
+bool lsqs_settings_check_given(const struct local_sqs_attribute *a, size_t n, struct lsqs_error *e);
 bool lsqs_settings_check(const struct lsqs_settings *t, struct lsqs_error *e);
 
 /* Does the attribute have the same value in both? */

@@ -97,6 +97,8 @@ apply_all(struct local_sqs *s, struct slice name, const struct lsqs_settings *fr
           size_t n, struct lsqs_settings *to, struct lsqs_error *e)
 {
     bool ok = true, redrive = false;
+    if (!lsqs_settings_check_given(a, n, e))
+        return false;
     if (!lsqs_settings_copy(from, to))
         return lsqs_fail(e, LSQS_INTERNAL, "out of memory");
     for (size_t i = 0; i < n && ok; i++) {

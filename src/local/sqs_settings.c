@@ -181,6 +181,10 @@ lsqs_settings_apply(struct lsqs_settings *t, const struct local_sqs_attribute *a
         if (!slice_equals(a->value, SLICE("true")) && !slice_equals(a->value, SLICE("false")))
             return invalid(e, setting->name);
         *number_at(t, setting) = a->value.n == 4;
+        if (setting->offset == offsetof(struct lsqs_settings, managed_sse) && t->managed_sse) {
+            free(t->kms_key); /* one or the other */
+            t->kms_key = NULL;
+        }
         return true;
     case FIFO_CHOICE:
         *number_at(t, setting) = slice_equals_string(a->value, choice(setting, true));
@@ -195,6 +199,20 @@ lsqs_settings_apply(struct lsqs_settings *t, const struct local_sqs_attribute *a
     default:
         return apply_text(t, setting, a->value, e);
     }
+}
+
+bool
+lsqs_settings_check_given(const struct local_sqs_attribute *a, size_t n, struct lsqs_error *e)
+{
+    bool key = false, managed = false;
+    for (size_t i = 0; i < n; i++) {
+        key |= slice_equals(a[i].name, SLICE("KmsMasterKeyId")) && a[i].value.n > 0;
+        managed |= slice_equals(a[i].name, SLICE("SqsManagedSseEnabled")) && slice_equals(a[i].value, SLICE("true"));
+    }
+    return !key || !managed ||
+           lsqs_fail(e, LSQS_INVALID_ATTRIBUTE_VALUE,
+                     "You can use one type of server-side encryption (SSE) at one time. You can either enable KMS SSE "
+                     "or SQS SSE.");
 }
 
 bool

@@ -140,6 +140,33 @@ attributes_are_set_and_shown(void **state)
 }
 
 static void
+messages_are_encrypted_in_one_way_at_a_time(void **state)
+{
+    (void)state;
+    struct local_queue q;
+    local_queue_make(&q, "{\"KmsMasterKeyId\": \"alias/aws/sqs\"}");
+    local_queue_ok(&q, "GetQueueAttributes", ", \"AttributeNames\": [\"All\"]");
+    assert_string_equal(local_queue_text(&q, "Attributes.KmsMasterKeyId"), "alias/aws/sqs");
+    assert_string_equal(local_queue_text(&q, "Attributes.KmsDataKeyReusePeriodSeconds"), "300");
+    assert_string_equal(local_queue_text(&q, "Attributes.SqsManagedSseEnabled"), "false");
+    for (int order = 0; order < 2; order++) {
+        local_queue_call(&q, "SetQueueAttributes",
+                         order ? ", \"Attributes\": {\"SqsManagedSseEnabled\": \"true\", \"KmsMasterKeyId\": \"k\"}"
+                               : ", \"Attributes\": {\"KmsMasterKeyId\": \"k\", \"SqsManagedSseEnabled\": \"true\"}");
+        assert_int_equal(q.call.status, 400);
+        assert_string_equal(q.call.message, "You can use one type of server-side encryption (SSE) at one time. You can "
+                                            "either enable KMS SSE or SQS SSE.");
+    }
+    local_queue_ok(&q, "SetQueueAttributes", ", \"Attributes\": {\"SqsManagedSseEnabled\": \"true\"}");
+    local_queue_ok(&q, "GetQueueAttributes", ", \"AttributeNames\": [\"All\"]");
+    assert_string_equal(local_queue_text(&q, "Attributes.KmsMasterKeyId"), "(no Attributes.KmsMasterKeyId)");
+    assert_string_equal(local_queue_text(&q, "Attributes.SqsManagedSseEnabled"), "true");
+    local_queue_ok(&q, "SetQueueAttributes",
+                   ", \"Attributes\": {\"KmsMasterKeyId\": \"\", \"SqsManagedSseEnabled\": \"true\"}");
+    local_queue_drop(&q);
+}
+
+static void
 purging_and_deleting_have_their_cool_downs(void **state)
 {
     (void)state;
@@ -186,6 +213,7 @@ main(void)
         cmocka_unit_test(names_and_kinds_that_cannot_be_are_refused),
         cmocka_unit_test(queues_are_listed_by_prefix_and_by_page),
         cmocka_unit_test(attributes_are_set_and_shown),
+        cmocka_unit_test(messages_are_encrypted_in_one_way_at_a_time),
         cmocka_unit_test(purging_and_deleting_have_their_cool_downs),
     };
     return cmocka_run_group_tests_name("local/sqs queue", tests, local_fixture_start_with_clock, local_fixture_stop);
