@@ -3,6 +3,8 @@
 #define FANOUT_TESTS_LIB_SPOIL_H
 
 #include <cjson/cJSON.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* A place in a request: parent is an object (name) or a list (index). */
 struct spoil_place {
@@ -29,6 +31,16 @@ spoil_swap(const struct spoil_place *p, cJSON *value)
     else if (value)
         cJSON_InsertItemInArray(p->parent, p->index, value);
     return old;
+}
+
+/* A string of n letters. */
+static inline cJSON *
+spoil_letters(size_t n)
+{
+    char *text = calloc(n + 1, 1);
+    cJSON *value = text ? cJSON_CreateString(memset(text, 'a', n)) : NULL;
+    free(text);
+    return value;
 }
 
 /* Does `check` with `value` there; then everything is as it was. */

@@ -105,18 +105,6 @@ assert_keeps(struct fixture *f)
 
 /* ---- spoiling ---------------------------------------------------------------------------------------------------- */
 
-static cJSON *
-text_of(size_t n)
-{
-    char *text = malloc(n + 1);
-    assert_non_null(text);
-    memset(text, 'a', n);
-    text[n] = '\0';
-    cJSON *value = cJSON_CreateString(text);
-    free(text);
-    return value;
-}
-
 static int64_t
 number(const cJSON *shape, const char *name, int64_t otherwise)
 {
@@ -147,11 +135,12 @@ spoil_string(struct fixture *f, struct spoil_place *p, const cJSON *shape)
     int64_t min = number(shape, "min", 0), max = number(shape, "max", 0);
     if (max > 0) {
         snprintf(words, sizeof words, "Member must have length less than or equal to %lld", (long long)max);
-        SPOIL_WITH(p, text_of((size_t)max + 1), assert_breaks(f, p->path, words));
-        SPOIL_WITH(p, text_of((size_t)max), assert_keeps(f));
+        SPOIL_WITH(p, spoil_letters((size_t)max + 1), assert_breaks(f, p->path, words));
+        SPOIL_WITH(p, spoil_letters((size_t)max), assert_keeps(f));
     }
     if (min > 0)
-        SPOIL_WITH(p, text_of(0), assert_breaks(f, p->path, "Member must have length greater than or equal to 1"));
+        SPOIL_WITH(p, spoil_letters(0),
+                   assert_breaks(f, p->path, "Member must have length greater than or equal to 1"));
     if (cJSON_GetObjectItemCaseSensitive(shape, "pattern"))
         SPOIL_WITH(p, cJSON_CreateString("not this!"),
                    assert_breaks(f, p->path, "Member must satisfy regular expression pattern: "));

@@ -16,7 +16,7 @@
 
 #include "base/digest.h"
 #include "lib/local.h"
-#include "lib/shared.h"
+#include "lib/shared_json.h"
 #include "lib/skip.h"
 #include "lib/sqs_call.h"
 
@@ -263,13 +263,6 @@ provoke(struct run *r)
 
 /* ---- comparing --------------------------------------------------------------------------------------------------- */
 
-static const char *
-text_of(const cJSON *object, const char *member)
-{
-    const cJSON *m = cJSON_GetObjectItemCaseSensitive(object, member);
-    return cJSON_IsString(m) ? m->valuestring : "";
-}
-
 /* What stands in angle brackets in the pattern was masked, and may be anything. */
 static bool
 is_like(const char *text, const char *pattern)
@@ -286,25 +279,16 @@ is_as_recorded(const struct seen *s, const cJSON *row)
 {
     const cJSON *status = cJSON_GetObjectItemCaseSensitive(row, "http");
     return s->of_entry == cJSON_IsString(status) && (s->of_entry || s->error.status == status->valueint) &&
-           strcmp(s->error.code, text_of(row, "code")) == 0 &&
-           (!*s->error.shape || strcmp(s->error.shape, text_of(row, "shape")) == 0) &&
-           strcmp(s->error.type, "Sender") == 0 && is_like(s->error.message, text_of(row, "message"));
+           strcmp(s->error.code, shared_json_text(row, "code")) == 0 &&
+           (!*s->error.shape || strcmp(s->error.shape, shared_json_text(row, "shape")) == 0) &&
+           strcmp(s->error.type, "Sender") == 0 && is_like(s->error.message, shared_json_text(row, "message"));
 }
 
 static bool
 is_of(const cJSON *row, const char *test, enum sqs_protocol protocol)
 {
-    return strcmp(text_of(row, "test"), test) == 0 &&
-           strcmp(text_of(row, "protocol"), protocol == SQS_JSON ? "json" : "query") == 0;
-}
-
-static cJSON *
-read_shared(const char *path)
-{
-    struct buf text = BUF_INIT;
-    cJSON *json = shared_read(path, &text) ? cJSON_Parse(text.data) : NULL;
-    buf_clean_up(&text);
-    return json;
+    return strcmp(shared_json_text(row, "test"), test) == 0 &&
+           strcmp(shared_json_text(row, "protocol"), protocol == SQS_JSON ? "json" : "query") == 0;
 }
 
 /* Returns how many rows of that test and protocol were met. */
@@ -332,8 +316,8 @@ compare(const cJSON *rows, const struct provocation *p, enum sqs_protocol protoc
         if (i < r.n_seen)
             r.seen[i].is_recorded = true;
         else
-            print_error("%s: nothing was like %s (%s): %s\n", p->test, text_of(row, "code"), text_of(row, "protocol"),
-                        text_of(row, "message"));
+            print_error("%s: nothing was like %s (%s): %s\n", p->test, shared_json_text(row, "code"),
+                        shared_json_text(row, "protocol"), shared_json_text(row, "message"));
         matched += i < r.n_seen;
     }
     for (size_t i = 0; i < r.n_seen; i++)
@@ -349,17 +333,17 @@ every_recorded_error_is_given_in_awss_words(void **state)
     (void)state;
     const cJSON *row, *rows;
     size_t matched = 0;
-    cJSON *file = read_shared("data/sqs.observed-errors.json");
+    cJSON *file = shared_json("data/sqs.observed-errors.json");
     if (!file)
         skip_because("../shared/data/sqs.observed-errors.json is missing");
     rows = cJSON_GetObjectItemCaseSensitive(file, "rows");
     cJSON_ArrayForEach(row, rows)
     {
         size_t i = 0;
-        while (i < N_PROVOCATIONS && strcmp(PROVOCATIONS[i].test, text_of(row, "test")) != 0)
+        while (i < N_PROVOCATIONS && strcmp(PROVOCATIONS[i].test, shared_json_text(row, "test")) != 0)
             i++;
         if (i == N_PROVOCATIONS)
-            fail_msg("nothing here provokes %s", text_of(row, "test"));
+            fail_msg("nothing here provokes %s", shared_json_text(row, "test"));
     }
     for (size_t i = 0; i < N_PROVOCATIONS; i++)
         matched += compare(rows, &PROVOCATIONS[i], SQS_JSON) + compare(rows, &PROVOCATIONS[i], SQS_QUERY);
@@ -383,8 +367,8 @@ assert_fault(struct aws_call *c, const char *named, const cJSON *error)
         sqs_call(c, p, "ListQueues", SLICE("{}"), &e);
         assert_string_equal(e.malformed, "");
         assert_int_equal(e.status, cJSON_GetObjectItemCaseSensitive(error, "http")->valueint);
-        assert_string_equal(e.code, text_of(error, "query_code"));
-        assert_string_equal(e.shape, p == SQS_JSON ? text_of(error, "shape") : "");
+        assert_string_equal(e.code, shared_json_text(error, "query_code"));
+        assert_string_equal(e.shape, p == SQS_JSON ? shared_json_text(error, "shape") : "");
         assert_string_equal(e.message, "m");
     }
 }
@@ -395,14 +379,14 @@ every_error_of_the_model_can_be_a_fault(void **state)
     (void)state;
     const cJSON *error;
     struct aws_call c;
-    cJSON *file = read_shared("data/sqs.errors.json");
+    cJSON *file = shared_json("data/sqs.errors.json");
     if (!file)
         skip_because("../shared/data/sqs.errors.json is missing");
     aws_call_init(&c, local_fixture.url);
     cJSON_ArrayForEach(error, cJSON_GetObjectItemCaseSensitive(file, "errors"))
     {
-        assert_fault(&c, text_of(error, "shape"), error);
-        assert_fault(&c, text_of(error, "query_code"), error);
+        assert_fault(&c, shared_json_text(error, "shape"), error);
+        assert_fault(&c, shared_json_text(error, "query_code"), error);
     }
     aws_call_clean_up(&c);
     cJSON_Delete(file);

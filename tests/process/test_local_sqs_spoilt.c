@@ -15,7 +15,7 @@
 #include <string.h>
 
 #include "lib/local.h"
-#include "lib/shared.h"
+#include "lib/shared_json.h"
 #include "lib/skip.h"
 #include "lib/spoil.h"
 #include "lib/sqs_call.h"
@@ -158,13 +158,6 @@ struct fixture {
     size_t n_asked;
 };
 
-static const char *
-text_of(const cJSON *object, const char *member)
-{
-    const cJSON *m = cJSON_GetObjectItemCaseSensitive(object, member);
-    return cJSON_IsString(m) ? m->valuestring : "";
-}
-
 /* ---- asking ------------------------------------------------------------------------------------------------------ */
 
 /* The codes that are the protocols' own. */
@@ -177,9 +170,9 @@ is_known_error(const struct fixture *f)
     const cJSON *known;
     cJSON_ArrayForEach(known, f->errors)
     {
-        if (strcmp(text_of(known, "query_code"), e->code) == 0)
+        if (strcmp(shared_json_text(known, "query_code"), e->code) == 0)
             return e->status == cJSON_GetObjectItemCaseSensitive(known, "http")->valueint &&
-                   (f->protocol == SQS_QUERY || strcmp(text_of(known, "shape"), e->shape) == 0);
+                   (f->protocol == SQS_QUERY || strcmp(shared_json_text(known, "shape"), e->shape) == 0);
     }
     for (size_t i = 0; i < sizeof OWN_CODES / sizeof *OWN_CODES; i++)
         if (strcmp(OWN_CODES[i], e->code) == 0)
@@ -366,7 +359,7 @@ spoil_list(struct fixture *f, struct spoil_place *p, const cJSON *shape)
         return;
     struct spoil_place inner = {.parent = spoil_value(p)};
     snprintf(inner.path, sizeof inner.path, "%.190s[0]", p->path);
-    spoil(f, &inner, text_of(element, "shape"));
+    spoil(f, &inner, shared_json_text(element, "shape"));
 }
 
 static void
@@ -392,7 +385,7 @@ spoil_map(struct fixture *f, struct spoil_place *p, const cJSON *shape)
     for (size_t i = 0; i < n; i++) {
         struct spoil_place inner = {.parent = map, .name = names[i]};
         snprintf(inner.path, sizeof inner.path, "%.150s.%.40s", p->path, names[i]);
-        spoil(f, &inner, text_of(value, "shape"));
+        spoil(f, &inner, shared_json_text(value, "shape"));
     }
 }
 
@@ -400,7 +393,7 @@ static void
 spoil(struct fixture *f, struct spoil_place *p, const char *shape_name)
 {
     const cJSON *shape = cJSON_GetObjectItemCaseSensitive(f->shapes, shape_name);
-    const char *type = text_of(shape, "type");
+    const char *type = shared_json_text(shape, "type");
     spoil_type(f, p, type);
     try_raw(f, p, "null");
     if (strcmp(type, "string") == 0 || strcmp(type, "blob") == 0) {
@@ -460,7 +453,7 @@ spoil_members(struct fixture *f, cJSON *object, const char *path, const char *sh
         assert_string_equal(f->error.code, missing);
         if (is_required(shape, p.name))
             SPOIL_WITH(&p, NULL, assert_refused(f, p.path));
-        spoil(f, &p, text_of(member, "shape"));
+        spoil(f, &p, shared_json_text(member, "shape"));
     }
     cJSON_AddRawToObject(object, "NobodyKnows", "{\"a\":[1]}");
     assert_good(f, "an unknown member");
@@ -496,18 +489,6 @@ number(long value, bool as_text)
     return cJSON_CreateRaw(text);
 }
 
-static cJSON *
-letters(size_t n)
-{
-    char *text = malloc(n + 1);
-    assert_non_null(text);
-    memset(text, 'a', n);
-    text[n] = '\0';
-    cJSON *value = cJSON_CreateString(text);
-    free(text);
-    return value;
-}
-
 static void
 try_bounds(struct fixture *f)
 {
@@ -526,21 +507,12 @@ try_bounds(struct fixture *f)
         const struct length *l = &LENGTHS[i];
         if (strcmp(l->operation, f->request->operation) != 0 || !find_place(f, l->path, &p, name))
             continue;
-        SPOIL_WITH(&p, letters(l->max), assert_good(f, l->path));
-        SPOIL_WITH(&p, letters(l->max + 1), assert_refused(f, l->path));
+        SPOIL_WITH(&p, spoil_letters(l->max), assert_good(f, l->path));
+        SPOIL_WITH(&p, spoil_letters(l->max + 1), assert_refused(f, l->path));
     }
 }
 
 /* ---- the tests --------------------------------------------------------------------------------------------------- */
-
-static cJSON *
-read_shared(const char *path)
-{
-    struct buf text = BUF_INIT;
-    cJSON *json = shared_read(path, &text) ? cJSON_Parse(text.data) : NULL;
-    buf_clean_up(&text);
-    return json;
-}
 
 static void
 say(struct fixture *f, const char *operation, const char *text)
@@ -586,8 +558,8 @@ static int
 set_up(void **state)
 {
     static struct fixture f;
-    f.model = read_shared("data/sqs.model.json");
-    f.errors_file = read_shared("data/sqs.errors.json");
+    f.model = shared_json("data/sqs.model.json");
+    f.errors_file = shared_json("data/sqs.errors.json");
     f.errors = cJSON_GetObjectItemCaseSensitive(f.errors_file, "errors");
     f.shapes = cJSON_GetObjectItemCaseSensitive(f.model, "shapes");
     f.visited = cJSON_CreateObject();
@@ -679,13 +651,13 @@ count_members(struct fixture *f, const char *shape_name, size_t *ret_n)
         if (!cJSON_GetObjectItemCaseSensitive(f->visited, name))
             fail_msg("%s was never spoilt", name);
         (*ret_n)++;
-        count_members(f, text_of(member, "shape"), ret_n);
+        count_members(f, shared_json_text(member, "shape"), ret_n);
     }
     static const char *const PARTS[] = {"member", "value"};
     for (size_t i = 0; i < 2; i++) {
         const cJSON *part = cJSON_GetObjectItemCaseSensitive(shape, PARTS[i]);
         if (part)
-            count_members(f, text_of(part, "shape"), ret_n);
+            count_members(f, shared_json_text(part, "shape"), ret_n);
     }
 }
 
@@ -699,7 +671,7 @@ no_operation_and_no_member_was_left_out(void **state)
         skip_because("../shared/data/sqs.model.json is missing");
     cJSON_ArrayForEach(operation, operations)
     {
-        count_members(f, text_of(cJSON_GetObjectItemCaseSensitive(operation, "input"), "shape"), &n);
+        count_members(f, shared_json_text(cJSON_GetObjectItemCaseSensitive(operation, "input"), "shape"), &n);
     }
     print_message("%d operations, %zu members\n", cJSON_GetArraySize(operations), n);
 }
