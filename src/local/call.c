@@ -192,10 +192,6 @@ local_handle(void *context, struct httpd_request *r)
         local_admin_serve(l, r);
         return;
     }
-    if (!atomic_load(&l->serving)) {
-        answer_plain(r, 503, "The server is starting or shutting down.\n");
-        return;
-    }
     const struct local_service *service = claimant(l, r);
     struct local_call *call = service ? calloc(1, sizeof *call) : NULL;
     if (!call) {
@@ -210,5 +206,8 @@ local_handle(void *context, struct httpd_request *r)
     arena_init(&call->arena, ARENA_BYTES);
     make_request_id(l, call->request_id);
     call->operation = service->operation(service->context, r);
-    admit(call);
+    if (atomic_load(&l->serving))
+        admit(call);
+    else
+        service->refuse(call, 503, "ServiceUnavailable", "The server is starting or shutting down. Try again later.");
 }
