@@ -30,12 +30,17 @@ dead_letters_make(struct local_queue *q, const struct local_queue *dead, int rec
 void
 dead_letters_bury(struct local_queue *q, const char *prefix, int n)
 {
-    char members[1200];
+    char members[2400], group[200] = "";
+    bool fifo = strstr(q->url, ".fifo") != NULL;
     for (int i = 0; i < n; i += 10) {
         int at = snprintf(members, sizeof members, ", \"Entries\": [");
-        for (int j = i; j < n && j < i + 10; j++)
-            at += snprintf(members + at, sizeof members - (size_t)at, "%s{\"Id\": \"%d\", \"MessageBody\": \"%s-%d\"}",
-                           j > i ? "," : "", j, prefix, j);
+        for (int j = i; j < n && j < i + 10; j++) {
+            if (fifo)
+                snprintf(group, sizeof group, ", \"MessageGroupId\": \"%d\", \"MessageDeduplicationId\": \"%s-%d\"",
+                         j % 3, prefix, j);
+            at += snprintf(members + at, sizeof members - (size_t)at,
+                           "%s{\"Id\": \"%d\", \"MessageBody\": \"%s-%d\"%s}", j > i ? "," : "", j, prefix, j, group);
+        }
         snprintf(members + at, sizeof members - (size_t)at, "]");
         local_queue_ok(q, "SendMessageBatch", members);
         assert_int_equal(local_queue_receive(q, ", \"MaxNumberOfMessages\": 10"), n - i < 10 ? n - i : 10);

@@ -13,7 +13,8 @@ const char *dead_letters_arn(const char *url, char out[DEAD_LETTERS_ARN]);
  * "" or ", \"DelaySeconds\": \"5\"". */
 void dead_letters_make(struct local_queue *q, const struct local_queue *dead, int receives, const char *more);
 
-/* Sends n messages, with bodies "PREFIX-0" and on, to q, whose receives are 1, and has them moved. */
+/* Sends n messages, with bodies "PREFIX-0" and on, to q, whose receives are 1, and has them moved. In a FIFO queue they
+ * are of three groups by turns. */
 void dead_letters_bury(struct local_queue *q, const char *prefix, int n);
 
 /* Calls an operation that is about no queue URL; members: "\"SourceArn\": ...". Returns the status. */

@@ -10,15 +10,29 @@
 
 #include <cmocka.h>
 
-void
-move_flow_begin(struct move_flow *f)
+static void
+begin(struct move_flow *f, const char *more)
 {
-    local_queue_make(&f->dead, "{\"VisibilityTimeout\": \"0\"}");
-    dead_letters_make(&f->q, &f->dead, 1, "");
-    local_queue_make(&f->other, "{\"VisibilityTimeout\": \"0\"}");
+    char attributes[200];
+    snprintf(attributes, sizeof attributes, "{\"VisibilityTimeout\": \"0\"%s}", more);
+    local_queue_make(&f->dead, attributes);
+    dead_letters_make(&f->q, &f->dead, 1, more);
+    local_queue_make(&f->other, attributes);
     dead_letters_arn(f->q.url, f->q_arn);
     dead_letters_arn(f->dead.url, f->dead_arn);
     dead_letters_arn(f->other.url, f->other_arn);
+}
+
+void
+move_flow_begin(struct move_flow *f)
+{
+    begin(f, "");
+}
+
+void
+move_flow_begin_fifo(struct move_flow *f)
+{
+    begin(f, ", \"FifoQueue\": \"true\"");
 }
 
 void

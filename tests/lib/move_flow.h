@@ -20,6 +20,7 @@ struct move_flow {
 };
 
 void move_flow_begin(struct move_flow *f);
+void move_flow_begin_fifo(struct move_flow *f); /* all three queues are */
 void move_flow_end(struct move_flow *f);
 
 /* Starts a task on the dead letters; more: ", \"DestinationArn\": ...". */
