@@ -134,12 +134,20 @@ static const struct length {
     {"ChangeMessageVisibilityBatch", "Entries.Id", 80},
     {"CreateQueue", "tags.k", 256},
     {"SendMessage", "MessageDeduplicationId", 128},
+    {"SendMessageBatch", "Entries.MessageDeduplicationId", 128},
+    {"ReceiveMessage", "ReceiveRequestAttemptId", 128},
 };
 
 /* What a request was answered. */
 struct asked {
     uint64_t request; /* a hash of it */
     char code[100];
+};
+
+/* How many a list may hold. */
+static const struct length COUNTS[] = {
+    {"AddPermission", "Actions", 7},
+    {"AddPermission", "AWSAccountIds", 50},
 };
 
 struct fixture {
@@ -489,6 +497,16 @@ number(long value, bool as_text)
     return cJSON_CreateRaw(text);
 }
 
+/* A list of n items, each like the first of list. */
+static cJSON *
+repeat(const cJSON *list, size_t n)
+{
+    cJSON *many = cJSON_CreateArray();
+    for (size_t i = 0; i < n; i++)
+        cJSON_AddItemToArray(many, cJSON_Duplicate(list->child, true));
+    return many;
+}
+
 static void
 try_bounds(struct fixture *f)
 {
@@ -509,6 +527,13 @@ try_bounds(struct fixture *f)
             continue;
         SPOIL_WITH(&p, spoil_letters(l->max), assert_good(f, l->path));
         SPOIL_WITH(&p, spoil_letters(l->max + 1), assert_refused(f, l->path));
+    }
+    for (size_t i = 0; i < sizeof COUNTS / sizeof *COUNTS; i++) {
+        const struct length *l = &COUNTS[i];
+        if (strcmp(l->operation, f->request->operation) != 0 || !find_place(f, l->path, &p, name))
+            continue;
+        SPOIL_WITH(&p, repeat(spoil_value(&p), l->max), assert_good(f, l->path));
+        SPOIL_WITH(&p, repeat(spoil_value(&p), l->max + 1), assert_refused(f, l->path));
     }
 }
 
