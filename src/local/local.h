@@ -82,7 +82,8 @@ struct local_service {
 /* The call is refused with this code: for the request log. Before local_answer; local_service.refuse does it, too. */
 void local_note_error(struct local_call *call, const char *code);
 
-/* Who asks, as AWS would show the principal: the name of the key pair; the account for the command line's own. */
+/* Who asks, as AWS would show the principal: the name of the key pair; the very text of
+ * local_account for the command line's own. */
 const char *local_principal(const struct local_call *call);
 
 /* Ends the call with an answer; the request id is added. Any thread. */

@@ -59,6 +59,8 @@ static const char *const MIGRATIONS[] = {
     "CREATE TABLE sqs_attempt (box INTEGER NOT NULL, attempt_id TEXT NOT NULL, at INTEGER NOT NULL,"
     " visible_at INTEGER NOT NULL, messages BLOB NOT NULL, PRIMARY KEY (box, attempt_id)) WITHOUT ROWID;"
     "CREATE INDEX sqs_attempt_at ON sqs_attempt (at)",
+    /* Who sent it, if that was a key pair with a name. */
+    "ALTER TABLE sqs_message ADD COLUMN sender TEXT",
 };
 
 /* ---- operations -------------------------------------------------------------------------------------------------- */

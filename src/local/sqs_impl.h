@@ -180,6 +180,7 @@ struct lsqs_send {
     struct slice deduplication_id, group_id;
     /* worked out before the writer sees it */
     struct slice content_id; /* the deduplication id of the body, where one may be needed */
+    struct slice sender;     /* SenderId; p NULL: the account */
     struct slice packed;     /* attributes; p NULL: none */
     struct slice trace;      /* AWSTraceHeader; p NULL: none */
     size_t bytes;            /* as AWS counts them */

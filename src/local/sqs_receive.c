@@ -111,6 +111,7 @@ lsqs_read_candidate(struct store_tx *tx, sqlite3_stmt *r, struct arena *arena, s
     m->attributes = keep(arena, store_column(r, 9));
     m->body = keep(arena, store_column(r, 10));
     m->dedup_id = keep(arena, store_column(r, 11));
+    m->sender = keep(arena, store_column(r, 12));
     return m->body.p ? 0 : store_fail(tx, ERR_NO_MEMORY, "out of memory");
 }
 
@@ -217,7 +218,7 @@ tell_attributes(struct store_tx *tx, struct lsqs_call *c, const struct lsqs_cand
     out->attributes.items = arena_alloc(arena, MAX_ATTRIBUTES * sizeof(struct local_sqs_attribute));
     if (!out->attributes.items)
         return;
-    add(&out->attributes, r, "SenderId", slice_of_string(local_account(c->sqs->local)));
+    add(&out->attributes, r, "SenderId", m->sender.p ? m->sender : slice_of_string(local_account(c->sqs->local)));
     add(&out->attributes, r, "ApproximateFirstReceiveTimestamp",
         number(arena, store_wall_ms(tx, m->first_received_at_ms)));
     add(&out->attributes, r, "ApproximateReceiveCount", number(arena, m->receives));

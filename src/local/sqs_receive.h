@@ -11,10 +11,11 @@ struct lsqs_candidate {
     struct slice source; /* the queue it is a dead letter of */
     struct slice trace, group_id, attributes, body;
     struct slice dedup_id; /* p NULL: of a standard queue */
+    struct slice sender;   /* p NULL: the account */
 };
 
 #define LSQS_CANDIDATE_COLUMNS                                                                                         \
-    "id, sent_at, receives, first_received_at, uuid, md5, source, trace, group_id, attributes, body, dedup_id"
+    "id, sent_at, receives, first_received_at, uuid, md5, source, trace, group_id, attributes, body, dedup_id, sender"
 
 /* Reads these columns; the texts are copied into the arena. Returns 0 or the store's error. */
 int lsqs_read_candidate(struct store_tx *tx, sqlite3_stmt *r, struct arena *arena, struct lsqs_candidate *m);

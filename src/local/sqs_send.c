@@ -36,8 +36,7 @@ check_for_queue(const struct lsqs_queue *q, const struct lsqs_send *m, bool entr
     if (q->settings.fifo)
         return lsqs_fifo_check_send(q, m, e);
     if (m->deduplication_id.p && entry)
-        return lsqs_fail(e, LSQS_INVALID_VALUE,
-                         "The request include parameter that is not valid for this queue type");
+        return lsqs_fail(e, LSQS_INVALID_VALUE, "The request include parameter that is not valid for this queue type");
     if (m->deduplication_id.p)
         return lsqs_fail(e, LSQS_INVALID_VALUE,
                          "Value %.*s for parameter MessageDeduplicationId is invalid. Reason: The request include "
@@ -70,8 +69,9 @@ static int
 insert(struct store_tx *tx, const struct row *row, const struct lsqs_send *m)
 {
     sqlite3_stmt *w = store_prepare(tx, "INSERT INTO sqs_message (id, box, visible_at, sent_at, receives, received_at,"
-                                        " first_received_at, uuid, md5, trace, group_id, attributes, body, dedup_id)"
-                                        " VALUES (?1, ?2, ?3, ?4, 0, ?4, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)");
+                                        " first_received_at, uuid, md5, trace, group_id, attributes, body, dedup_id,"
+                                        " sender)"
+                                        " VALUES (?1, ?2, ?3, ?4, 0, ?4, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)");
     if (w) {
         store_bind_int(w, 1, row->id);
         store_bind_int(w, 2, row->box);
@@ -88,6 +88,8 @@ insert(struct store_tx *tx, const struct row *row, const struct lsqs_send *m)
         store_bind_text(w, 10, m->body);
         if (row->dedup_id.p)
             store_bind_text(w, 11, row->dedup_id);
+        if (m->sender.p)
+            store_bind_text(w, 12, m->sender);
     }
     return store_run(tx, w);
 }
@@ -135,8 +137,12 @@ lsqs_put_message(struct local_sqs *s, struct store_tx *tx, struct lsqs_queue *q,
 
 /* Puts it once, or twice when a fault says so, and fills in what the client is told. */
 static int
-put(struct store_tx *tx, struct lsqs_call *c, const struct lsqs_send *m, struct lsqs_sent *sent)
+put(struct store_tx *tx, struct lsqs_call *c, const struct lsqs_send *entry, struct lsqs_sent *sent)
 {
+    struct lsqs_send from_sender = *entry;
+    const struct lsqs_send *m = &from_sender;
+    if (local_principal(c->call) != local_account(c->sqs->local))
+        from_sender.sender = slice_of_string(local_principal(c->call));
     char id[UUID_TEXT_BYTES], sequence[LSQS_SEQUENCE_TEXT];
     int64_t number;
     int code = lsqs_put_message(c->sqs, tx, c->queue, m, id, &number);

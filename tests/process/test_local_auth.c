@@ -434,6 +434,32 @@ hup_reads_the_file_again_and_a_bad_one_changes_nothing(void **state)
     assert_non_null(proc_wait_line(server.process, "read again\" pairs=2", 20000));
 }
 
+static void
+a_message_says_whose_pair_sent_it(void **state)
+{
+    (void)state;
+    struct aws_call c;
+    char url[300], text[100];
+    aws_call_init(&c, server.url);
+    sign_as(&c, "AKIDPRODUCER", "a secret of the producer's", NULL);
+    assert_int_equal(aws_call_sqs(&c, "CreateQueue", "{\"QueueName\": \"senders\"}"), 200);
+    assert_true(aws_call_text(&c, "QueueUrl", url, sizeof url));
+    assert_int_equal(aws_call_sqs(&c, "SendMessage", "{\"QueueUrl\": \"%s\", \"MessageBody\": \"x\"}", url), 200);
+    sign_as(&c, "AKIDCONSUMER", "another", "a/token+of==");
+    assert_int_equal(aws_call_sqs(&c, "SendMessageBatch",
+                                  "{\"QueueUrl\": \"%s\", \"Entries\": [{\"Id\": \"1\", \"MessageBody\": \"y\"}]}",
+                                  url),
+                     200);
+    static const char *const SENDERS[] = {"producer", "consumer"};
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(
+            aws_call_sqs(&c, "ReceiveMessage", "{\"QueueUrl\": \"%s\", \"AttributeNames\": [\"SenderId\"]}", url), 200);
+        assert_true(aws_call_text(&c, "Messages.0.Attributes.SenderId", text, sizeof text));
+        assert_string_equal(text, SENDERS[i]);
+    }
+    aws_call_clean_up(&c);
+}
+
 static int
 run(const char *const arguments[], char *out, size_t size)
 {
@@ -596,6 +622,7 @@ main(void)
         cmocka_unit_test(each_pair_of_the_file_is_let_in_and_no_other),
         cmocka_unit_test(a_wrong_session_token_is_refused_in_each_service_s_words),
         cmocka_unit_test(requests_are_logged_with_the_name_of_the_pair),
+        cmocka_unit_test(a_message_says_whose_pair_sent_it),
         cmocka_unit_test(a_file_that_everybody_may_read_is_warned_of),
         cmocka_unit_test(hup_reads_the_file_again_and_a_bad_one_changes_nothing),
         cmocka_unit_test(a_file_that_is_none_is_refused_with_its_line),
