@@ -340,7 +340,7 @@ tasks_do_what_a_model_of_them_does(void **state)
     seeds_init(&seeds, KEPT_SEEDS, sizeof KEPT_SEEDS / sizeof *KEPT_SEEDS);
     while (seeds_next(&seeds, &seed)) {
         int seen[MESSAGES] = {0};
-        bool left[MESSAGES];
+        bool left[MESSAGES] = {false};
         begin(&r, seed);
         for (int i = 0; i < STEPS; i++)
             step(&r);
