@@ -10,6 +10,8 @@
 #define MAX_RECEIVES 1000
 #define MAX_SOURCES  10
 #define ARN_PARTS    6
+#define ARN_REGION   3
+#define ARN_ACCOUNT  4
 
 /* ---- RedrivePolicy ----------------------------------------------------------------------------------------------- */
 
@@ -76,7 +78,9 @@ lsqs_settings_read_redrive(struct lsqs_settings *t, struct lsqs_error *e)
     if (!t->redrive_policy)
         return true;
     if (json_parse(slice_of_string(t->redrive_policy), &policy, NULL) != 0 || policy.type != JSON_OBJECT)
-        return bad_plainly(e, t, "Redrive policy is not a valid JSON map.");
+        return e && lsqs_fail(e, LSQS_INVALID_ATTRIBUTE_VALUE,
+                              "Invalid value for the parameter RedrivePolicy. Reason: Redrive policy is not a valid "
+                              "JSON map.");
     if (!json_get(policy, "maxReceiveCount", &count))
         return bad_plainly(e, t, "Redrive policy does not contain mandatory attribute: maxReceiveCount.");
     if (!json_get(policy, "deadLetterTargetArn", &arn))
@@ -177,6 +181,15 @@ allows(const struct lsqs_queue *dead_letters, struct slice name)
 
 /* ---- both -------------------------------------------------------------------------------------------------------- */
 
+/* Is part n, from 0, of the ARN that text? */
+static bool
+has_part(const char *arn, int n, const char *text)
+{
+    while (n-- > 0)
+        arn = strchr(arn, ':') + 1;
+    return slice_equals_string(slice_of(arn, strcspn(arn, ":")), text);
+}
+
 bool
 lsqs_check_dead_letter_queue(struct local_sqs *s, struct slice name, const struct lsqs_settings *t,
                              struct lsqs_error *e)
@@ -184,6 +197,10 @@ lsqs_check_dead_letter_queue(struct local_sqs *s, struct slice name, const struc
     if (!t->dead_letter_arn)
         return true;
     struct slice arn = slice_of_string(t->dead_letter_arn);
+    if (!has_part(arn.p, ARN_REGION, local_region(s->local)))
+        return bad_plainly(e, t, "Dead-letter target must be in same region as the source.");
+    if (!has_part(arn.p, ARN_ACCOUNT, local_account(s->local)))
+        return bad_plainly(e, t, "Dead-letter target owner should be same as the source.");
     if (lsqs_is_fifo_name(name) != lsqs_is_fifo_name(arn)) /* AWS's two full stops */
         return bad_plainly(e, t, "Dead-letter queue must be same type of queue as the source..");
     const struct lsqs_queue *q = lsqs_find_queue_by_arn(s, arn);

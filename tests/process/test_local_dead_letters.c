@@ -192,6 +192,11 @@ a_queue_that_names_itself_keeps_its_messages(void **state)
     {                                                                                                                  \
         policy, value, "InvalidParameterValue", BAD(policy, value, reason)                                             \
     }
+#define UNMAPPED(value)                                                                                                \
+    {                                                                                                                  \
+        REDRIVE, value, "InvalidAttributeValue",                                                                       \
+            "Invalid value for the parameter RedrivePolicy. Reason: Redrive policy is not a valid JSON map."           \
+    }
 #define UNFORMED(value)                                                                                                \
     {                                                                                                                  \
         ALLOW, value, "InvalidAttributeValue", BAD_FORMAT                                                              \
@@ -200,8 +205,9 @@ a_queue_that_names_itself_keeps_its_messages(void **state)
 static const struct {
     const char *name, *value, *code, *message;
 } REFUSED[] = {
-    WORDED(REDRIVE, "none", "Redrive policy is not a valid JSON map."),
-    WORDED(REDRIVE, "[]", "Redrive policy is not a valid JSON map."),
+    UNMAPPED("none"),
+    UNMAPPED("[]"),
+    UNMAPPED("3"),
     WORDED(REDRIVE, "{}", "Redrive policy does not contain mandatory attribute: maxReceiveCount."),
     WORDED(REDRIVE, "{\"maxReceiveCount\":5}",
            "Redrive policy does not contain mandatory attribute: deadLetterTargetArn."),
@@ -222,6 +228,10 @@ static const struct {
            "Dead-letter target ARN should be fully qualified ARN."),
     WORDED(REDRIVE, "{\"deadLetterTargetArn\":\"arn:aws:sns:us-east-1:000000000000:x\",\"maxReceiveCount\":5}",
            "Only SQS queues are valid resources for deadLetterTargetArn."),
+    WORDED(REDRIVE, "{\"deadLetterTargetArn\":\"arn:aws:sqs:eu-west-1:000000000000:x\",\"maxReceiveCount\":5}",
+           "Dead-letter target must be in same region as the source."),
+    WORDED(REDRIVE, "{\"deadLetterTargetArn\":\"arn:aws:sqs:us-east-1:111111111111:x\",\"maxReceiveCount\":5}",
+           "Dead-letter target owner should be same as the source."),
     WORDED(REDRIVE, "{\"deadLetterTargetArn\":\"" QUEUE("none.fifo") "\",\"maxReceiveCount\":5}",
            "Dead-letter queue must be same type of queue as the source.."),
     WORDED(REDRIVE, "{\"deadLetterTargetArn\":\"" QUEUE("none") "\",\"maxReceiveCount\":5}",
