@@ -16,6 +16,7 @@
 
 #include "lib/admin.h"
 #include "lib/local.h"
+#include "lib/query_call.h"
 
 static void
 expect(const struct aws_call *c, int status, const char *code)
@@ -377,6 +378,7 @@ a_full_disk_is_503_until_there_is_room(void **state)
 {
     (void)state;
     struct aws_call c;
+    struct query_call q;
     char url[200];
     struct buf body = BUF_INIT;
     local_server_queue(&local_fixture, "full", "{}", url, sizeof url);
@@ -390,6 +392,11 @@ a_full_disk_is_503_until_there_is_room(void **state)
         aws_call_sqs_body(&c, "SendMessage", buf_slice(&body));
         expect_unavailable(&c);
     }
+    query_call_init(&q, local_fixture.url);
+    query_call_post(&q, strstr(url, "/000000000000/"), "Action=PurgeQueue");
+    expect_unavailable(&q.call);
+    assert_string_equal(query_call_text(&q, "Error.Type"), "Receiver");
+    query_call_clean_up(&q);
     make_room();
     assert_int_equal(aws_call_sqs_body(&c, "SendMessage", buf_slice(&body)), 200);
     assert_int_equal(visible(&c, url), 1);
@@ -417,6 +424,7 @@ what_a_full_disk_undid_is_undone_in_memory_too(void **state)
     snprintf(body, sizeof body, "{\"QueueUrl\": \"%s\", \"WaitTimeSeconds\": 20}", b);
     assert_true(aws_call_begin(&waiting, "sqs", "AmazonSQS.ReceiveMessage", slice_of_string(body)));
     local_server_await_waiting(&local_fixture, b, 1);
+    assert_int_equal(aws_call_sqs(&c, "TagQueue", "{\"QueueUrl\": \"%s\", \"Tags\": {\"tag\": \"kept\"}}", a), 200);
 
     fill_disk();
     static const char *const CALLS[][2] = {
@@ -425,6 +433,8 @@ what_a_full_disk_undid_is_undone_in_memory_too(void **state)
         {"PurgeQueue", ""},
         {"SetQueueAttributes", ", \"Attributes\": {\"DelaySeconds\": \"9\"}"},
         {"SendMessage", ", \"MessageBody\": \"x\""},
+        {"TagQueue", ", \"Tags\": {\"tag\": \"changed\"}"},
+        {"UntagQueue", ", \"TagKeys\": [\"tag\"]"},
     };
     for (size_t i = 0; i < 2 * sizeof CALLS / sizeof *CALLS; i++) {
         aws_call_sqs(&c, CALLS[i / 2][0], "{\"QueueUrl\": \"%s\"%s}", i % 2 ? a : b, CALLS[i / 2][1]);
@@ -441,6 +451,17 @@ what_a_full_disk_undid_is_undone_in_memory_too(void **state)
     aws_call_sqs(&c, "GetQueueAttributes", "{\"QueueUrl\": \"%s\", \"AttributeNames\": [\"DelaySeconds\"]}", a);
     assert_true(aws_call_text(&c, "Attributes.DelaySeconds", text, sizeof text));
     assert_string_equal(text, "0");
+    aws_call_sqs(&c, "ListQueueTags", "{\"QueueUrl\": \"%s\"}", a);
+    assert_true(aws_call_text(&c, "Tags.tag", text, sizeof text));
+    assert_string_equal(text, "kept");
+    fill_disk(); /* for itself: what comes after it would undo it as well */
+    aws_call_sqs(
+        &c, "AddPermission",
+        "{\"QueueUrl\": \"%s\", \"Label\": \"l\", \"AWSAccountIds\": [\"111111111111\"], \"Actions\": [\"*\"]}", a);
+    expect_unavailable(&c);
+    make_room();
+    aws_call_sqs(&c, "GetQueueAttributes", "{\"QueueUrl\": \"%s\", \"AttributeNames\": [\"Policy\"]}", a);
+    assert_false(aws_call_text(&c, "Attributes.Policy", text, sizeof text));
     assert_int_equal(local_server_waiting(&local_fixture, b), 1);
     assert_int_equal(aws_call_sqs(&c, "SendMessage", "{\"QueueUrl\": \"%s\", \"MessageBody\": \"to who waits\"}", b),
                      200);

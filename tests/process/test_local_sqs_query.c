@@ -215,6 +215,14 @@ a_presigned_url_is_a_request(void **state)
     t.q.call.secret_access_key = "wrong";
     query_call_send(&t.q, &r);
     assert_refused(&t.q, 403, "SignatureDoesNotMatch", NULL);
+    t.q.call.secret_access_key = "test";
+    r.service = "s3"; /* it is for S3 then to refuse this */
+    query_call_send(&t.q, &r);
+    assert_string_equal(t.q.answer.root->name, "Error");
+    r.service = "sqs";
+    r.query = SLICE("Version=2012-11-05");
+    assert_int_equal(query_call_send(&t.q, &r), 404);
+    assert_string_equal(t.q.answer.root->name, "UnknownOperationException");
     query_call_clean_up(&t.q);
 }
 

@@ -261,6 +261,47 @@ permissions_that_cannot_be_are_refused(void **state)
     local_queue_drop(&q);
 }
 
+static void
+a_policy_has_fifty_accounts_a_statement_and_8192_bytes_at_most(void **state)
+{
+    (void)state;
+    struct local_queue q;
+    struct buf members = BUF_INIT;
+    local_queue_make(&q, "{}");
+    for (int n = 51; n >= 50; n--)
+        for (char label = 'a'; label < 'f'; label++) {
+            bool fits = n == 50 && label < 'e';
+            buf_reset(&members);
+            buf_add_format(&members, ", \"Label\": \"%c\"" WHAT ", \"AWSAccountIds\": [\"111111111111\"", label);
+            for (int i = 1; i < n; i++)
+                buf_add_string(&members, ", \"111111111111\"");
+            buf_add_char(&members, ']');
+            if (fits)
+                local_queue_ok(&q, "AddPermission", members.data);
+            else
+                refused(&q, "AddPermission", members.data, "OverLimit",
+                        n == 51 ? "51 Principals were found, maximum allowed is 50." : NULL);
+        }
+    assert_non_null(strstr(q.call.message, "maximum allowed is 8192."));
+    buf_clean_up(&members);
+    local_queue_drop(&q);
+}
+
+static void
+a_permission_changes_when_the_queue_was_last_modified(void **state)
+{
+    (void)state;
+    struct local_queue q;
+    local_queue_make(&q, "{}");
+    long made_at = local_queue_attribute(&q, "LastModifiedTimestamp");
+    local_server_pass(&local_fixture, 5000);
+    local_queue_ok(&q, "TagQueue", ", \"Tags\": {\"a\": \"b\"}");
+    assert_int_equal(local_queue_attribute(&q, "LastModifiedTimestamp"), made_at);
+    local_queue_ok(&q, "AddPermission", LABEL WHO WHAT);
+    assert_int_equal(local_queue_attribute(&q, "LastModifiedTimestamp"), made_at + 5);
+    local_queue_drop(&q);
+}
+
 /* ---- what is kept ------------------------------------------------------------------------------------------------ */
 
 static void
@@ -305,7 +346,9 @@ main(void)
         cmocka_unit_test(a_permission_is_a_statement_of_the_policy),
         cmocka_unit_test(a_policy_of_ones_own_keeps_its_bytes),
         cmocka_unit_test(permissions_that_cannot_be_are_refused),
+        cmocka_unit_test(a_policy_has_fifty_accounts_a_statement_and_8192_bytes_at_most),
+        cmocka_unit_test(a_permission_changes_when_the_queue_was_last_modified),
         cmocka_unit_test(tags_and_permissions_outlive_a_kill),
     };
-    return cmocka_run_group_tests(tests, local_fixture_start, local_fixture_stop);
+    return cmocka_run_group_tests(tests, local_fixture_start_with_clock, local_fixture_stop);
 }

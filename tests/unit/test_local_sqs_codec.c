@@ -176,6 +176,14 @@ the_only_item_of_a_list_needs_no_number(void **state)
     assert_int_equal(set.attributes.n, 1);
     assert_text(a->name, "VisibilityTimeout");
     assert_text(a->value, "40");
+    assert_true(decode("Attribute.Name=last&Attribute.2.Name=b&Attribute.2.Value=&Attribute.Value=v&"
+                       "Attribute.1.Value=&Attribute.1.Name=a",
+                       &LSQS_SHAPE_SET_ATTRIBUTES, &set, &arena, &e));
+    a = set.attributes.items;
+    assert_int_equal(set.attributes.n, 3);
+    assert_text(a[0].name, "a");
+    assert_text(a[1].name, "b");
+    assert_text(a[2].name, "last"); /* among others it is the last */
     assert_true(decode("DeleteMessageBatchRequestEntry.Id=x&DeleteMessageBatchRequestEntry.ReceiptHandle=h",
                        &LSQS_SHAPE_DELETE_BATCH, &batch, &arena, &e));
     assert_int_equal(batch.entries.n, 1);
