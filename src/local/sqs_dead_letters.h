@@ -18,9 +18,9 @@ bool lsqs_settings_read_redrive(struct lsqs_settings *t, struct lsqs_error *e);
 /* Is this a RedriveAllowPolicy? false with e set. */
 bool lsqs_check_redrive_allow(struct slice policy, struct lsqs_error *e);
 
-/* May a queue of that name, which need not exist, have the dead-letter queue of these settings, whose policy was read as
- * a new one? It exists, is of the same region, account and type, and allows it. None is fine. false with e set. Writer
- * thread. */
+/* May a queue of that name, which need not exist, have the dead-letter queue of these settings, whose policy was read
+ * as a new one? It exists, is of the same region, account and type, and allows it. None is fine. false with e set.
+ * Writer thread. */
 bool lsqs_check_dead_letter_queue(struct local_sqs *s, struct slice name, const struct lsqs_settings *t,
                                   struct lsqs_error *e);
 
