@@ -230,18 +230,24 @@ cut_segment(struct slice *path, struct slice *ret)
     return ret->n > 0;
 }
 
-/* "http://any.host/ACCOUNT/NAME", or its path alone. */
+/* "http://any.host/ACCOUNT/NAME", its path alone, or the queue's name, which AWS takes for its URL as well. */
 static bool
 read_queue_url(struct lsqs_call *c, struct slice url)
 {
-    struct slice account, rest = url;
+    struct slice account = SLICE(""), rest = url;
     if (!url.p)
         return lsqs_fail_missing(&c->error, "QueueUrl");
     while (rest.n > 0 && rest.p[rest.n - 1] == '/')
         rest.n--;
-    if (!cut_segment(&rest, &c->queue_name) || !cut_segment(&rest, &account))
+    if (rest.n == 0)
         return lsqs_fail(&c->error, LSQS_INVALID_ADDRESS, "The address %.*s is not valid for this endpoint.",
                          (int)(url.n < 300 ? url.n : 300), url.p);
+    if (cut_segment(&rest, &c->queue_name)) {
+        cut_segment(&rest, &account);
+    } else {
+        c->queue_name = rest;
+        account = slice_of_string(local_account(c->sqs->local));
+    }
     c->call->resource = c->queue_name;
     return slice_equals_string(account, local_account(c->sqs->local)) ||
            lsqs_fail(&c->error, LSQS_NO_SUCH_QUEUE, "The specified queue does not exist.");

@@ -34,16 +34,19 @@ a_queue_is_made_once_and_found_by_any_url(void **state)
     aws_call_sqs(&c, "GetQueueUrl", "{\"QueueName\": \"made_once\", \"QueueOwnerAWSAccountId\": \"111111111111\"}");
     assert_string_equal(c.error, "AWS.SimpleQueueService.NonExistentQueue");
     static const char *const URLS[] = {"https://sqs.eu-west-1.amazonaws.com/000000000000/made_once",
-                                       "http://localhost:4566/000000000000/made_once", "/000000000000/made_once"};
-    for (size_t i = 0; i < 3; i++)
+                                       "http://localhost:4566/000000000000/made_once", "/000000000000/made_once",
+                                       "made_once"};
+    for (size_t i = 0; i < 4; i++)
         assert_int_equal(aws_call_sqs(&c, "ReceiveMessage", "{\"QueueUrl\": \"%s\"}", URLS[i]), 200);
     static const struct {
         const char *url, *code;
     } BAD[] = {{"http://h/000000000000/none", "AWS.SimpleQueueService.NonExistentQueue"},
                {"http://h/111111111111/made_once", "AWS.SimpleQueueService.NonExistentQueue"},
-               {"made_once", "InvalidAddress"},
+               {"none", "AWS.SimpleQueueService.NonExistentQueue"},
+               {"http://h/made_once", "AWS.SimpleQueueService.NonExistentQueue"},
+               {"http://h", "AWS.SimpleQueueService.NonExistentQueue"},
                {"", "InvalidAddress"}};
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < sizeof BAD / sizeof *BAD; i++) {
         aws_call_sqs(&c, "ReceiveMessage", "{\"QueueUrl\": \"%s\"}", BAD[i].url);
         assert_string_equal(c.error, BAD[i].code);
     }
