@@ -70,6 +70,7 @@ tests_in  = $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/$(1)/test_*.c))
 UNIT     := $(call tests_in,unit)
 PROCESS  := $(call tests_in,process)
 INTEROP  := $(call tests_in,interop)
+INTEROP_MORE := $(call tests_in,interop/more)
 ABI      := $(call tests_in,abi)
 TESTS    := $(UNIT) $(ABI) $(PROCESS) $(INTEROP)
 # The random ones: every test program with seeds of its own (tests/lib/seeds.h).
@@ -134,7 +135,7 @@ $(B)/.objects: FORCE
 FORCE:
 
 # ---- checks --------------------------------------------------------------------------------------------------------
-.PHONY: deps test test-run soak soak-run interop-tools check check-run lint check-layers bench bench-run fuzz fuzz-run demo install docs figures help
+.PHONY: deps test test-run soak soak-run interop-tools test-interop test-interop-run check check-run lint check-layers bench bench-run fuzz fuzz-run demo install docs figures help
 
 deps:
 	@.ci/deps build
@@ -151,14 +152,24 @@ test:
 test-run: all $(TESTS) $(TESTPLUGINS) | interop-tools
 	@tests/lib/run $(TESTS)
 
-# aws-cli and boto3 for tests/interop, in a folder of their own; not needed where FANOUT_AWS and FANOUT_PYTHON name some.
-# Without a package index there are none, and those tests skip themselves.
-interop-tools: $(if $(and $(FANOUT_AWS),$(FANOUT_PYTHON)),,$(BUILD)/interop/.installed)
-$(BUILD)/interop/.installed:
-	@mkdir -p $(BUILD); { python3 -m venv --clear $(@D) && \
-	  timeout 240 $(@D)/bin/pip install --quiet --disable-pip-version-check --retries 2 boto3 awscli && touch $@; } \
-	  >$(BUILD)/interop.log 2>&1 || \
-	  { rm -rf $(@D); echo "no aws-cli and boto3 for tests/interop ($(BUILD)/interop.log says why)"; }
+# What tests/interop needs of package indexes, in a folder of its own. Without an index there is none of it, and those
+# tests skip themselves. FANOUT_AWS and FANOUT_PYTHON name an aws-cli and a python with boto3 to be used instead.
+INTEROP_TOOLS := $(if $(and $(FANOUT_AWS),$(FANOUT_PYTHON)),,python) node
+interop-tools: $(INTEROP_TOOLS:%=$(BUILD)/interop/%/.installed)
+$(BUILD)/interop/python/.installed: tests/interop/boto3/requirements.txt
+$(BUILD)/interop/node/.installed: tests/interop/node/package.json
+$(BUILD)/interop/moto/.installed: tests/interop/moto/requirements.txt
+$(BUILD)/interop/go/.installed: $(wildcard tests/interop/go/*)
+$(BUILD)/interop/%/.installed:
+	@tests/interop/install $* $(@D)
+
+## make test-interop     the clients that take longer, 90 s: aws-cli, the AWS SDK for Go, moto's own tests of SQS
+test-interop:
+	@.ci/deps test
+	+@$(again) test-interop-run
+
+test-interop-run: all $(INTEROP_MORE) | interop-tools $(BUILD)/interop/go/.installed $(BUILD)/interop/moto/.installed
+	@tests/lib/run $(INTEROP_MORE)
 
 ## make check            the unit and ABI tests and the random ones (two seeds) alone
 check:
@@ -181,7 +192,7 @@ soak-run: all $(SOAK) $(TESTPLUGINS)
 	  TEST_SHOW='seed ' TEST_LOG_LINES=100000 tests/lib/run $(SOAK)
 
 ## make lint             clang-format, clang-tidy, cppcheck, headers that stand alone
-C_FILES := $(wildcard src/*/*.c plugins/*.c tests/*/*.c)
+C_FILES := $(wildcard src/*/*.c plugins/*.c tests/*/*.c tests/interop/more/*.c)
 H_FILES := $(wildcard src/*/*.h src/*/*/*.h tests/*/*.h)
 lint_cflags = -std=gnu11 -D_GNU_SOURCE -Isrc -Isrc/handler -Itests -DFANOUT_VERSION='"$(VERSION)"' $(pkg_cflags)
 lint:

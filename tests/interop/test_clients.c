@@ -51,8 +51,8 @@ set_up(void **state)
     struct fixture *f = calloc(1, sizeof *f);
     assert_non_null(f);
     f->dir = tmp_new();
-    find_tool("FANOUT_AWS", "../interop/bin/aws", f->aws, sizeof f->aws);
-    find_tool("FANOUT_PYTHON", "../interop/bin/python", f->python, sizeof f->python);
+    find_tool("FANOUT_AWS", "../interop/python/bin/aws", f->aws, sizeof f->aws);
+    find_tool("FANOUT_PYTHON", "../interop/python/bin/python", f->python, sizeof f->python);
     f->server = proc_spawn((const char *[]){proc_path("bin/fanout-local"), "--listen", "127.0.0.1:0", "--data",
                                             tmp_path(f->dir, "data"), NULL},
                            NULL);
@@ -79,9 +79,8 @@ tear_down(void **state)
 #define NEED(tool)                                                                                                     \
     do {                                                                                                               \
         if (!*f->tool)                                                                                                 \
-            skip_because(                                                                                              \
-                "no " #tool                                                                                            \
-                " in build/interop (build/interop.log says why), and none that FANOUT_AWS or FANOUT_PYTHON names");    \
+            skip_because("no " #tool " in build/interop (build/interop/python.log says why), and none that "           \
+                                     "FANOUT_AWS or FANOUT_PYTHON names");                                             \
     } while (0)
 
 /* Runs a tool in the test's folder, with nothing of the person's own configuration. Returns its exit code. */

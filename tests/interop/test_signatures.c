@@ -212,9 +212,10 @@ random_requests_are_signed_as_botocore_does(void **state)
     (void)state;
     const char *given = getenv("FANOUT_PYTHON");
     char python[600], script[600], expected[60];
-    snprintf(python, sizeof python, "%s", given && *given ? given : proc_path("../interop/bin/python"));
+    snprintf(python, sizeof python, "%s", given && *given ? given : proc_path("../interop/python/bin/python"));
     if (access(python, X_OK) != 0)
-        skip_because("no python in build/interop (build/interop.log says why), and none that FANOUT_PYTHON names");
+        skip_because(
+            "no python in build/interop (build/interop/python.log says why), and none that FANOUT_PYTHON names");
     const char *dir = tmp_new();
     struct buf lines = BUF_INIT;
     struct sigv4_key key = {{0}, {0}};
