@@ -7,8 +7,9 @@
 #include "http/internal.h"
 
 #define DEFAULT_MAX_RESPONSE_BYTES (64u << 20)
-#define RESERVE_AT_ONCE_BYTES      (1u << 20)   /* believed of a Content-Length before the bytes have come */
-#define COPIED_BODY_BYTES          (32u << 10)  /* a longer body of a request is read where it lies */
+#define RESERVE_AT_ONCE_BYTES      (1u << 20)  /* believed of a Content-Length before the bytes have come */
+#define COPIED_BODY_BYTES          (32u << 10) /* a longer body of a request is read where it lies */
+#define RECEIVE_BYTES              (64L << 10) /* taken from a socket at once; 10 messages of 1 KB are a quarter of it */
 #define KEEP_BYTES                 (256u << 10) /* a pooled call keeps buffers up to this size */
 
 /* Headers that libcurl would add and nobody here wants; a name without a value takes one out. */
@@ -156,6 +157,7 @@ http_call_new(struct http_engine *g)
     curl_easy_setopt(h, CURLOPT_READDATA, c);
     curl_easy_setopt(h, CURLOPT_SEEKFUNCTION, rewind_body);
     curl_easy_setopt(h, CURLOPT_SEEKDATA, c);
+    curl_easy_setopt(h, CURLOPT_BUFFERSIZE, RECEIVE_BYTES);
     curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(h, CURLOPT_QUICK_EXIT, 1L);
     curl_easy_setopt(h, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
