@@ -226,6 +226,35 @@ a_presigned_url_is_a_request(void **state)
     query_call_clean_up(&t.q);
 }
 
+static void
+a_long_poll_is_answered_when_there_is_something(void **state)
+{
+    (void)state;
+    struct queue t;
+    struct query_call waiting;
+    make(&t, "{}");
+    query_call_init(&waiting, local_fixture.url);
+    const struct aws_call_request receive = {
+        .service = "sqs", .method = "GET", .path = t.path, .query = SLICE("Action=ReceiveMessage&WaitTimeSeconds=20")};
+    assert_true(aws_call_send(&waiting.call, &receive));
+    local_server_await_waiting(&local_fixture, t.url, 1);
+    assert_false(local_queue_is_answered(&waiting.call));
+    assert_int_equal(query_call_post(&t.q, t.path, "Action=SendMessage&MessageBody=at+last"), 200);
+    assert_int_equal(aws_call_finish(&waiting.call), 200);
+    assert_true(xml_tree_read(&waiting.answer, waiting.call.body));
+    assert_string_equal(query_call_text(&waiting, "ReceiveMessageResult.Message.Body"), "at last");
+    xml_tree_clean_up(&waiting.answer);
+    assert_true(aws_call_send(&waiting.call, &receive));
+    local_server_await_waiting(&local_fixture, t.url, 1);
+    assert_int_equal(query_call_get(&t.q, t.path, "Action=DeleteQueue"), 200);
+    aws_call_finish(&waiting.call);
+    assert_true(xml_tree_read(&waiting.answer, waiting.call.body));
+    assert_refused(&waiting, 400, "AWS.SimpleQueueService.NonExistentQueue",
+                   "The specified queue does not exist for this wsdl version.");
+    query_call_clean_up(&waiting);
+    query_call_clean_up(&t.q);
+}
+
 /* ---- batches ----------------------------------------------------------------------------------------------------- */
 
 static void
@@ -365,6 +394,7 @@ main(void)
         cmocka_unit_test(a_queue_is_named_by_the_path_or_by_the_parameter_which_wins),
         cmocka_unit_test(parameters_come_in_the_url_and_in_the_form),
         cmocka_unit_test(a_presigned_url_is_a_request),
+        cmocka_unit_test(a_long_poll_is_answered_when_there_is_something),
         cmocka_unit_test(batches_tell_each_entrys_fate),
         cmocka_unit_test(whoever_refuses_speaks_the_callers_protocol),
         cmocka_unit_test(json_is_heard_at_a_queues_path_and_s3_is_left_alone),
