@@ -45,11 +45,26 @@ local_requests_destroy(struct local_requests *q)
     free(q);
 }
 
+static bool
+is_ascii(struct slice text)
+{
+    unsigned char all = 0;
+    for (size_t i = 0; i < text.n; i++)
+        all |= (unsigned char)text.p[i];
+    return all < 0x80;
+}
+
 /* Cut at a character's end. What is no UTF-8 shows as '?'. */
 static void
 keep(char *out, size_t size, struct slice text)
 {
     size_t at = 0, n;
+    if (text.n < size && is_ascii(text)) {
+        if (text.n > 0)
+            memcpy(out, text.p, text.n);
+        out[text.n] = '\0';
+        return;
+    }
     for (const char *p = text.p, *end = text.p + text.n; p < end; p += n ? n : 1) {
         n = utf8_length(p, end);
         if (at + (n ? n : 1) >= size)

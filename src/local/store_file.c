@@ -205,7 +205,7 @@ static const char SETTINGS[] = "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_
 
 /* ---- is it whole? ------------------------------------------------------------------------------------------------ */
 
-#define CHECK_BYTES ((int64_t)64 << 20) /* looked through in a tenth of a second */
+#define CHECK_BYTES ((int64_t)64 << 20) /* looked through in a quarter of a second */
 
 static int
 refuse_damaged(const struct store *s, const char *why, struct err *e)

@@ -1,5 +1,7 @@
-/* fuzz_auth: fanout-local's door. The input is a service's initial (s, e, 3), then lines: method, path, query, headers;
- * behind an empty line the body.
+/* fuzz_auth: fanout-local's door. The input is a service's initial (s, e, 3; S, E, 4 with a session
+ * token), then lines: method, path, query, headers;
+ * behind an empty line the body. Or a k, and the text of a file of key pairs: it is refused with its line, or each pair
+ * of it is whole, and found.
  *
  * As it came it is never let in, for nobody guesses a signature. Signed by us it is, as a header and as a presigned URL
  * say; and with one bit of it flipped it is not, unless what is signed is still the same. */
@@ -221,6 +223,8 @@ sign_with_header(const struct signing *s, const struct asked *from, size_t at)
     add_header(&a, SLICE("x-amz-date"), slice_of_string(date));
     if (s->s3)
         add_header(&a, SLICE("x-amz-content-sha256"), slice_of_string(hash));
+    if (s->credentials.session_token.n > 0)
+        add_header(&a, SLICE("x-amz-security-token"), s->credentials.session_token);
     const struct sigv4_request q = to_sign(&a, slice_of_string(hash), true, room);
     if (sigv4_authorization(&q, &s->scope, &s->credentials, NULL, &authorization, NULL) == 0) {
         add_header(&a, SLICE("Authorization"), buf_slice(&authorization));
@@ -252,26 +256,61 @@ sign_with_query(const struct signing *s, const struct asked *from, size_t at)
     buf_clean_up(&query);
 }
 
+/* ---- a file of key pairs ---- */
+
+static void
+try_keys(struct slice text)
+{
+    struct local_key **keys = NULL;
+    struct err e = {0};
+    size_t n = 0;
+    int code = local_keys_parse("f", text, &keys, &n, &e);
+    check(code == 0 || (code == ERR_INVALID && strncmp(e.text, "f:", 2) == 0 && !keys));
+    check(code != 0 || n > 0);
+    for (size_t i = 0; i < n; i++) {
+        check(keys[i]->name[0] && keys[i]->access_key_id[0] && keys[i]->secret[0]);
+        check(memmem(text.p, text.n, keys[i]->secret, strlen(keys[i]->secret)));
+        for (size_t k = 0; k < i; k++)
+            check(strcmp(keys[i]->access_key_id, keys[k]->access_key_id) != 0 &&
+                  strcmp(keys[i]->name, keys[k]->name) != 0);
+        const char *token = keys[i]->token;
+        check(local_key_check_token(keys[i], slice_of_string(token), INT64_MIN) == LOCAL_TOKEN_RIGHT);
+        check(local_key_check_token(keys[i], SLICE("\x01"), INT64_MIN) == LOCAL_TOKEN_WRONG);
+        check((local_key_check_token(keys[i], SLICE(""), INT64_MIN) == LOCAL_TOKEN_MISSING) == (token != NULL));
+        local_key_release(keys[i]);
+    }
+    free(keys);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static struct local_auth *auth;
+    static struct local_auth *plain, *tokened;
     static const struct local_auth_options options = {
         .access_key_id = "AKIDEXAMPLE", .secret_access_key = "a secret", .region = "us-east-1"};
+    struct local_auth_options with_token = options;
     struct asked a;
-    if (!auth && local_auth_new(&options, &auth, NULL) != 0)
+    with_token.session_token = "a/token+of==";
+    if (!plain && (local_auth_new(&options, &plain, NULL) != 0 || local_auth_new(&with_token, &tokened, NULL) != 0))
         abort();
     if (size == 0)
         return 0;
-    const char *service = data[0] == '3' ? "s3" : data[0] == 'e' ? "events" : "sqs";
-    struct signing s = {.auth = auth, .service = service, .s3 = data[0] == '3'};
+    if (data[0] == 'k') {
+        try_keys(slice_of((const char *)data + 1, size - 1));
+        return 0;
+    }
+    bool has_token = data[0] == 'S' || data[0] == 'E' || data[0] == '4', s3 = data[0] == '3' || data[0] == '4';
+    const char *service = s3 ? "s3" : (data[0] | 0x20) == 'e' ? "events" : "sqs";
+    struct signing s = {.auth = has_token ? tokened : plain, .service = service, .s3 = s3};
     s.scope = (struct sigv4_scope){.region = slice_of_string(options.region),
                                    .service = slice_of_string(service),
                                    .wall_ms = clock_wall_ms() / 1000 * 1000,
                                    .normalize_path = !s.s3,
                                    .encode_path_twice = !s.s3};
-    s.credentials = (struct sigv4_credentials){.access_key_id = slice_of_string(options.access_key_id),
-                                               .secret_access_key = slice_of_string(options.secret_access_key)};
+    s.credentials =
+        (struct sigv4_credentials){.access_key_id = slice_of_string(options.access_key_id),
+                                   .secret_access_key = slice_of_string(options.secret_access_key),
+                                   .session_token = slice_of_string(has_token ? with_token.session_token : NULL)};
     read_request(slice_of((const char *)data + 1, size - 1), &a);
     check(!is_let_in(&s, &a));
     bool looks_signed =
