@@ -63,6 +63,10 @@ local_admin_reset(struct local *l, struct httpd_request *r)
 {
     struct err e;
     struct wish w = {.local = l};
+    if (!atomic_load(&l->serving)) {
+        local_admin_answer_error(r, 503, "the server is starting or shutting down");
+        return;
+    }
     if (!read_wish(r, &w)) {
         local_admin_answer_error(r, 400,
                                  "there are POST /_fanout/reset, and the same with ?service=NAME or ?queue=NAME");
