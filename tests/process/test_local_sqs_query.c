@@ -161,7 +161,9 @@ a_queue_is_named_by_the_path_or_by_the_parameter_which_wins(void **state)
     assert_string_equal(query_call_text(&one.q, "GetQueueAttributesResult.Attribute.Value"), arn);
     query_call_post(&one.q, "/", "Action=PurgeQueue");
     assert_refused(&one.q, 400, "MissingParameter", "The request must contain the parameter QueueUrl.");
-    query_call_post(&one.q, "/no-account", "Action=PurgeQueue");
+    query_call_post(&one.q, "/1/none", "Action=PurgeQueue");
+    assert_refused(&one.q, 400, "AWS.SimpleQueueService.NonExistentQueue", NULL);
+    query_call_post(&one.q, one.path, "Action=PurgeQueue&QueueUrl=");
     assert_refused(&one.q, 404, "InvalidAddress", NULL);
     query_call_clean_up(&one.q);
     query_call_clean_up(&other.q);

@@ -281,7 +281,7 @@ what_is_wrong_in_many_ways_is_refused_for_the_first(void **state)
         {true, "nonsense", "MissingAuthenticationToken"},
         {false, "{\"QueueUrl\": \"x\", \"MaxNumberOfMessages\": true, \"WaitTimeSeconds\": []}", "MalformedInput"},
         {false, "{\"MaxNumberOfMessages\": 11}", "MissingParameter"},
-        {false, "{\"QueueUrl\": \"x\", \"MaxNumberOfMessages\": 11}", "InvalidAddress"},
+        {false, "{\"QueueUrl\": \"/\", \"MaxNumberOfMessages\": 11}", "InvalidAddress"},
         {false, "{\"QueueUrl\": \"/111111111111/none\", \"MaxNumberOfMessages\": 11}",
          "AWS.SimpleQueueService.NonExistentQueue"},
         {false, "{\"QueueUrl\": \"/000000000000/none\", \"MaxNumberOfMessages\": 11}", "InvalidParameterValue"},
