@@ -10,7 +10,7 @@
 #define MEASURE_MIN     30    /* or so many, or */
 #define MEASURE_MS      1000  /* after so long, and a second more */
 #define MEASURE_PER_S   20000 /* for so many in flight */
-#define LOOK_AGAIN_MS   10000 /* from the oldest message on */
+#define LOOK_AGAIN_MS   60000 /* from the oldest message on */
 #define ROWS_PER_LOOK   500   /* noisy messages that one receive passes over */
 #define MAX_GROUP_BYTES 128
 
