@@ -94,6 +94,20 @@ local_server_clean_up(struct local_server *s)
 }
 
 void
+local_server_fill_disk(struct local_server *s)
+{
+    assert_int_equal(prlimit(proc_pid(s->process), RLIMIT_FSIZE, NULL, &s->file_size), 0);
+    struct rlimit none = {.rlim_cur = 4096, .rlim_max = s->file_size.rlim_max};
+    assert_int_equal(prlimit(proc_pid(s->process), RLIMIT_FSIZE, &none, NULL), 0);
+}
+
+void
+local_server_make_room(struct local_server *s)
+{
+    assert_int_equal(prlimit(proc_pid(s->process), RLIMIT_FSIZE, &s->file_size, NULL), 0);
+}
+
+void
 local_server_pass(struct local_server *s, int64_t ms)
 {
     atomic_fetch_add(&s->clock->offset_ms, ms);

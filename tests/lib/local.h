@@ -2,6 +2,8 @@
 #ifndef FANOUT_TESTS_LIB_LOCAL_H
 #define FANOUT_TESTS_LIB_LOCAL_H
 
+#include <sys/resource.h>
+
 #include "base/clock.h"
 #include "lib/aws_call.h"
 #include "lib/proc.h"
@@ -10,6 +12,7 @@ struct local_server {
     const char *folder; /* the data */
     struct proc *process;
     char url[64];               /* "http://127.0.0.1:40123" */
+    struct rlimit file_size;    /* before local_server_fill_disk */
     struct clock_page *clock;   /* of the process; NULL: its time is the machine's */
     const char *const *options; /* more of its command line, up to a NULL; NULL: none */
 };
@@ -30,6 +33,11 @@ void local_server_restart(struct local_server *s);
 void local_server_kill(struct local_server *s); /* kill -9 */
 void local_server_stop(struct local_server *s); /* TERM; asserts exit status 0 */
 void local_server_clean_up(struct local_server *s);
+
+/* What a full disk looks like from inside: no file of the server's may grow, or be written behind its first 4 KB; and
+ * the end of that. */
+void local_server_fill_disk(struct local_server *s);
+void local_server_make_room(struct local_server *s);
 
 /* The one server of a test program, for cmocka: as above, with a clock or without; asserts that it ends well. */
 extern struct local_server local_fixture;

@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include "lib/admin.h"
@@ -349,23 +348,6 @@ a_restart_keeps_visibility_counts_and_handles(void **state)
     aws_call_clean_up(&c);
 }
 
-static struct rlimit file_size;
-
-/* No file of the server's may grow: what a full disk looks like from inside. */
-static void
-fill_disk(void)
-{
-    assert_int_equal(prlimit(proc_pid(local_fixture.process), RLIMIT_FSIZE, NULL, &file_size), 0);
-    struct rlimit none = {.rlim_cur = 4096, .rlim_max = file_size.rlim_max};
-    assert_int_equal(prlimit(proc_pid(local_fixture.process), RLIMIT_FSIZE, &none, NULL), 0);
-}
-
-static void
-make_room(void)
-{
-    assert_int_equal(prlimit(proc_pid(local_fixture.process), RLIMIT_FSIZE, &file_size, NULL), 0);
-}
-
 static void
 expect_unavailable(const struct aws_call *c)
 {
@@ -387,7 +369,7 @@ a_full_disk_is_503_until_there_is_room(void **state)
     for (int i = 0; i < 200000; i++)
         buf_add_char(&body, 'x');
     buf_add_string(&body, "\"}");
-    fill_disk();
+    local_server_fill_disk(&local_fixture);
     for (int i = 0; i < 3; i++) {
         aws_call_sqs_body(&c, "SendMessage", buf_slice(&body));
         expect_unavailable(&c);
@@ -397,7 +379,7 @@ a_full_disk_is_503_until_there_is_room(void **state)
     expect_unavailable(&q.call);
     assert_string_equal(query_call_text(&q, "Error.Type"), "Receiver");
     query_call_clean_up(&q);
-    make_room();
+    local_server_make_room(&local_fixture);
     assert_int_equal(aws_call_sqs_body(&c, "SendMessage", buf_slice(&body)), 200);
     assert_int_equal(visible(&c, url), 1);
     buf_clean_up(&body);
@@ -426,7 +408,7 @@ what_a_full_disk_undid_is_undone_in_memory_too(void **state)
     local_server_await_waiting(&local_fixture, b, 1);
     assert_int_equal(aws_call_sqs(&c, "TagQueue", "{\"QueueUrl\": \"%s\", \"Tags\": {\"tag\": \"kept\"}}", a), 200);
 
-    fill_disk();
+    local_server_fill_disk(&local_fixture);
     static const char *const CALLS[][2] = {
         {"CreateQueue", ", \"QueueName\": \"c\""},
         {"DeleteQueue", ""},
@@ -442,7 +424,7 @@ what_a_full_disk_undid_is_undone_in_memory_too(void **state)
     }
     aws_call_sqs(&c, "ReceiveMessage", "{\"QueueUrl\": \"%s\"}", a);
     expect_unavailable(&c);
-    make_room();
+    local_server_make_room(&local_fixture);
 
     assert_int_equal(visible(&c, a), 3);
     assert_int_equal(visible(&c, b), 0);
@@ -454,12 +436,12 @@ what_a_full_disk_undid_is_undone_in_memory_too(void **state)
     aws_call_sqs(&c, "ListQueueTags", "{\"QueueUrl\": \"%s\"}", a);
     assert_true(aws_call_text(&c, "Tags.tag", text, sizeof text));
     assert_string_equal(text, "kept");
-    fill_disk(); /* for itself: what comes after it would undo it as well */
+    local_server_fill_disk(&local_fixture); /* for itself: what comes after it would undo it as well */
     aws_call_sqs(
         &c, "AddPermission",
         "{\"QueueUrl\": \"%s\", \"Label\": \"l\", \"AWSAccountIds\": [\"111111111111\"], \"Actions\": [\"*\"]}", a);
     expect_unavailable(&c);
-    make_room();
+    local_server_make_room(&local_fixture);
     aws_call_sqs(&c, "GetQueueAttributes", "{\"QueueUrl\": \"%s\", \"AttributeNames\": [\"Policy\"]}", a);
     assert_false(aws_call_text(&c, "Attributes.Policy", text, sizeof text));
     assert_int_equal(local_server_waiting(&local_fixture, b), 1);

@@ -1,7 +1,8 @@
 /* Standard queues of fanout-local's against a model of them (lib/queue_model.h): random operations on two queues, one
  * of which may be the other's dead-letter queue, with long polls that wait meanwhile, on a clock that the test moves,
- * with kill -9 of the server between operations and in the middle of them. Every answer must be one the model allows,
- * and after every step the counts of both queues must be those of a state that all answers so far allow.
+ * with kill -9 of the server between operations and in the middle of them, and with a disk that is full for a moment.
+ * Every answer must be one the model allows, and after every step the counts of both queues must be those of a state
+ * that all answers so far allow.
  *
  * FANOUT_SEEDS and FANOUT_SOAK_S say which seeds (lib/seeds.h), FANOUT_EVENTS how many steps a run has. A seed that
  * fails belongs into KEPT_SEEDS. */
@@ -21,14 +22,14 @@
 #include "lib/queue_model.h"
 #include "lib/seeds.h"
 
-#define STEPS          700 /* in `make test` */
-#define STEPS_TOLD     40
-#define HANDLES        64
-#define CALLS_PER_KILL 150
-#define KILL_WAIT_MS   3 /* a call is under way for less, before the server is killed */
-#define IDS            256
-#define WAITERS        5
-#define ANSWER_MS      20000
+#define STEPS            500 /* in `make test` */
+#define STEPS_TOLD       40
+#define HANDLES          64
+#define CALLS_PER_DANGER 60
+#define KILL_WAIT_MS     3 /* a call is under way for less, before the server is killed */
+#define IDS              256
+#define WAITERS          5
+#define ANSWER_MS        20000
 
 static const uint64_t KEPT_SEEDS[] = {1, 11};
 
@@ -121,7 +122,7 @@ draw_settings(struct run *r, int queue)
 {
     struct queue_model_settings s = {.visibility_s = PICK(r, 0, 1, 5, 30, 30, 300, 43200),
                                      .delay_s = PICK(r, 0, 0, 0, 1, 5, 900),
-                                     .retention_s = PICK(r, 60, 100, 3600, 345600, 345600),
+                                     .retention_s = PICK(r, 60, 3600, 86400, 345600, 345600, 345600),
                                      .dead_letters = 1};
     if (queue == 0)
         s.max_receives = PICK(r, 0, 1, 2, 2, 3);
@@ -164,42 +165,51 @@ begin(struct run *r, const char *operation, const char *format, va_list ap)
     buf_clean_up(&body);
 }
 
-static int ask(struct run *r, const char *operation, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* What may befall a call, if nobody waits, who might have got something of it. */
+enum { SAFE = 0, FULL_DISK = 1, KILL = 2 };
+
+enum outcome {
+    ANSWERED,
+    LOST,   /* the server was killed in the middle of it, and nobody knows */
+    UNDONE, /* the disk was full: a refusal, and everything is as it was */
+};
+
 static int
-ask(struct run *r, const char *operation, const char *format, ...)
+answer_dying(struct run *r)
 {
-    va_list ap;
-    va_start(ap, format);
-    begin(r, operation, format, ap);
-    va_end(ap);
-    if (aws_call_finish(&r->call) == 0)
-        give_up(r, "the server did not answer");
+    struct pollfd p = {.fd = r->call.fd, .events = POLLIN};
+    poll(&p, 1, (int)draw(r, KILL_WAIT_MS));
+    restart(r);
+    aws_call_finish(&r->call);
+    tell(r, " [kill -9%s]", r->call.status == 0 ? ", no answer" : "");
     return r->call.status;
 }
 
-/* Makes a call, in the middle of which the server may be killed (unless somebody waits, who might have got something of
- * it): 0, then, unless the answer was on its way. */
-static int ask_dying(struct run *r, const char *operation, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-static int
-ask_dying(struct run *r, const char *operation, const char *format, ...)
+/* Makes a call. */
+static enum outcome ask(struct run *r, int dangers, const char *operation, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+static enum outcome
+ask(struct run *r, int dangers, const char *operation, const char *format, ...)
 {
     va_list ap;
-    bool dies = draw(r, CALLS_PER_KILL) == 0 && r->n_waiters == 0;
+    if (r->n_waiters > 0 || (dangers && draw(r, CALLS_PER_DANGER) > 0))
+        dangers = SAFE;
+    if (dangers == (FULL_DISK | KILL))
+        dangers = draw(r, 2) ? FULL_DISK : KILL;
+    if (dangers == FULL_DISK)
+        local_server_fill_disk(&local_fixture);
     va_start(ap, format);
     begin(r, operation, format, ap);
     va_end(ap);
-    if (dies) {
-        struct pollfd p = {.fd = r->call.fd, .events = POLLIN};
-        poll(&p, 1, (int)draw(r, KILL_WAIT_MS));
-        restart(r);
-    }
-    int status = aws_call_finish(&r->call);
-    if (status == 0 && !dies)
+    if (dangers == KILL)
+        return answer_dying(r) == 0 ? LOST : ANSWERED;
+    if (aws_call_finish(&r->call) == 0)
         give_up(r, "the server did not answer");
-    if (dies)
-        tell(r, " [kill -9%s]", status == 0 ? ", no answer" : "");
-    return status;
+    if (dangers != FULL_DISK)
+        return ANSWERED;
+    local_server_make_room(&local_fixture);
+    tell(r, " [full disk: %d]", r->call.status);
+    return r->call.status >= 500 ? UNDONE : ANSWERED;
 }
 
 static void
@@ -240,7 +250,7 @@ look(struct run *r)
     for (int q = 0; q < QUEUE_MODEL_QUEUES; q++) {
         struct queue_model_counts *seen = &r->seen[q];
         *seen = (struct queue_model_counts){.exists = false};
-        ask(r, "GetQueueAttributes", "{\"QueueUrl\": \"%s\", \"AttributeNames\": [\"All\"]}", r->urls[q]);
+        ask(r, SAFE, "GetQueueAttributes", "{\"QueueUrl\": \"%s\", \"AttributeNames\": [\"All\"]}", r->urls[q]);
         if (r->call.status == 400) {
             expect_error(r, "AWS.SimpleQueueService.NonExistentQueue", "The specified queue does not exist.");
             continue;
@@ -299,7 +309,9 @@ create(struct run *r, int queue)
         s.max_receives = 0; /* its dead-letter queue must be there */
     tell(r, "%c: create", 'A' + queue);
     write_settings(r, &s, attributes, sizeof attributes);
-    ask(r, "CreateQueue", "{\"QueueName\": \"%s\", \"Attributes\": %s}", strrchr(r->urls[queue], '/') + 1, attributes);
+    if (ask(r, FULL_DISK, "CreateQueue", "{\"QueueName\": \"%s\", \"Attributes\": %s}",
+            strrchr(r->urls[queue], '/') + 1, attributes) == UNDONE)
+        return;
     if (queue_model_may_create(r->model, queue) == QUEUE_MODEL_REFUSED) {
         tell(r, ": refused");
         expect_error(r, "AWS.SimpleQueueService.QueueDeletedRecently",
@@ -320,7 +332,9 @@ set(struct run *r, int queue)
         s.max_receives = 0;
     tell(r, "%c: set", 'A' + queue);
     write_settings(r, &s, attributes, sizeof attributes);
-    ask(r, "SetQueueAttributes", "{\"QueueUrl\": \"%s\", \"Attributes\": %s}", r->urls[queue], attributes);
+    if (ask(r, FULL_DISK, "SetQueueAttributes", "{\"QueueUrl\": \"%s\", \"Attributes\": %s}", r->urls[queue],
+            attributes) == UNDONE)
+        return;
     expect_status(r, 200);
     queue_model_set(r->model, queue, &s);
 }
@@ -330,7 +344,8 @@ purge(struct run *r, int queue)
 {
     char words[200];
     tell(r, "%c: purge", 'A' + queue);
-    ask(r, "PurgeQueue", "{\"QueueUrl\": \"%s\"}", r->urls[queue]);
+    if (ask(r, FULL_DISK, "PurgeQueue", "{\"QueueUrl\": \"%s\"}", r->urls[queue]) == UNDONE)
+        return;
     if (queue_model_may_purge(r->model, queue) == QUEUE_MODEL_REFUSED) {
         tell(r, ": refused");
         snprintf(words, sizeof words, "Only one PurgeQueue operation on %s is allowed every 60 seconds.",
@@ -347,7 +362,8 @@ static void
 delete_queue(struct run *r, int queue)
 {
     tell(r, "%c: delete the queue", 'A' + queue);
-    ask(r, "DeleteQueue", "{\"QueueUrl\": \"%s\"}", r->urls[queue]);
+    if (ask(r, FULL_DISK, "DeleteQueue", "{\"QueueUrl\": \"%s\"}", r->urls[queue]) == UNDONE)
+        return;
     expect_status(r, 200);
     queue_model_delete_queue(r->model, queue);
 }
@@ -383,14 +399,17 @@ send_one(struct run *r, int queue)
     int message = ++r->n_messages;
     tell(r, "%c: send", 'A' + queue);
     write_entry(r, message, delay_s, &entry);
-    int status = ask_dying(r, "SendMessage", "{\"QueueUrl\": \"%s\", %s}", r->urls[queue], entry.data);
+    enum outcome outcome =
+        ask(r, FULL_DISK | KILL, "SendMessage", "{\"QueueUrl\": \"%s\", %s}", r->urls[queue], entry.data);
     buf_clean_up(&entry);
     *r->ids[message % IDS] = '\0';
-    if (status != 0) {
+    if (outcome == UNDONE)
+        return;
+    if (outcome == ANSWERED) {
         expect_status(r, 200);
         remember_id(r, message, "MessageId");
     }
-    expect(r, queue_model_send(r->model, queue, message, delay_s, status == 0, seen(r)));
+    expect(r, queue_model_send(r->model, queue, message, delay_s, outcome == LOST, seen(r)));
 }
 
 static void
@@ -409,8 +428,11 @@ send_some(struct run *r, int queue)
         write_entry(r, ++r->n_messages, delays_s[i], &entries);
         buf_add_char(&entries, '}');
     }
-    ask(r, "SendMessageBatch", "{\"QueueUrl\": \"%s\", \"Entries\": [%s]}", r->urls[queue], entries.data);
+    enum outcome outcome = ask(r, FULL_DISK, "SendMessageBatch", "{\"QueueUrl\": \"%s\", \"Entries\": [%s]}",
+                               r->urls[queue], entries.data);
     buf_clean_up(&entries);
+    if (outcome == UNDONE)
+        return;
     expect_status(r, 200);
     if (aws_call_count(&r->call, "Successful") != n)
         give_up(r, "not all entries were sent");
@@ -511,9 +533,11 @@ receive(struct run *r, int queue)
     struct buf request = BUF_INIT;
     write_receive(r, &m, -1, &request);
     tell(r, ":");
-    int status = (may_be_lost ? ask_dying : ask)(r, "ReceiveMessage", "%s", request.data);
+    enum outcome outcome = ask(r, may_be_lost ? FULL_DISK | KILL : FULL_DISK, "ReceiveMessage", "%s", request.data);
     buf_clean_up(&request);
-    m.lost = status == 0;
+    if (outcome == UNDONE)
+        return;
+    m.lost = outcome == LOST;
     if (!m.lost) {
         expect_status(r, 200);
         read_all_received(r, &r->call, &m);
@@ -672,19 +696,21 @@ settle_one(struct run *r, bool deletes)
         return;
     tell(r, "%c: %s m%d by %c's handle (%lld)", 'A' + s.queue, deletes ? "delete" : "change", h->is.message,
          'A' + h->is.queue, (long long)h->is.receive);
-    int status;
+    enum outcome outcome;
     if (deletes) {
-        status = ask_dying(r, "DeleteMessage", "{\"QueueUrl\": \"%s\", \"ReceiptHandle\": \"%s\"}", r->urls[s.queue],
-                           h->text);
+        outcome = ask(r, FULL_DISK | KILL, "DeleteMessage", "{\"QueueUrl\": \"%s\", \"ReceiptHandle\": \"%s\"}",
+                      r->urls[s.queue], h->text);
     } else {
         tell(r, " to %lld s", (long long)s.visibility_s);
-        status = ask_dying(r, "ChangeMessageVisibility",
-                           "{\"QueueUrl\": \"%s\", \"ReceiptHandle\": \"%s\", \"VisibilityTimeout\": %lld}",
-                           r->urls[s.queue], h->text, (long long)s.visibility_s);
+        outcome = ask(r, FULL_DISK | KILL, "ChangeMessageVisibility",
+                      "{\"QueueUrl\": \"%s\", \"ReceiptHandle\": \"%s\", \"VisibilityTimeout\": %lld}",
+                      r->urls[s.queue], h->text, (long long)s.visibility_s);
     }
-    s.lost = status == 0;
-    s.answer = status == 200 || s.lost ? QUEUE_MODEL_OK : answer_of(r, r->call.error, r->call.message);
-    tell(r, ": %d", status);
+    if (outcome == UNDONE)
+        return;
+    s.lost = outcome == LOST;
+    s.answer = r->call.status == 200 || s.lost ? QUEUE_MODEL_OK : answer_of(r, r->call.error, r->call.message);
+    tell(r, ": %d", r->call.status);
     expect(r, queue_model_settle(r->model, &s, seen(r)));
 }
 
@@ -729,9 +755,11 @@ settle_some(struct run *r, bool deletes)
         if (!deletes)
             tell(r, " to %lld s", (long long)s[i].visibility_s);
     }
-    ask(r, deletes ? "DeleteMessageBatch" : "ChangeMessageVisibilityBatch", "{\"QueueUrl\": \"%s\", \"Entries\": [%s]}",
-        r->urls[queue], entries.data);
+    enum outcome outcome = ask(r, FULL_DISK, deletes ? "DeleteMessageBatch" : "ChangeMessageVisibilityBatch",
+                               "{\"QueueUrl\": \"%s\", \"Entries\": [%s]}", r->urls[queue], entries.data);
     buf_clean_up(&entries);
+    if (outcome == UNDONE)
+        return;
     expect_status(r, 200);
     if (aws_call_count(&r->call, "Successful") + aws_call_count(&r->call, "Failed") != n)
         give_up(r, "not every entry was answered");
@@ -826,7 +854,7 @@ run_seed(uint64_t seed)
     }
     for (int q = 0; q < QUEUE_MODEL_QUEUES; q++)
         if (queue_model_exists(r->model, q))
-            ask(r, "DeleteQueue", "{\"QueueUrl\": \"%s\"}", r->urls[q]);
+            ask(r, SAFE, "DeleteQueue", "{\"QueueUrl\": \"%s\"}", r->urls[q]);
     hang_up(r);
     aws_call_clean_up(&r->call);
     queue_model_destroy(r->model);
