@@ -14,87 +14,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/local.h"
 #include "lib/shared_json.h"
 #include "lib/skip.h"
 #include "lib/spoil.h"
-#include "lib/sqs_call.h"
+#include "lib/sqs_requests.h"
 
 #define HUGE_BYTES (1 << 20)
 #define MAX_ASKED  8000
-#define URL(name)  "'QueueUrl': 'http://localhost/000000000000/" name "'"
-#define ARN(name)  "'arn:aws:sqs:us-east-1:000000000000:" name "'"
-#define TEXT(name) "'" name "': {'DataType': 'String', 'StringValue': 'v'}"
-#define TRACE                                                                                                          \
-    "'MessageSystemAttributes': {'AWSTraceHeader': {'DataType': 'String', 'StringValue': 'v', 'BinaryValue': '',"      \
-    " 'StringListValues': [], 'BinaryListValues': []}}"
-#define BYTES      "'a': {'DataType': 'Binary', 'BinaryValue': 'AAEC', 'StringListValues': [], 'BinaryListValues': []}"
-#define PERMISSION URL("q") ", 'Label': 'l', 'AWSAccountIds': ['111111111111'], 'Actions': ['SendMessage']"
-
-/* Good requests of each operation, with every member but those that exclude each other. In them ' stands for ". */
-static const struct request {
-    const char *operation, *text;
-    const char *before, *before_text; /* what makes it good again, once it was done; it may fail */
-    int pause_s;                      /* before that, and after it */
-} REQUESTS[] = {
-    {"CreateQueue",
-     "{'QueueName': 'made', 'Attributes': {'DelaySeconds': '1', 'MaximumMessageSize': '1024',"
-     " 'MessageRetentionPeriod': '60', 'ReceiveMessageWaitTimeSeconds': '0', 'VisibilityTimeout': '1', 'Policy': '{}',"
-     " 'KmsMasterKeyId': 'k', 'KmsDataKeyReusePeriodSeconds': '60'}, 'tags': {'k': 'v'}}",
-     "DeleteQueue", "{" URL("made") "}", 61},
-    {"DeleteQueue", "{" URL("made") "}", "CreateQueue", "{'QueueName': 'made'}", 61},
-    {"GetQueueUrl", "{'QueueName': 'q', 'QueueOwnerAWSAccountId': '000000000000'}", NULL, NULL, 0},
-    {"ListQueues", "{'QueueNamePrefix': 'q', 'MaxResults': 1, 'NextToken': 'cQ=='}", NULL, NULL, 0},
-    {"GetQueueAttributes", "{" URL("q") ", 'AttributeNames': ['QueueArn']}", NULL, NULL, 0},
-    {"SetQueueAttributes", "{" URL("set") ", 'Attributes': {'DelaySeconds': '1'}}", NULL, NULL, 0},
-    {"PurgeQueue", "{" URL("set") "}", NULL, NULL, 61},
-    {"SendMessage",
-     "{" URL("set") ", 'MessageBody': 'b', 'DelaySeconds': 0, 'MessageAttributes': {" TEXT(
-         "a") "}, 'MessageSystemAttributes': {" TEXT("AWSTraceHeader") "}, 'MessageGroupId': 'g'}",
-     NULL, NULL, 0},
-    {"SendMessage", "{" URL("set") ", 'MessageBody': 'b', 'MessageAttributes': {" BYTES "}}", NULL, NULL, 0},
-    {"SendMessage", "{" URL("f.fifo") ", 'MessageBody': 'b', 'MessageGroupId': 'g', 'MessageDeduplicationId': 'd'}",
-     NULL, NULL, 0},
-    {"SendMessageBatch",
-     "{" URL("set") ", 'Entries': [{'Id': '1', 'MessageBody': 'b', 'DelaySeconds': 0, 'MessageAttributes': {" TEXT(
-         "a") "}, " TRACE ", 'MessageGroupId': 'g'}]}",
-     NULL, NULL, 0},
-    {"SendMessageBatch",
-     "{" URL("f.fifo") ", 'Entries': [{'Id': '1', 'MessageBody': 'b', 'MessageGroupId': 'g',"
-                       " 'MessageDeduplicationId': 'd'}]}",
-     NULL, NULL, 0},
-    {"ReceiveMessage",
-     "{" URL("q") ", 'AttributeNames': ['All'], 'MessageSystemAttributeNames': ['SenderId'],"
-                  " 'MessageAttributeNames': ['a.*'], 'MaxNumberOfMessages': 1, 'VisibilityTimeout': 0,"
-                  " 'WaitTimeSeconds': 1}",
-     NULL, NULL, 0},
-    {"ReceiveMessage", "{" URL("f.fifo") ", 'ReceiveRequestAttemptId': 'i', 'VisibilityTimeout': 0}", NULL, NULL, 0},
-    {"ChangeMessageVisibility", "{" URL("held") ", 'ReceiptHandle': '%H', 'VisibilityTimeout': 60}", NULL, NULL, 0},
-    {"ChangeMessageVisibilityBatch",
-     "{" URL("held") ", 'Entries': [{'Id': '1', 'ReceiptHandle': '%H', 'VisibilityTimeout': 60}]}", NULL, NULL, 0},
-    {"DeleteMessage", "{" URL("held") ", 'ReceiptHandle': '%G'}", NULL, NULL, 0},
-    {"DeleteMessageBatch", "{" URL("held") ", 'Entries': [{'Id': '1', 'ReceiptHandle': '%G'}]}", NULL, NULL, 0},
-    {"TagQueue", "{" URL("q") ", 'Tags': {'k': 'v'}}", "UntagQueue", "{" URL("q") ", 'TagKeys': ['k']}", 0},
-    {"UntagQueue", "{" URL("q") ", 'TagKeys': ['k']}", NULL, NULL, 0},
-    {"ListQueueTags", "{" URL("q") "}", NULL, NULL, 0},
-    {"AddPermission", "{" PERMISSION "}", "SetQueueAttributes", "{" URL("q") ", 'Attributes': {'Policy': ''}}", 0},
-    {"RemovePermission", "{" URL("q") ", 'Label': 'l'}", "AddPermission", "{" PERMISSION "}", 0},
-    {"ListDeadLetterSourceQueues", "{" URL("q") ", 'MaxResults': 1, 'NextToken': 'cQ=='}", NULL, NULL, 0},
-    {"StartMessageMoveTask",
-     "{'SourceArn': " ARN("dead") ", 'DestinationArn': " ARN("set") ", 'MaxNumberOfMessagesPerSecond': 500}", NULL,
-     NULL, 2},
-    {"ListMessageMoveTasks", "{'SourceArn': " ARN("dead") ", 'MaxResults': 1}", NULL, NULL, 0},
-    {"CancelMessageMoveTask", "{'TaskHandle': 'x'}", NULL, NULL, 0},
-};
-#define N_REQUESTS (sizeof REQUESTS / sizeof *REQUESTS)
-
-/* Good in themselves, but not for what is there. */
-static bool
-is_refused(const struct request *r)
-{
-    return strcmp(r->operation, "CancelMessageMoveTask") == 0;
-}
-
 /* What may be, of members the model has no bounds for. Beyond, the answer is a 4xx, or a failed entry. */
 static const struct bound {
     const char *operation, *path;
@@ -151,83 +77,14 @@ static const struct length COUNTS[] = {
 };
 
 struct fixture {
-    struct local_server server;
-    struct aws_call aws;
-    enum sqs_protocol protocol;
-    char kept_handle[100], deleted_handle[100];
-    cJSON *model, *shapes, *errors_file, *errors, *visited;
-    const struct request *request;
-    cJSON *tree;
-    char *huge; /* a JSON string */
-    struct sqs_error error;
-    size_t n_calls, n_refused, n_compared;
-    bool is_spent;       /* the last request was done */
+    struct sqs_requests r;
+    cJSON *model, *shapes, *visited;
+    char *huge;          /* a JSON string */
     struct asked *asked; /* in JSON */
-    size_t n_asked;
+    size_t n_asked, n_compared;
 };
 
 /* ---- asking ------------------------------------------------------------------------------------------------------ */
-
-/* The codes that are the protocols' own. */
-static const char *const OWN_CODES[] = {"MalformedInput", "MalformedQueryString", "InvalidAction"};
-
-static bool
-is_known_error(const struct fixture *f)
-{
-    const struct sqs_error *e = &f->error;
-    const cJSON *known;
-    cJSON_ArrayForEach(known, f->errors)
-    {
-        if (strcmp(shared_json_text(known, "query_code"), e->code) == 0)
-            return e->status == cJSON_GetObjectItemCaseSensitive(known, "http")->valueint &&
-                   (f->protocol == SQS_QUERY || strcmp(shared_json_text(known, "shape"), e->shape) == 0);
-    }
-    for (size_t i = 0; i < sizeof OWN_CODES / sizeof *OWN_CODES; i++)
-        if (strcmp(OWN_CODES[i], e->code) == 0)
-            return e->status == 400;
-    return false;
-}
-
-static int
-send(struct fixture *f, const char *operation, const char *json)
-{
-    int status = sqs_call(&f->aws, f->protocol, operation, slice_of_string(json), &f->error);
-    if (*f->error.malformed ||
-        (status != 200 && (!is_known_error(f) || strcmp(f->error.type, "Sender") != 0 || !*f->error.message)))
-        fail_msg("%s %.500s: %d %s %s %s %s: %s", operation, json, status, f->error.malformed, f->error.shape,
-                 f->error.code, f->error.type, f->error.message);
-    f->n_calls++;
-    f->n_refused += status != 200;
-    return status;
-}
-
-/* Text with ' for ", and the handles in it. */
-static char *
-plain(const struct fixture *f, const char *text)
-{
-    struct buf out = BUF_INIT;
-    for (; *text; text++)
-        if (*text == '%')
-            buf_add_string(&out, *++text == 'H' ? f->kept_handle : f->deleted_handle);
-        else
-            buf_add_char(&out, *text == '\'' ? '"' : *text);
-    return buf_take(&out);
-}
-
-static void
-prepare(struct fixture *f)
-{
-    enum sqs_protocol protocol = f->protocol;
-    f->protocol = SQS_JSON;
-    local_server_pass(&f->server, f->request->pause_s * INT64_C(1000));
-    if (f->request->before) {
-        char *json = plain(f, f->request->before_text);
-        send(f, f->request->before, json);
-        free(json);
-    }
-    local_server_pass(&f->server, f->request->pause_s * INT64_C(1000));
-    f->protocol = protocol;
-}
 
 static uint64_t
 hash(const char *operation, const char *json)
@@ -252,19 +109,19 @@ may_differ(const char *json, const char *code, const char *form_code)
 static void
 compare_protocols(struct fixture *f, const char *json)
 {
-    uint64_t h = hash(f->request->operation, json);
-    if (f->protocol == SQS_JSON) {
+    uint64_t h = hash(f->r.request->operation, json);
+    if (f->r.protocol == SQS_JSON) {
         assert_true(f->n_asked < MAX_ASKED);
         f->asked[f->n_asked].request = h;
-        snprintf(f->asked[f->n_asked++].code, sizeof f->asked->code, "%s", f->error.code);
+        snprintf(f->asked[f->n_asked++].code, sizeof f->asked->code, "%s", f->r.error.code);
         return;
     }
     for (size_t i = 0; i < f->n_asked; i++)
         if (f->asked[i].request == h) {
             f->n_compared++;
-            if (strcmp(f->asked[i].code, f->error.code) != 0 && !may_differ(json, f->asked[i].code, f->error.code))
-                fail_msg("%s %.500s: \"%s\" in JSON, in a form \"%s\": %s", f->request->operation, json,
-                         f->asked[i].code, f->error.code, f->error.message);
+            if (strcmp(f->asked[i].code, f->r.error.code) != 0 && !may_differ(json, f->asked[i].code, f->r.error.code))
+                fail_msg("%s %.500s: \"%s\" in JSON, in a form \"%s\": %s", f->r.request->operation, json,
+                         f->asked[i].code, f->r.error.code, f->r.error.message);
             return;
         }
 }
@@ -273,41 +130,29 @@ compare_protocols(struct fixture *f, const char *json)
 static int
 ask(struct fixture *f)
 {
-    char *json = cJSON_PrintUnformatted(f->tree);
-    if (f->is_spent)
-        prepare(f);
-    int status = send(f, f->request->operation, json);
-    f->is_spent = status == 200;
+    int status = sqs_requests_ask(&f->r);
+    char *json = cJSON_PrintUnformatted(f->r.tree);
     compare_protocols(f, json);
     free(json);
     return status;
 }
 
-static bool
-has_failed_entry(const struct fixture *f)
-{
-    char path[120], ignored[8];
-    snprintf(path, sizeof path, "%sResult.BatchResultErrorEntry.Id", f->request->operation);
-    return f->protocol == SQS_JSON ? aws_call_count(&f->aws, "Failed") > 0
-                                   : sqs_call_xml_text(f->aws.body, path, ignored, sizeof ignored);
-}
-
 static void
 assert_good(struct fixture *f, const char *why)
 {
-    if (is_refused(f->request) ? ask(f) == 200 : ask(f) != 200 || has_failed_entry(f)) {
-        char *json = cJSON_PrintUnformatted(f->tree);
-        fail_msg("%s %.500s (%s): %d %s: %s", f->request->operation, json, why, f->error.status, f->error.code,
-                 f->error.message);
+    if (sqs_request_is_refused(f->r.request) ? ask(f) == 200 : ask(f) != 200 || sqs_requests_has_failed_entry(&f->r)) {
+        char *json = cJSON_PrintUnformatted(f->r.tree);
+        fail_msg("%s %.500s (%s): %d %s: %s", f->r.request->operation, json, why, f->r.error.status, f->r.error.code,
+                 f->r.error.message);
     }
 }
 
 static void
 assert_refused(struct fixture *f, const char *why)
 {
-    if (ask(f) == 200 && !has_failed_entry(f)) {
-        char *json = cJSON_PrintUnformatted(f->tree);
-        fail_msg("%s %.500s (%s) was accepted", f->request->operation, json, why);
+    if (ask(f) == 200 && !sqs_requests_has_failed_entry(&f->r)) {
+        char *json = cJSON_PrintUnformatted(f->r.tree);
+        fail_msg("%s %.500s (%s) was accepted", f->r.request->operation, json, why);
     }
 }
 
@@ -316,9 +161,9 @@ static void
 assert_wrong_type(struct fixture *f, const struct spoil_place *p, const char *value)
 {
     ask(f);
-    if (f->protocol == SQS_JSON && strcmp(f->error.shape, "SerializationException") != 0)
-        fail_msg("%s: %s is %s: %d %s: %s", f->request->operation, p->path, value, f->error.status, f->error.code,
-                 f->error.message);
+    if (f->r.protocol == SQS_JSON && strcmp(f->r.error.shape, "SerializationException") != 0)
+        fail_msg("%s: %s is %s: %d %s: %s", f->r.request->operation, p->path, value, f->r.error.status, f->r.error.code,
+                 f->r.error.message);
 }
 
 /* ---- spoiling ---------------------------------------------------------------------------------------------------- */
@@ -345,7 +190,7 @@ spoil_type(struct fixture *f, struct spoil_place *p, const char *type)
     for (size_t i = 0; i < sizeof VALUES / sizeof *VALUES; i++)
         if (!strstr(VALUES[i].types, type))
             SPOIL_WITH(p, cJSON_CreateRaw(VALUES[i].value), assert_wrong_type(f, p, VALUES[i].value));
-    if (f->protocol == SQS_JSON) { /* a form is made of JSON that is well-formed */
+    if (f->r.protocol == SQS_JSON) { /* a form is made of JSON that is well-formed */
         SPOIL_WITH(p, cJSON_CreateRaw("\"\xff\xfe\""), assert_wrong_type(f, p, "no UTF-8"));
         SPOIL_WITH(p, cJSON_CreateRaw("nonsense"), assert_wrong_type(f, p, "no JSON"));
     }
@@ -454,11 +299,11 @@ spoil_members(struct fixture *f, cJSON *object, const char *path, const char *sh
             continue; /* not in this request */
         visit(f, shape_name, p.name);
         snprintf(p.path, sizeof p.path, "%.120s%s%.70s", path, *path ? "." : "", p.name);
-        char missing[sizeof f->error.code];
+        char missing[sizeof f->r.error.code];
         SPOIL_WITH(&p, NULL, ask(f));
-        snprintf(missing, sizeof missing, "%s", f->error.code);
+        snprintf(missing, sizeof missing, "%s", f->r.error.code);
         SPOIL_WITH(&p, cJSON_CreateNull(), ask(f));
-        assert_string_equal(f->error.code, missing);
+        assert_string_equal(f->r.error.code, missing);
         if (is_required(shape, p.name))
             SPOIL_WITH(&p, NULL, assert_refused(f, p.path));
         spoil(f, &p, shared_json_text(member, "shape"));
@@ -474,7 +319,7 @@ spoil_members(struct fixture *f, cJSON *object, const char *path, const char *sh
 static bool
 find_place(struct fixture *f, const char *path, struct spoil_place *p, char name[80])
 {
-    cJSON *at = f->tree;
+    cJSON *at = f->r.tree;
     for (;; path++) {
         size_t n = strcspn(path, ".");
         if (cJSON_IsArray(at))
@@ -514,7 +359,7 @@ try_bounds(struct fixture *f)
     char name[80];
     for (size_t i = 0; i < sizeof BOUNDS / sizeof *BOUNDS; i++) {
         const struct bound *b = &BOUNDS[i];
-        if (strcmp(b->operation, f->request->operation) != 0 || !find_place(f, b->path, &p, name))
+        if (strcmp(b->operation, f->r.request->operation) != 0 || !find_place(f, b->path, &p, name))
             continue;
         SPOIL_WITH(&p, number(b->low, b->as_text), assert_good(f, b->path));
         SPOIL_WITH(&p, number(b->high, b->as_text), assert_good(f, b->path));
@@ -523,14 +368,14 @@ try_bounds(struct fixture *f)
     }
     for (size_t i = 0; i < sizeof LENGTHS / sizeof *LENGTHS; i++) {
         const struct length *l = &LENGTHS[i];
-        if (strcmp(l->operation, f->request->operation) != 0 || !find_place(f, l->path, &p, name))
+        if (strcmp(l->operation, f->r.request->operation) != 0 || !find_place(f, l->path, &p, name))
             continue;
         SPOIL_WITH(&p, spoil_letters(l->max), assert_good(f, l->path));
         SPOIL_WITH(&p, spoil_letters(l->max + 1), assert_refused(f, l->path));
     }
     for (size_t i = 0; i < sizeof COUNTS / sizeof *COUNTS; i++) {
         const struct length *l = &COUNTS[i];
-        if (strcmp(l->operation, f->request->operation) != 0 || !find_place(f, l->path, &p, name))
+        if (strcmp(l->operation, f->r.request->operation) != 0 || !find_place(f, l->path, &p, name))
             continue;
         SPOIL_WITH(&p, repeat(spoil_value(&p), l->max), assert_good(f, l->path));
         SPOIL_WITH(&p, repeat(spoil_value(&p), l->max + 1), assert_refused(f, l->path));
@@ -539,53 +384,11 @@ try_bounds(struct fixture *f)
 
 /* ---- the tests --------------------------------------------------------------------------------------------------- */
 
-static void
-say(struct fixture *f, const char *operation, const char *text)
-{
-    char *json = plain(f, text);
-    if (send(f, operation, json) != 200)
-        fail_msg("%s %s: %s: %s", operation, json, f->error.code, f->error.message);
-    free(json);
-}
-
-/* Handles that are good for hours; the clock has moved on since those of the last request. */
-static void
-hold_messages(struct fixture *f)
-{
-    enum sqs_protocol protocol = f->protocol;
-    f->protocol = SQS_JSON;
-    say(f, "SendMessage", "{" URL("held") ", 'MessageBody': 'm'}");
-    say(f, "ReceiveMessage", "{" URL("held") "}");
-    aws_call_text(&f->aws, "Messages.0.ReceiptHandle", f->kept_handle, sizeof f->kept_handle);
-    say(f, "SendMessage", "{" URL("held") ", 'MessageBody': 'm'}");
-    say(f, "ReceiveMessage", "{" URL("held") "}");
-    aws_call_text(&f->aws, "Messages.0.ReceiptHandle", f->deleted_handle, sizeof f->deleted_handle);
-    f->protocol = protocol;
-}
-
-static void
-make_queues(struct fixture *f)
-{
-    f->protocol = SQS_JSON;
-    say(f, "CreateQueue", "{'QueueName': 'q'}");
-    say(f, "CreateQueue", "{'QueueName': 'set'}");
-    say(f, "CreateQueue", "{'QueueName': 'held', 'Attributes': {'VisibilityTimeout': '43200'}}");
-    say(f, "CreateQueue", "{'QueueName': 'f.fifo', 'Attributes': {'FifoQueue': 'true'}}");
-    say(f, "CreateQueue", "{'QueueName': 'dead'}");
-    say(f, "CreateQueue",
-        "{'QueueName': 'source', 'Attributes': {'RedrivePolicy': '{\\\"deadLetterTargetArn\\\":"
-        "\\\"arn:aws:sqs:us-east-1:000000000000:dead\\\",\\\"maxReceiveCount\\\":3}'}}");
-    for (int i = 0; i < 100; i++)
-        say(f, "SendMessage", "{" URL("q") ", 'MessageBody': 'm'}");
-}
-
 static int
 set_up(void **state)
 {
     static struct fixture f;
     f.model = shared_json("data/sqs.model.json");
-    f.errors_file = shared_json("data/sqs.errors.json");
-    f.errors = cJSON_GetObjectItemCaseSensitive(f.errors_file, "errors");
     f.shapes = cJSON_GetObjectItemCaseSensitive(f.model, "shapes");
     f.visited = cJSON_CreateObject();
     f.asked = calloc(MAX_ASKED, sizeof *f.asked);
@@ -595,11 +398,8 @@ set_up(void **state)
     f.huge[0] = f.huge[HUGE_BYTES + 1] = '"';
     f.huge[HUGE_BYTES + 2] = '\0';
     *state = &f;
-    if (!f.shapes || !f.errors)
-        return 0;
-    local_server_start(&f.server, true);
-    aws_call_init(&f.aws, f.server.url);
-    make_queues(&f);
+    if (f.shapes)
+        sqs_requests_start(&f.r);
     return 0;
 }
 
@@ -607,48 +407,36 @@ static int
 tear_down(void **state)
 {
     struct fixture *f = *state;
-    cJSON_Delete(f->tree);
     cJSON_Delete(f->visited);
     cJSON_Delete(f->model);
-    cJSON_Delete(f->errors_file);
     free(f->asked);
     free(f->huge);
-    if (f->server.process) {
-        aws_call_clean_up(&f->aws);
-        local_server_clean_up(&f->server);
-    }
+    sqs_requests_stop(&f->r);
     return 0;
 }
 
 static void
 spoil_everything(struct fixture *f, enum sqs_protocol protocol)
 {
-    f->n_calls = f->n_refused = 0;
-    f->protocol = protocol;
-    for (size_t i = 0; i < N_REQUESTS; i++) {
-        if (strchr(REQUESTS[i].text, '%'))
-            hold_messages(f);
-        char shape[100], *json = plain(f, REQUESTS[i].text);
-        f->request = &REQUESTS[i];
-        cJSON_Delete(f->tree);
-        f->tree = cJSON_Parse(json);
-        assert_non_null(f->tree);
-        free(json);
-        f->is_spent = true;
+    f->r.n_calls = f->r.n_refused = 0;
+    f->r.protocol = protocol;
+    for (size_t i = 0; i < N_SQS_REQUESTS; i++) {
+        char shape[100];
+        sqs_requests_take(&f->r, &SQS_REQUESTS[i]);
         assert_good(f, "as it is");
-        snprintf(shape, sizeof shape, "%sRequest", f->request->operation);
+        snprintf(shape, sizeof shape, "%sRequest", f->r.request->operation);
         try_bounds(f);
-        spoil_members(f, f->tree, "", shape);
+        spoil_members(f, f->r.tree, "", shape);
         assert_good(f, "again");
     }
-    print_message("%zu requests, %zu of them refused\n", f->n_calls, f->n_refused);
+    print_message("%zu requests, %zu of them refused\n", f->r.n_calls, f->r.n_refused);
 }
 
 static void
 every_member_is_spoilt_in_json(void **state)
 {
     struct fixture *f = *state;
-    if (!f->server.process)
+    if (!f->r.server.process)
         skip_because("../shared/data/sqs.model.json is missing");
     spoil_everything(f, SQS_JSON);
 }
@@ -657,7 +445,7 @@ static void
 every_member_is_spoilt_in_forms(void **state)
 {
     struct fixture *f = *state;
-    if (!f->server.process)
+    if (!f->r.server.process)
         skip_because("../shared/data/sqs.model.json is missing");
     spoil_everything(f, SQS_QUERY);
     print_message("%zu of them answered as in JSON\n", f->n_compared);
@@ -692,7 +480,7 @@ no_operation_and_no_member_was_left_out(void **state)
     struct fixture *f = *state;
     const cJSON *operation, *operations = cJSON_GetObjectItemCaseSensitive(f->model, "operations");
     size_t n = 0;
-    if (!f->server.process)
+    if (!f->r.server.process)
         skip_because("../shared/data/sqs.model.json is missing");
     cJSON_ArrayForEach(operation, operations)
     {
