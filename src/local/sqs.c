@@ -338,6 +338,10 @@ local_sqs_new(struct local *l, struct local_sqs **ret_sqs, struct err *e)
     s->local = l;
     s->store = local_store(l);
     timers_init(&s->timers);
+    if (lsqs_dedup_new(s) != 0) {
+        local_sqs_destroy(s);
+        return err_no_memory(e);
+    }
     struct store_service stored = {.name = "sqs",
                                    .context = s,
                                    .migrations = MIGRATIONS,

@@ -278,31 +278,32 @@ lsqs_fifo_drop(struct lsqs_queue *q)
     q->groups = NULL;
 }
 
-/* Reads what comes behind the window's last message, until it is full. Those of the first reading that are visible have
- * been so for ever, for their times are in the index of what is invisible alone. */
+/* Reads what comes behind the window's last message, until it is full. Messages are not looked at themselves, but for
+ * their delays: those that are visible have been so for ever in the first reading, and from now on later. */
 static int
 read_on(struct store_tx *tx, struct lsqs_queue *q)
 {
     struct lsqs_fifo *f = q->groups;
-    int64_t wanted = LSQS_FIFO_WINDOW - (int64_t)f->n_members;
-    bool first = f->last_id == 0;
+    int64_t wanted = LSQS_FIFO_WINDOW - (int64_t)f->n_members, since_ms = f->last_id ? store_now_ms(tx) : 0, n = 0;
+    bool from_index = f->last_id == 0 || q->counts.delayed == 0;
     sqlite3_stmt *r =
-        first ? store_prepare(tx, "SELECT id, group_id, 0 FROM sqs_message INDEXED BY sqs_message_fifo"
-                                  " WHERE box = ? AND id > ? AND dedup_id IS NOT NULL ORDER BY id LIMIT ?")
-              : store_prepare(tx, "SELECT id, group_id, visible_at FROM sqs_message INDEXED BY sqs_message_fifo"
-                                  " WHERE box = ? AND id > ? AND dedup_id IS NOT NULL ORDER BY id LIMIT ?");
-    int64_t n = 0;
+        from_index ? store_prepare(tx, "SELECT id, group_id FROM sqs_message INDEXED BY sqs_message_fifo"
+                                       " WHERE box = ? AND id > ? AND dedup_id IS NOT NULL ORDER BY id LIMIT ?")
+                   : store_prepare(tx, "SELECT id, group_id, visible_at FROM sqs_message INDEXED BY sqs_message_fifo"
+                                       " WHERE box = ? AND id > ? AND dedup_id IS NOT NULL ORDER BY id LIMIT ?");
     int code;
     if (r) {
         store_bind_int(r, 1, q->box);
         store_bind_int(r, 2, f->last_id);
         store_bind_int(r, 3, wanted);
     }
-    for (; (code = store_step(tx, r)) > 0; n++)
-        if (!add_member(f, sqlite3_column_int64(r, 0), sqlite3_column_int64(r, 2), store_column(r, 1))) {
+    for (; (code = store_step(tx, r)) > 0; n++) {
+        int64_t visible_at_ms = from_index ? since_ms : sqlite3_column_int64(r, 2);
+        if (!add_member(f, sqlite3_column_int64(r, 0), visible_at_ms, store_column(r, 1))) {
             store_reset(r);
             return store_fail(tx, ERR_NO_MEMORY, "out of memory");
         }
+    }
     f->complete = n < wanted;
     return code;
 }

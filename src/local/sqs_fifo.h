@@ -82,10 +82,14 @@ int lsqs_fifo_change_delay(struct store_tx *tx, struct lsqs_queue *q, int64_t ol
 
 struct lsqs_dedup;
 
-int lsqs_dedup_load(struct local_sqs *s, struct store_tx *tx); /* once; nothing the second time */
+int lsqs_dedup_new(struct local_sqs *s); /* or ERR_NO_MEMORY */
+
+/* The table is read after the start, some of it in each turn; a send that comes before reads the rest. */
+bool lsqs_dedup_is_loaded(const struct local_sqs *s);
+int lsqs_dedup_load_some(struct local_sqs *s, struct store_tx *tx);
+
 void lsqs_dedup_rollback(struct local_sqs *s, struct store_tx *tx);
 void lsqs_dedup_free(struct local_sqs *s);
-size_t lsqs_dedup_count(const struct local_sqs *s);
 
 /* There may be something to be removed that lsqs_dedup_add does not know of. */
 void lsqs_dedup_expect(struct local_sqs *s, int64_t now_ms);

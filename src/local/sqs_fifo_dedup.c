@@ -5,6 +5,7 @@
 
 #define EXPIRE_PER_TURN 5000
 #define EXPIRE_EVERY_MS 1000
+#define LOAD_PER_TURN   5000
 #define FIRST_ENTRIES   256
 
 /* A message that was sent. Ids of messages and groups are known by their hashes, keyed by the database's own key: 128
@@ -23,11 +24,13 @@ struct lsqs_dedup {
     struct entry *ring;
     size_t room; /* a power of two */
     uint64_t first, end;
-    uint64_t *slots;             /* 1 + an entry's number; 0: free. Open addressing, twice as many as room. */
+    uint64_t *slots; /* an entry's number and some of its key; 0: free. Open addressing, twice as many as room. */
     uint64_t serial, end_before; /* end when transaction `serial` began to add */
     struct timer expiry;
     struct local_sqs *sqs;
-    bool loaded;
+    bool loaded;        /* the whole of the table */
+    int64_t loaded_id;  /* or up to here, */
+    int64_t expired_id; /* of which so much was too old */
 };
 
 static struct entry *
@@ -44,6 +47,22 @@ slot_mask(const struct lsqs_dedup *d)
     return 2 * d->room - 1;
 }
 
+/* What a slot holds: 1 + the number, which stays below 2^40 for centuries, under bits of the key, so that another key's
+ * entry need not be looked at. */
+#define NUMBER_MASK ((UINT64_C(1) << 40) - 1)
+
+static uint64_t
+slot_of(uint64_t number, const struct entry *e)
+{
+    return (number + 1) | (e->key[1] & ~NUMBER_MASK);
+}
+
+static uint64_t
+number_in(uint64_t slot)
+{
+    return (slot & NUMBER_MASK) - 1;
+}
+
 static size_t
 home_of(const struct lsqs_dedup *d, const struct entry *e)
 {
@@ -56,7 +75,9 @@ find_slot(const struct lsqs_dedup *d, const struct entry *e)
 {
     size_t at = home_of(d, e);
     for (; d->slots[at]; at = (at + 1) & slot_mask(d)) {
-        const struct entry *x = entry_at(d, d->slots[at] - 1);
+        if ((d->slots[at] ^ e->key[1]) & ~NUMBER_MASK)
+            continue;
+        const struct entry *x = entry_at(d, number_in(d->slots[at]));
         if (x->key[0] == e->key[0] && x->key[1] == e->key[1] && x->scope == e->scope)
             break;
     }
@@ -69,7 +90,7 @@ free_slot(struct lsqs_dedup *d, size_t at)
 {
     size_t mask = slot_mask(d);
     for (size_t next = (at + 1) & mask; d->slots[next]; next = (next + 1) & mask) {
-        size_t home = home_of(d, entry_at(d, d->slots[next] - 1));
+        size_t home = home_of(d, entry_at(d, number_in(d->slots[next])));
         if (((next - home) & mask) >= ((next - at) & mask)) {
             d->slots[at] = d->slots[next];
             at = next;
@@ -83,7 +104,7 @@ static void
 forget(struct lsqs_dedup *d, uint64_t number)
 {
     size_t at = find_slot(d, entry_at(d, number));
-    if (d->slots[at] == number + 1)
+    if (d->slots[at] && number_in(d->slots[at]) == number)
         free_slot(d, at);
 }
 
@@ -106,7 +127,7 @@ grow(struct lsqs_dedup *d)
     d->room = room;
     for (uint64_t i = d->first; i < d->end; i++) {
         *entry_at(d, i) = old_ring[i & (old_room - 1)];
-        d->slots[find_slot(d, entry_at(d, i))] = i + 1;
+        d->slots[find_slot(d, entry_at(d, i))] = slot_of(i, entry_at(d, i));
     }
     free(old_ring);
     return true;
@@ -118,7 +139,7 @@ append(struct lsqs_dedup *d, const struct entry *e)
     if (!grow(d))
         return false;
     *entry_at(d, d->end) = *e;
-    d->slots[find_slot(d, e)] = d->end + 1;
+    d->slots[find_slot(d, e)] = slot_of(d->end, e);
     d->end++;
     return true;
 }
@@ -174,14 +195,14 @@ fire_expiry(struct timer *t, int64_t now_ms)
 void
 lsqs_dedup_expect(struct local_sqs *s, int64_t now_ms)
 {
-    if (!timer_is_set(&s->dedup->expiry))
+    if (s->dedup->loaded && !timer_is_set(&s->dedup->expiry))
         set_expiry(s->dedup, now_ms, now_ms);
 }
 
 /* ---- life -------------------------------------------------------------------------------------------------------- */
 
 static int
-read_row(struct store_tx *tx, sqlite3_stmt *r, struct lsqs_dedup *d, int64_t *last_expired)
+read_row(struct store_tx *tx, sqlite3_stmt *r, struct lsqs_dedup *d)
 {
     int64_t now_ms = store_now_ms(tx);
     struct entry e = {.id = sqlite3_column_int64(r, 0),
@@ -189,8 +210,9 @@ read_row(struct store_tx *tx, sqlite3_stmt *r, struct lsqs_dedup *d, int64_t *la
                       .group = (uint64_t)sqlite3_column_int64(r, 3),
                       .scope = (uint64_t)sqlite3_column_int64(r, 4)};
     struct slice key = store_column(r, 2);
+    d->loaded_id = e.id;
     if (e.at_ms <= now_ms - LSQS_FIFO_DEDUP_MS) {
-        *last_expired = e.id;
+        d->expired_id = e.id;
         return 0;
     }
     if (e.at_ms > now_ms)
@@ -201,39 +223,67 @@ read_row(struct store_tx *tx, sqlite3_stmt *r, struct lsqs_dedup *d, int64_t *la
     return append(d, &e) ? 0 : store_fail(tx, ERR_NO_MEMORY, "out of memory");
 }
 
-int
-lsqs_dedup_load(struct local_sqs *s, struct store_tx *tx)
+static int
+read_rows(struct store_tx *tx, struct lsqs_dedup *d, int64_t most)
 {
-    struct lsqs_dedup *d = s->dedup;
-    int64_t last_expired = 0;
+    int64_t n = 0;
     int code;
-    if (d && d->loaded)
-        return 0;
-    if (!d && !(d = s->dedup = calloc(1, sizeof *d)))
-        return store_fail(tx, ERR_NO_MEMORY, "out of memory");
-    d->sqs = s;
-    d->expiry.fire = fire_expiry;
-    if (timers_reserve(&s->timers, &d->expiry) != 0 || !grow(d))
-        return store_fail(tx, ERR_NO_MEMORY, "out of memory");
-    sqlite3_stmt *r = store_prepare(tx, "SELECT id, at, key, group_hash, scope_hash FROM sqs_dedup ORDER BY id");
-    while ((code = store_step(tx, r)) > 0)
-        if ((code = read_row(tx, r, d, &last_expired)) < 0) {
+    sqlite3_stmt *r =
+        store_prepare(tx, "SELECT id, at, key, group_hash, scope_hash FROM sqs_dedup WHERE id > ? ORDER BY id LIMIT ?");
+    if (r) {
+        store_bind_int(r, 1, d->loaded_id);
+        store_bind_int(r, 2, most);
+    }
+    for (; (code = store_step(tx, r)) > 0; n++)
+        if ((code = read_row(tx, r, d)) < 0) {
             store_reset(r);
             return code;
         }
-    if (code == 0 && last_expired > 0)
-        code = remove_until(tx, last_expired);
+    if (code < 0 || n == most)
+        return code;
+    if (d->expired_id > 0)
+        code = remove_until(tx, d->expired_id);
     if (code == 0)
         d->loaded = true;
-    lsqs_dedup_expect(s, store_now_ms(tx));
+    lsqs_dedup_expect(d->sqs, store_now_ms(tx));
     return code;
+}
+
+int
+lsqs_dedup_new(struct local_sqs *s)
+{
+    struct lsqs_dedup *d = s->dedup = calloc(1, sizeof *d);
+    if (!d)
+        return ERR_NO_MEMORY;
+    d->sqs = s;
+    d->expiry.fire = fire_expiry;
+    return timers_reserve(&s->timers, &d->expiry) == 0 && grow(d) ? 0 : ERR_NO_MEMORY;
+}
+
+bool
+lsqs_dedup_is_loaded(const struct local_sqs *s)
+{
+    return s->dedup->loaded;
+}
+
+int
+lsqs_dedup_load_some(struct local_sqs *s, struct store_tx *tx)
+{
+    return s->dedup->loaded ? 0 : read_rows(tx, s->dedup, LOAD_PER_TURN);
+}
+
+/* Before anything is looked up or added. */
+static int
+load_rest(struct lsqs_dedup *d, struct store_tx *tx)
+{
+    return d->loaded ? 0 : read_rows(tx, d, INT64_MAX);
 }
 
 void
 lsqs_dedup_rollback(struct local_sqs *s, struct store_tx *tx)
 {
     struct lsqs_dedup *d = s->dedup;
-    if (!d || d->serial != store_serial(tx))
+    if (d->serial != store_serial(tx))
         return;
     while (d->end > d->end_before && d->end > d->first)
         forget(d, --d->end);
@@ -251,12 +301,6 @@ lsqs_dedup_free(struct local_sqs *s)
     free(d->slots);
     free(d);
     s->dedup = NULL;
-}
-
-size_t
-lsqs_dedup_count(const struct local_sqs *s)
-{
-    return s->dedup ? (size_t)(s->dedup->end - s->dedup->first) : 0;
 }
 
 /* ---- what was sent ----------------------------------------------------------------------------------------------- */
@@ -283,7 +327,7 @@ find_live(const struct lsqs_dedup *d, struct entry e, uint64_t scope, int64_t no
 {
     e.scope = scope;
     size_t at = find_slot(d, &e);
-    const struct entry *x = d->slots[at] ? entry_at(d, d->slots[at] - 1) : NULL;
+    const struct entry *x = d->slots[at] ? entry_at(d, number_in(d->slots[at])) : NULL;
     return x && x->at_ms > now_ms - LSQS_FIFO_DEDUP_MS ? x : NULL;
 }
 
@@ -291,8 +335,11 @@ int
 lsqs_dedup_find(struct lsqs_queue *q, struct store_tx *tx, struct slice dedup_id, struct slice group_id,
                 int64_t *ret_id, uint8_t ret_uuid[16])
 {
-    const struct lsqs_dedup *d = q->sqs->dedup;
+    struct lsqs_dedup *d = q->sqs->dedup;
     int64_t now_ms = store_now_ms(tx);
+    int code = load_rest(d, tx);
+    if (code < 0)
+        return code;
     struct entry e = make_entry(q, dedup_id, group_id);
     const struct entry *wide = find_live(d, e, 0, now_ms), *narrow = find_live(d, e, e.group, now_ms);
     if (wide && q->settings.group_scope && wide->group != e.group)
@@ -304,7 +351,7 @@ lsqs_dedup_find(struct lsqs_queue *q, struct store_tx *tx, struct slice dedup_id
     sqlite3_stmt *r = store_prepare(tx, "SELECT uuid FROM sqs_dedup WHERE id = ?");
     if (r)
         store_bind_int(r, 1, found->id);
-    int code = store_step(tx, r);
+    code = store_step(tx, r);
     if (code < 0)
         return code;
     struct slice uuid = code > 0 ? store_column(r, 0) : (struct slice){0};
@@ -322,6 +369,9 @@ lsqs_dedup_add(struct lsqs_queue *q, struct store_tx *tx, struct slice dedup_id,
     struct local_sqs *s = q->sqs;
     struct lsqs_dedup *d = s->dedup;
     struct entry e = make_entry(q, dedup_id, group_id);
+    int code = load_rest(d, tx);
+    if (code < 0)
+        return code;
     e.id = id;
     e.at_ms = store_now_ms(tx);
     if (d->serial != store_serial(tx)) {

@@ -1,6 +1,6 @@
 #include "local/sqs_fifo.h"
 
-#include <stdio.h>
+#include <string.h>
 
 /* ---- what a send must name --------------------------------------------------------------------------------------- */
 
@@ -48,11 +48,15 @@ lsqs_fifo_check_batch(const struct lsqs_queue *q, const struct lsqs_send *m, siz
     return true;
 }
 
-/* 20 digits, as AWS's have, in the order of the ids; below 2^64 they would be 19 or shorter. */
+/* 20 digits that begin as AWS's do, in the order of the ids. */
 void
 lsqs_fifo_format_sequence(int64_t id, char out[LSQS_SEQUENCE_TEXT])
 {
-    snprintf(out, LSQS_SEQUENCE_TEXT, "188%017lld", (long long)id);
+    char *at = out + LSQS_SEQUENCE_TEXT - 1;
+    *at = '\0';
+    for (; at > out + 3; id /= 10)
+        *--at = (char)('0' + id % 10);
+    memcpy(out, "188", 3);
 }
 
 /* ---- what is changed of stored messages -------------------------------------------------------------------------- */

@@ -376,7 +376,7 @@ struct local_sqs {
     int turn_code;
     int64_t next_message_id, next_box, next_queue_id;
     bool has_garbage;         /* boxes to be emptied */
-    struct lsqs_dedup *dedup; /* NULL: not loaded */
+    struct lsqs_dedup *dedup; /* what was sent to FIFO queues */
     int64_t moves_due_ms;     /* no message move task has anything to do before */
     int64_t last_move;        /* the task that was served last */
     uint8_t handle_key[16];

@@ -270,8 +270,6 @@ lsqs_state_load(void *sqs, struct store_tx *tx)
         code = read_counts(s, tx);
     if (code == 0)
         code = read_figures(s, tx);
-    if (code == 0)
-        code = lsqs_dedup_load(s, tx);
     return code == 0 && first ? lsqs_resume_moves(s, tx) : code;
 }
 

@@ -168,6 +168,8 @@ lsqs_turn(void *sqs, struct store_tx *tx)
     if (s->turn_code == 0)
         timers_run(&s->timers, store_now_ms(tx));
     s->turning = NULL;
+    if (s->turn_code == 0)
+        s->turn_code = lsqs_dedup_load_some(s, tx);
     if (s->turn_code == 0 && s->has_garbage)
         s->turn_code = lsqs_clear_garbage(s, tx);
     return s->turn_code;
@@ -177,7 +179,7 @@ int64_t
 lsqs_due_ms(void *sqs)
 {
     const struct local_sqs *s = sqs;
-    if (s->has_garbage)
+    if (s->has_garbage || !lsqs_dedup_is_loaded(s))
         return INT64_MIN;
     int64_t due_ms = s->timers.count > 0 ? s->timers.heap[0]->due_ms : INT64_MAX;
     return due_ms < s->moves_due_ms ? due_ms : s->moves_due_ms;

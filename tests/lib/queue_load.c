@@ -19,7 +19,8 @@ struct run {
     char *body;
     size_t target, sent, deleted;
     unsigned running; /* lanes */
-    int64_t over_ns;  /* when the last message was deleted, or sent */
+    int64_t start_ns;
+    int64_t over_ns; /* when the last message was deleted, or sent */
     bool done, sends_only;
 };
 
@@ -110,6 +111,7 @@ step(struct lane *l)
     struct run *r = l->run;
     const struct queue_load *load = r->load;
     struct sqs_send entries[SQS_BATCH_MAX];
+    char group[SQS_BATCH_MAX][32], dedup_id[SQS_BATCH_MAX][48];
     struct err e;
     bool all_sent = r->sent == r->target;
     if (r->deleted >= r->target || (r->sends_only && all_sent)) {
@@ -120,8 +122,15 @@ step(struct lane *l)
         receive(l);
         return;
     }
-    for (size_t i = 0; i < SQS_BATCH_MAX; i++)
+    for (size_t i = 0; i < SQS_BATCH_MAX; i++) {
         entries[i] = (struct sqs_send){.body = slice_of(r->body, load->body_bytes), .delay_s = -1};
+        if (!load->groups)
+            continue;
+        snprintf(group[i], sizeof group[i], "group-%zu", (r->sent + i) % load->groups);
+        snprintf(dedup_id[i], sizeof dedup_id[i], "%llx-%zu", (unsigned long long)r->start_ns, r->sent + i);
+        entries[i].group = slice_of_string(group[i]);
+        entries[i].dedup_id = slice_of_string(dedup_id[i]);
+    }
     r->sent += SQS_BATCH_MAX;
     go_to_next_queue(l);
     need_call(sqs_send_batch(load->sqs->aws, queue_of(l), entries, SQS_BATCH_MAX, sent, l, NULL, &e), &e);
@@ -137,7 +146,7 @@ run(const struct queue_load *load, size_t messages, bool sends_only)
         (load->queue_urls && load->n_queues < load->lanes))
         need_give_up("a run", "1 to 64 lanes, messages in tens, a queue for each lane");
     memset(r.body, 'x', load->body_bytes);
-    int64_t start_ns = clock_monotonic_ns();
+    r.start_ns = clock_monotonic_ns();
     r.running = load->lanes;
     for (unsigned i = 0; i < load->lanes; i++) {
         lanes[i] = (struct lane){.run = &r, .queue = i};
@@ -146,7 +155,7 @@ run(const struct queue_load *load, size_t messages, bool sends_only)
     while (!r.done)
         need_call(http_engine_run_until(load->sqs->engine, &r.done, LONGEST_MS, &e), &e);
     free(r.body);
-    return (double)messages / ((double)(r.over_ns - start_ns) / 1e9);
+    return (double)messages / ((double)(r.over_ns - r.start_ns) / 1e9);
 }
 
 double

@@ -14,6 +14,7 @@ struct queue_load {
     const char *queue_url;
     char *const *queue_urls; /* or many, in turns: at least one for each lane, which no other uses; else NULL */
     size_t n_queues;
+    size_t groups; /* of a FIFO queue, to which the messages go in turns; 0: it is a standard one */
     size_t body_bytes;
     unsigned lanes; /* 1 to 64 */
 };

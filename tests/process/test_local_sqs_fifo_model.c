@@ -71,7 +71,7 @@ text_at(struct run *r, const char *path, size_t i)
 {
     static char out[8][300];
     static int turn;
-    char whole[100], *at = out[turn++ % 8];
+    char whole[100] = "", *at = out[turn++ % 8];
     const char *mark = strstr(path, "%zu");
     if (mark)
         snprintf(whole, sizeof whole, "%.*s%zu%s", (int)(mark - path), path, i, mark + 3);
@@ -84,7 +84,6 @@ text_at(struct run *r, const char *path, size_t i)
 
 struct entry {
     char group[16], id[80], body[16];
-    bool by_content;
 };
 
 static struct entry
@@ -223,8 +222,8 @@ settle(struct run *r)
     char members[2000] = "";
     bool deletes = draw(r, 5) < 3, batch = draw(r, 2);
     size_t n = batch ? 1 + draw(r, 5) : 1, kept = r->n_handles < HANDLES ? r->n_handles : HANDLES;
-    const struct handle *h[5];
-    int64_t visibility_s[5];
+    const struct handle *h[5] = {0};
+    int64_t visibility_s[5] = {0};
     int queue = -1;
     size_t m = 0;
     r->doing = deletes ? "delete" : "change";
