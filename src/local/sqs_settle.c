@@ -283,6 +283,18 @@ lsqs_check_visibility_batch(struct lsqs_call *c)
     return check_batch(c, "ChangeMessageVisibilityBatchRequestEntry");
 }
 
+static bool
+check_entry(const struct lsqs_settle *m, size_t i, bool needs_visibility, struct lsqs_error *e)
+{
+    char name[80];
+    if (m->handle.n == 0)
+        return lsqs_fail_missing(e, "ReceiptHandle");
+    if (!needs_visibility || m->visibility_s.given)
+        return !needs_visibility || check_visibility(m, e);
+    snprintf(name, sizeof name, "ChangeMessageVisibilityBatchRequestEntry.%zu.VisibilityTimeout", i + 1);
+    return lsqs_fail_missing(e, name);
+}
+
 static int
 run_batch(struct store_tx *tx, struct lsqs_call *c, settle_fn *settle, bool needs_visibility)
 {
@@ -296,9 +308,7 @@ run_batch(struct store_tx *tx, struct lsqs_call *c, settle_fn *settle, bool need
     int code = lsqs_touch(c->sqs, tx, c->queue);
     for (size_t i = 0; i < r->entries.n && code == 0; i++) {
         struct lsqs_error e = {.kind = LSQS_OK};
-        if (m[i].handle.n == 0)
-            lsqs_fail_missing(&e, "ReceiptHandle");
-        else if (!needs_visibility || check_visibility(&m[i], &e))
+        if (check_entry(&m[i], i, needs_visibility, &e))
             code = settle(tx, c, &m[i], &e);
         if (code == 0 && e.kind != LSQS_OK)
             code = lsqs_add_failure(c, m[i].id, &e);

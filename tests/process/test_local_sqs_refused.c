@@ -254,6 +254,8 @@ what_an_entry_lacks_fails_it_alone(void **state)
          "The request must contain the parameter ReceiptHandle."},
         {"ChangeMessageVisibilityBatch", ", \"Entries\": [{\"Id\": \"b\", \"VisibilityTimeout\": 1}]",
          "The request must contain the parameter ReceiptHandle."},
+        {"ChangeMessageVisibilityBatch", ", \"Entries\": [{\"Id\": \"b\", \"ReceiptHandle\": \"x\"}]",
+         "The request must contain the parameter ChangeMessageVisibilityBatchRequestEntry.1.VisibilityTimeout."},
     };
     struct local_queue q;
     local_queue_make(&q, "{}");
