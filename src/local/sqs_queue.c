@@ -425,6 +425,16 @@ lsqs_empty(void *sqs, struct store_tx *tx, struct slice name)
     return q ? empty(sqs, tx, q) : 1;
 }
 
+/* The last id that a queue got is not given again after a start, though its queue may be gone: handles hold it. */
+static int
+keep_last_id(struct local_sqs *s, struct store_tx *tx)
+{
+    sqlite3_stmt *w = store_prepare(tx, "REPLACE INTO sqs_meta (name, value) VALUES ('last_queue', ?)");
+    if (w)
+        store_bind_int(w, 1, s->next_queue_id - 1);
+    return store_run(tx, w);
+}
+
 static int
 delete_queue(struct local_sqs *s, struct store_tx *tx, struct lsqs_queue *q)
 {
@@ -433,6 +443,8 @@ delete_queue(struct local_sqs *s, struct store_tx *tx, struct lsqs_queue *q)
         store_bind_int(w, 1, q->id);
     lsqs_restructure(s, tx);
     int code = store_run(tx, w);
+    if (code == 0)
+        code = keep_last_id(s, tx);
     if (code == 0)
         code = lsqs_forget_moves(tx, q);
     if (code == 0)

@@ -236,7 +236,8 @@ read_figures(struct local_sqs *s, struct store_tx *tx)
                                         " coalesce((SELECT max(box) FROM sqs_garbage), 0)),"
                                         " (SELECT count(*) FROM sqs_garbage),"
                                         " (SELECT value FROM sqs_meta WHERE name = 'handle_key'),"
-                                        " coalesce((SELECT max(id) FROM sqs_queue), 0)");
+                                        " max(coalesce((SELECT max(id) FROM sqs_queue), 0),"
+                                        " coalesce((SELECT value FROM sqs_meta WHERE name = 'last_queue'), 0))");
     int code = store_step(tx, r);
     if (code < 0)
         return code;

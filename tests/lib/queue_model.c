@@ -459,9 +459,8 @@ settle_in(const struct queue_model *m, struct world *w, const struct queue_model
 {
     struct message *msg = find(w, s->handle.message);
     int64_t visible_at_ms = m->now_ms + s->visibility_s * 1000;
-    bool current = msg && msg->queue == s->queue && msg->receives == s->handle.receive &&
-                   s->handle.life == m->queues[s->queue].life;
-    if (s->handle.queue != s->queue)
+    bool current = msg && msg->queue == s->queue && msg->receives == s->handle.receive;
+    if (s->handle.queue != s->queue || s->handle.life != m->queues[s->queue].life)
         return QUEUE_MODEL_BAD_HANDLE;
     if (s->visibility_s < 0) {
         if (current)
@@ -479,15 +478,13 @@ settle_in(const struct queue_model *m, struct world *w, const struct queue_model
 bool
 queue_model_settle(struct queue_model *m, const struct queue_model_settle *s, const struct queue_model_counts *seen)
 {
-    /* AWS does not say what a handle of a queue that was deleted does to one of the same name */
-    bool stale = s->handle.queue == s->queue && s->handle.life != m->queues[s->queue].life;
     begin(m);
     for (size_t i = 0; i < m->before.n; i++) {
         struct world w = m->before.items[i];
         enum queue_model_answer answer = settle_in(m, &w, s);
         if (s->lost)
             keep(m, &m->before.items[i], seen);
-        if (s->lost || answer == s->answer || (stale && s->answer == QUEUE_MODEL_BAD_HANDLE))
+        if (s->lost || answer == s->answer)
             keep(m, &w, seen);
     }
     return end(m);

@@ -59,7 +59,7 @@ struct queue_model_settings {
 enum queue_model_answer {
     QUEUE_MODEL_OK,
     QUEUE_MODEL_REFUSED,    /* not for 60 s after the last purge, or the deletion of a queue of that name */
-    QUEUE_MODEL_BAD_HANDLE, /* of another queue */
+    QUEUE_MODEL_BAD_HANDLE, /* of another queue, or of one of that name that was deleted */
     QUEUE_MODEL_GONE,       /* there is no such message, or it was received again */
     QUEUE_MODEL_TOO_LONG,   /* beyond 12 h from the receive */
 };

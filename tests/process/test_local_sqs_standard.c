@@ -356,6 +356,28 @@ cool_downs_outlive_a_kill(void **state)
     aws_call_clean_up(&c);
 }
 
+static void
+a_handle_of_a_deleted_queue_is_none_of_a_later_one(void **state)
+{
+    (void)state;
+    struct local_queue q, later;
+    char handle[200];
+    local_queue_make(&q, "{}");
+    local_queue_send(&q, "m");
+    local_queue_receive(&q, "");
+    copy_handle(&q, 0, handle);
+    local_queue_drop(&q);
+    for (int killed = 0; killed < 2; killed++) {
+        local_queue_make(&later, "{}");
+        local_queue_settle(&later, "DeleteMessage", handle, "");
+        assert_string_equal(later.call.error, "ReceiptHandleIsInvalid");
+        assert_non_null(strstr(later.call.message, "is not valid for this queue."));
+        local_queue_drop(&later);
+        local_server_kill(&local_fixture);
+        local_server_restart(&local_fixture);
+    }
+}
+
 int
 main(void)
 {
@@ -372,6 +394,7 @@ main(void)
         cmocka_unit_test(what_cannot_be_received_takes_no_place_among_the_ten),
         cmocka_unit_test(a_purge_takes_what_is_in_flight_and_what_is_delayed),
         cmocka_unit_test(cool_downs_outlive_a_kill),
+        cmocka_unit_test(a_handle_of_a_deleted_queue_is_none_of_a_later_one),
     };
     return cmocka_run_group_tests_name("local/sqs standard", tests, local_fixture_start_with_clock, local_fixture_stop);
 }
