@@ -1,9 +1,9 @@
 /* sqs: Amazon SQS as its clients see it, over the store.
  *
- * Standard queues: long polls that end the instant a message, a delay or a visibility timeout is due, visibility,
- * delays, receive counts, redrive at maxReceiveCount, retention, MD5s, fair queues. AWS's limits, error codes and texts
- * (FACTS.md, section 1). One table maps operations to functions over typed requests (sqs_impl.h); the protocols,
- * JSON 1.0 and Query, are codecs in front of it (sqs_codec.h).
+ * Standard queues, and FIFO ones (sqs_fifo.h): long polls that end the instant a message, a delay or a visibility
+ * timeout is due, visibility, delays, receive counts, redrive at maxReceiveCount, retention, MD5s, fair queues. AWS's
+ * limits, error codes and texts (FACTS.md, section 1). One table maps operations to functions over typed requests
+ * (sqs_impl.h); the protocols, JSON 1.0 and Query, are codecs in front of it (sqs_codec.h).
  *
  * Where AWS leaves room, this is the strict reading: a receipt handle of an earlier receive does not delete a message
  * that was received again since (the call succeeds), nor does it change its visibility. A receive brings as many as it

@@ -148,12 +148,21 @@ template_write_attribute(const struct template_parser *p, const struct template_
     return true;
 }
 
-/* CloudFormation makes names up where a template gives none; here it is the logical id, in small letters for buckets,
- * which can have no others. */
-static int
-name_after_id(struct template_parser *p, struct template_node *node, struct err *e)
+static bool
+is_fifo_queue(const struct template_node *node, struct json properties)
 {
-    char *name = arena_strdup(&p->arena, node->resource.id);
+    struct json fifo;
+    return strcmp(node->resource.type, "AWS::SQS::Queue") == 0 && json_get(properties, "FifoQueue", &fifo) &&
+           ((fifo.type == JSON_BOOL && json_bool(fifo)) ||
+            (fifo.type == JSON_STRING && slice_equals_string(json_raw(fifo), "true")));
+}
+
+/* CloudFormation makes names up where a template gives none; here it is the logical id, in small letters for buckets,
+ * which can have no others, and with .fifo behind it for FIFO queues. */
+static int
+name_after_id(struct template_parser *p, struct template_node *node, struct json properties, struct err *e)
+{
+    char *name = arena_format(&p->arena, "%s%s", node->resource.id, is_fifo_queue(node, properties) ? ".fifo" : "");
     if (!name)
         return err_no_memory(e);
     if (strcmp(node->resource.type, "AWS::S3::Bucket") == 0)
@@ -173,7 +182,7 @@ take_name(struct template_parser *p, struct template_node *node, const struct te
     if (rc != 0)
         return rc;
     if (!type || !json_get(properties, type->name_property, &name) || name.type == JSON_NULL)
-        return name_after_id(p, node, e);
+        return name_after_id(p, node, properties, e);
     struct template_path at = template_below(properties_at, slice_of_string(type->name_property));
     return take_text(p, &at, name, &node->resource.name, e);
 }

@@ -6,7 +6,7 @@
  * result.
  *
  * What a resource is called: its name property (QueueName, BucketName, Name, FunctionName, RoleName), or its logical id
- * where the template leaves the name to CloudFormation. */
+ * (a FIFO queue's with .fifo behind it) where the template leaves the name to CloudFormation. */
 #ifndef FANOUT_LOCAL_TEMPLATE_H
 #define FANOUT_LOCAL_TEMPLATE_H
 

@@ -453,6 +453,30 @@ a_template_that_cannot_be_read_is_refused(void **state)
 }
 
 static void
+fifo_queues_are_made_named_or_not(void **state)
+{
+    struct server *s = *state;
+    start_with(s, "{\"Resources\":{\"Named\":{\"Type\":\"AWS::SQS::Queue\",\"Properties\":{\"QueueName\":\"q.fifo\","
+                  "\"FifoQueue\":true,\"ContentBasedDeduplication\":true,\"DeduplicationScope\":\"messageGroup\","
+                  "\"FifoThroughputLimit\":\"perMessageGroupId\",\"RedrivePolicy\":{\"deadLetterTargetArn\":{"
+                  "\"Fn::GetAtt\":[\"Dead\",\"Arn\"]},\"maxReceiveCount\":3}}},\"Dead\":{\"Type\":\"AWS::SQS::Queue\","
+                  "\"Properties\":{\"FifoQueue\":\"true\"}}}}");
+    assert_int_equal(proc_count_lines(s->process, "WARN"), 0);
+    assert_attribute(s, "q.fifo", "FifoQueue", "true");
+    assert_attribute(s, "q.fifo", "ContentBasedDeduplication", "true");
+    assert_attribute(s, "q.fifo", "DeduplicationScope", "messageGroup");
+    assert_attribute(s, "q.fifo", "FifoThroughputLimit", "perMessageGroupId");
+    assert_attribute(
+        s, "q.fifo", "RedrivePolicy",
+        "{\"deadLetterTargetArn\":\"arn:aws:sqs:us-east-1:000000000000:Dead.fifo\",\"maxReceiveCount\":3}");
+    assert_attribute(s, "Dead.fifo", "FifoQueue", "true");
+    assert_refuses_template(s,
+                            "{\"Resources\":{\"Q\":{\"Type\":\"AWS::SQS::Queue\",\"Properties\":{\"QueueName\":"
+                            "\"q\",\"FifoQueue\":true}}}}",
+                            "must end with .fifo suffix");
+}
+
+static void
 what_is_not_known_is_named_and_the_rest_is_made(void **state)
 {
     struct server *s = *state;
@@ -541,6 +565,7 @@ main(void)
         TEST(a_broken_template_is_refused_with_the_path_of_the_fault),
         TEST(a_template_that_is_refused_half_way_makes_nothing),
         TEST(a_template_that_cannot_be_read_is_refused),
+        TEST(fifo_queues_are_made_named_or_not),
         TEST(what_is_not_known_is_named_and_the_rest_is_made),
         TEST(an_installed_program_finds_its_template),
         TEST(without_any_template_it_says_so_and_runs),
