@@ -233,16 +233,16 @@ local_command_parse(int argc, char **argv, struct local_command *o, struct err *
         const char *value = optarg ? optarg : "";
         switch (c) {
         case LISTEN:
-            o->local.listen = optarg;
+            o->local.listen = value;
             break;
         case DATA:
-            o->local.data = optarg;
+            o->local.data = value;
             break;
         case MEMORY:
             o->memory = true;
             break;
         case TEMPLATE:
-            o->template = optarg;
+            o->template = value;
             break;
         case PARAMETER:
             if (add_parameter(o, value, e) != 0)
@@ -258,18 +258,18 @@ local_command_parse(int argc, char **argv, struct local_command *o, struct err *
             o->local.salvage = true;
             break;
         case ACCESS_KEY:
-            o->local.access_key_id = optarg;
+            o->local.access_key_id = value;
             o->has_access_key = true;
             break;
         case SECRET_KEY:
-            o->local.secret_access_key = optarg;
+            o->local.secret_access_key = value;
             o->has_secret_key = true;
             break;
         case SESSION_TOKEN:
-            o->local.session_token = optarg;
+            o->local.session_token = value;
             break;
         case CREDENTIALS:
-            o->local.credentials = optarg;
+            o->local.credentials = value;
             break;
         case NO_AUTH:
             if (*value && strcmp(value, "everybody") != 0)
@@ -278,23 +278,23 @@ local_command_parse(int argc, char **argv, struct local_command *o, struct err *
             o->no_auth_everybody = *value != '\0';
             break;
         case ADMIN_TOKEN_FILE:
-            if (local_read_token(optarg, o->admin_token, e) != 0)
+            if (local_read_token(value, o->admin_token, e) != 0)
                 return e->code;
             o->local.admin_token = o->admin_token;
             break;
         case ACCOUNT:
-            o->local.account = optarg;
+            o->local.account = value;
             break;
         case REGION:
-            o->local.region = optarg;
+            o->local.region = value;
             break;
         case PUT_EVENTS_BYTES:
             if (read_bytes(value, &o->local.put_events_bytes, e) != 0)
                 return e->code;
             break;
         case LOG_LEVEL:
-            if (log_parse_level(optarg, &o->log_level) != 0)
-                return err_set(e, ERR_INVALID, "--log-level is error, warn, info or debug, not \"%s\"", optarg);
+            if (log_parse_level(value, &o->log_level) != 0)
+                return err_set(e, ERR_INVALID, "--log-level is error, warn, info or debug, not \"%s\"", value);
             break;
         case HEALTH:
             o->health = true;

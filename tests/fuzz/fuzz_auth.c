@@ -277,8 +277,9 @@ try_keys(struct slice text)
         check(local_key_check_token(keys[i], slice_of_string(token), INT64_MIN) == LOCAL_TOKEN_RIGHT);
         check(local_key_check_token(keys[i], SLICE("\x01"), INT64_MIN) == LOCAL_TOKEN_WRONG);
         check((local_key_check_token(keys[i], SLICE(""), INT64_MIN) == LOCAL_TOKEN_MISSING) == (token != NULL));
-        local_key_release(keys[i]);
     }
+    for (size_t i = 0; i < n; i++)
+        local_key_release(keys[i]);
     free(keys);
 }
 
