@@ -3,7 +3,7 @@
  * messages each queue has and what ListMessageMoveTasks shows, at every millisecond that is looked at. In the end each
  * message is there once.
  *
- * A seed that fails belongs into KEPT_SEEDS. */
+ * Even seeds have FIFO queues, of one group. A seed that fails belongs into KEPT_SEEDS. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -46,6 +46,7 @@ struct task {
 };
 
 struct model {
+    bool fifo;
     struct message messages[MESSAGES];
     int n, next_order;
     int64_t now;
@@ -63,8 +64,10 @@ count(const struct model *m, enum place place)
 }
 
 static bool
-is_before(const struct message *a, const struct message *b)
+is_before(const struct model *m, const struct message *a, const struct message *b)
 {
+    if (m->fifo)
+        return a->order < b->order;
     if (a->visible_at != b->visible_at)
         return a->visible_at < b->visible_at;
     if (a->sent_at != b->sent_at)
@@ -77,7 +80,7 @@ first_of(struct model *m, enum place place)
 {
     struct message *first = NULL;
     for (int i = 0; i < m->n; i++)
-        if (m->messages[i].place == place && (!first || is_before(&m->messages[i], first)))
+        if (m->messages[i].place == place && (!first || is_before(m, &m->messages[i], first)))
             first = &m->messages[i];
     return first;
 }
@@ -155,12 +158,15 @@ struct run {
 static void
 begin(struct run *r, uint64_t seed)
 {
-    *r = (struct run){.random = seed};
+    *r = (struct run){.random = seed, .m = {.fifo = seed % 2 == 0}};
+    const char *more = r->m.fifo ? ", \"FifoQueue\": \"true\"" : "";
+    char attributes[100];
+    snprintf(attributes, sizeof attributes, "{\"VisibilityTimeout\": \"0\"%s}", more);
     for (int i = PLACES - 1; i >= 0; i--) {
         if (i < OTHER)
-            dead_letters_make(&r->queues[i], &r->queues[DEAD_LETTERS_OF[i]], 1, "");
+            dead_letters_make(&r->queues[i], &r->queues[DEAD_LETTERS_OF[i]], 1, more);
         else
-            local_queue_make(&r->queues[i], "{\"VisibilityTimeout\": \"0\"}");
+            local_queue_make(&r->queues[i], attributes);
         dead_letters_arn(r->queues[i].url, r->arns[i]);
     }
 }
@@ -202,22 +208,27 @@ bury(struct run *r, enum place place)
 {
     struct model *m = &r->m;
     struct local_queue *q = &r->queues[place];
-    char body[16];
+    struct message *message;
+    char members[200];
     if (count(m, place) >= AT_ONCE)
         return;
-    snprintf(body, sizeof body, "%d", m->n);
-    local_queue_send(q, body);
+    snprintf(members, sizeof members, ", \"MessageBody\": \"%d\"%s", m->n,
+             m->fifo ? ", \"MessageGroupId\": \"g\", \"MessageDeduplicationId\": \"" : "");
+    if (m->fifo)
+        snprintf(members + strlen(members), sizeof members - strlen(members), "%d\"", m->n);
+    local_queue_ok(q, "SendMessage", members);
     m->messages[m->n++] = (struct message){
         .place = place, .origin = place, .visible_at = m->now, .sent_at = m->now, .order = m->next_order++};
     int n = count(m, place);
     assert_int_equal(local_queue_receive(q, ", \"MaxNumberOfMessages\": 10"), n);
     assert_int_equal(local_queue_receive(q, ", \"MaxNumberOfMessages\": 10"), 0);
-    for (int i = 0; i < m->n; i++)
-        if (m->messages[i].place == place) {
-            m->messages[i].place = DEAD_LETTERS_OF[place];
-            m->messages[i].visible_at = m->now;
-            m->messages[i].receives = 1;
-        }
+    while ((message = first_of(m, place))) {
+        message->place = DEAD_LETTERS_OF[place];
+        message->visible_at = m->now;
+        message->receives = 1;
+        if (m->fifo) /* it is its queue's last */
+            message->order = m->next_order++;
+    }
 }
 
 static void
