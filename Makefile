@@ -135,7 +135,7 @@ $(B)/.objects: FORCE
 FORCE:
 
 # ---- checks --------------------------------------------------------------------------------------------------------
-.PHONY: deps test test-run soak soak-run interop-tools test-interop test-interop-run check check-run lint check-layers bench bench-run fuzz fuzz-run demo install docs figures help
+.PHONY: deps test test-run soak soak-run interop-tools interop-more-tools test-interop test-interop-run check check-run lint check-layers bench bench-run fuzz fuzz-run demo install docs figures help
 
 deps:
 	@.ci/deps build
@@ -168,7 +168,8 @@ test-interop:
 	@.ci/deps test
 	+@$(again) test-interop-run
 
-test-interop-run: all $(INTEROP_MORE) | interop-tools $(BUILD)/interop/go/.installed $(BUILD)/interop/moto/.installed
+interop-more-tools: $(BUILD)/interop/go/.installed $(BUILD)/interop/moto/.installed
+test-interop-run: all $(INTEROP_MORE) | interop-tools interop-more-tools
 	@tests/lib/run $(INTEROP_MORE)
 
 ## make check            the unit and ABI tests and the random ones (two seeds) alone
