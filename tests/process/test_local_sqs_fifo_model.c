@@ -1,5 +1,5 @@
 /* FIFO queues of fanout-local at random, beside a model of them (lib/fifo_model.h) that is asked the same: every answer
- * is compared, and the counts after each. Kills are among the operations. */
+ * is compared, and the counts after each. Kills and full disks are among the operations. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -343,6 +343,37 @@ kill_server(struct run *r)
     fifo_model_restart(r->model);
 }
 
+/* Nothing of what a full disk undid is left, neither in the tables nor in memory; and an id that was not sent can be.
+ */
+static void
+fill_disk(struct run *r)
+{
+    char members[800], attributes[600];
+    struct entry e = draw_entry(r);
+    r->doing = "fill the disk";
+    snprintf(e.id, sizeof e.id, "full-%zu", r->event);
+    local_server_fill_disk(&local_fixture);
+    aws_call_sqs(&r->call, "ReceiveMessage", "{\"QueueUrl\": \"%s\", \"MaxNumberOfMessages\": 10}", r->url[0]);
+    assert_that(r, r->call.status >= 500 || aws_call_count(&r->call, "Messages") == 0, "received %d", r->call.status);
+    snprintf(members, sizeof members,
+             ", \"MessageBody\": \"%s\", \"MessageGroupId\": \"%s\", \"MessageDeduplicationId\": \"%s\"", e.body,
+             e.group, e.id);
+    aws_call_sqs(&r->call, "SendMessage", "{\"QueueUrl\": \"%s\"%s}", r->url[0], members);
+    assert_that(r, r->call.status >= 500, "sent: %d", r->call.status);
+    if (r->n_handles > 0) {
+        const struct handle *h = &r->handles[(r->n_handles - 1) % HANDLES];
+        aws_call_sqs(&r->call, "DeleteMessage", "{\"QueueUrl\": \"%s\", \"ReceiptHandle\": \"%s\"}", r->url[h->queue],
+                     h->text);
+    }
+    write_settings(r, 0, fifo_model_settings_of(r->model, 0), attributes, sizeof attributes);
+    aws_call_sqs(&r->call, "SetQueueAttributes", "{\"QueueUrl\": \"%s\", \"Attributes\": %s}}", r->url[0], attributes);
+    assert_that(r, r->call.status >= 500, "set: %d", r->call.status); /* reads all the queues again */
+    local_server_make_room(&local_fixture);
+    fifo_model_restart(r->model);
+    ok(r, "SendMessage", 0, members);
+    check_sent(r, &e, text_at(r, "MessageId", 0), text_at(r, "SequenceNumber", 0));
+}
+
 static void
 check_counts(struct run *r)
 {
@@ -385,12 +416,14 @@ step(struct run *r)
         receive(r);
     else if (n < 960)
         settle(r);
-    else if (n < 985)
+    else if (n < 980)
         change_settings(r);
-    else if (n < 992)
+    else if (n < 986)
         purge(r);
-    else if (n < 997)
+    else if (n < 990)
         kill_server(r);
+    else if (n < 996)
+        fill_disk(r);
     check_counts(r);
 }
 
