@@ -1,6 +1,6 @@
+/* What a configuration may say, and what is said of one that is wrong. */
 #include "config/conf.h"
 
-#include <errno.h>
 #include <libconfig.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,33 +9,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "config/options.h"
 #include "config/read.h"
-
-#define CONSUMER     "{ name = \"a\"; queue = \"q\"; plugin = \"p\"; }"
-#define HOW_TO_WRITE "write NAME = VALUE; NAME = { ... }; or NAME = ( ..., ... );"
-#define ONE          "consumers = ( " CONSUMER " );\n"
-
-/* Reads a configuration that must be right. */
-static struct conf *
-conf_of(const char *text)
-{
-    struct conf *conf = NULL;
-    struct conf_problems problems;
-    struct err e;
-    int rc = conf_read_text("x.conf", slice_of_string(text), &conf, &problems, &e);
-    if (rc)
-        print_error("%s", problems.text.data ? problems.text.data : e.text);
-    assert_int_equal(rc, 0);
-    assert_int_equal(problems.count, 0);
-    assert_null(problems.text.data);
-    return conf;
-}
+#include "lib/conf_text.h"
 
 /* Reads a configuration that must be wrong in just this way: all its problems, one a line. */
 static void
@@ -69,7 +48,7 @@ static void
 what_is_not_given_has_its_default(void **state)
 {
     (void)state;
-    struct conf *c = conf_of(ONE);
+    struct conf *c = conf_text_read(CONF_TEXT_ONE);
     assert_int_equal(c->log.level, LOG_INFO);
     assert_int_equal(c->log.format, LOG_FORMAT_TEXT);
     assert_string_equal(c->log.file, "");
@@ -103,20 +82,21 @@ static void
 every_option_can_be_given(void **state)
 {
     (void)state;
-    struct conf *c = conf_of("log = { level = \"debug\"; format = \"json\"; file = \"/var/log/f\"; };\n"
-                             "aws = { region = \"eu-central-1\"; profile = \"p 1\"; ca_file = \"/ca.pem\";\n"
-                             "        endpoint_url = \"http://127.0.0.1:4566\"; };\n"
-                             "admin = { listen = \"[::1]:0\"; };\n"
-                             "drain_timeout_s = 3600; plugin_dir = \"/plugins\";\n"
-                             "consumers = ( " CONSUMER ", {\n"
-                             "  name = \"b-2\"; queue = \"https://sqs.eu-central-1.amazonaws.com/1/q.fifo\";\n"
-                             "  plugin = \"./p.so\"; processes = 2; threads = 256; prefetch = 0; wait_time_s = 0;\n"
-                             "  start_timeout_s = 3600;\n"
-                             "  visibility_timeout_s = 43200; batch = { size = 100; window_ms = 300000; };\n"
-                             "  retry = { base_ms = 1; cap_ms = 43200000; };\n"
-                             "  options = { path = \"/x\"; n = -3; big = 9007199254740993L; f = 0.1; g = 1e30;\n"
-                             "              t = true; no = false; };\n"
-                             "} );");
+    struct conf *c =
+        conf_text_read("log = { level = \"debug\"; format = \"json\"; file = \"/var/log/f\"; };\n"
+                       "aws = { region = \"eu-central-1\"; profile = \"p 1\"; ca_file = \"/ca.pem\";\n"
+                       "        endpoint_url = \"http://127.0.0.1:4566\"; };\n"
+                       "admin = { listen = \"[::1]:0\"; };\n"
+                       "drain_timeout_s = 3600; plugin_dir = \"/plugins\";\n"
+                       "consumers = ( " CONF_TEXT_CONSUMER ", {\n"
+                       "  name = \"b-2\"; queue = \"https://sqs.eu-central-1.amazonaws.com/1/q.fifo\";\n"
+                       "  plugin = \"./p.so\"; processes = 2; threads = 256; prefetch = 0; wait_time_s = 0;\n"
+                       "  start_timeout_s = 3600;\n"
+                       "  visibility_timeout_s = 43200; batch = { size = 100; window_ms = 300000; };\n"
+                       "  retry = { base_ms = 1; cap_ms = 43200000; };\n"
+                       "  options = { path = \"/x\"; n = -3; big = 9007199254740993L; f = 0.1; g = 1e30;\n"
+                       "              t = true; no = false; };\n"
+                       "} );");
     assert_int_equal(c->log.level, LOG_DEBUG);
     assert_int_equal(c->log.format, LOG_FORMAT_JSON);
     assert_string_equal(c->log.file, "/var/log/f");
@@ -164,9 +144,10 @@ an_unknown_key_is_refused_and_the_nearest_option_named(void **state)
                              "x.conf:3: consumers[0].batch.sise: unknown option; did you mean size?\n");
     assert_consumer_problems("region = \"x\";",
                              "x.conf:2: consumers[0].region: unknown option; did you mean aws.region?\n");
-    assert_problems("threads = 3;\n" ONE, "x.conf:1: threads: unknown option; did you mean consumers.threads?\n");
-    assert_problems("level = \"info\";\n" ONE, "x.conf:1: level: unknown option; did you mean log.level?\n");
-    assert_problems("zebra = 3;\n" ONE,
+    assert_problems("threads = 3;\n" CONF_TEXT_ONE,
+                    "x.conf:1: threads: unknown option; did you mean consumers.threads?\n");
+    assert_problems("level = \"info\";\n" CONF_TEXT_ONE, "x.conf:1: level: unknown option; did you mean log.level?\n");
+    assert_problems("zebra = 3;\n" CONF_TEXT_ONE,
                     "x.conf:1: zebra: unknown option; known here: log, aws, admin, drain_timeout_s, "
                     "plugin_dir, consumers\n");
     assert_consumer_problems("zebra = 1;",
@@ -197,10 +178,12 @@ a_wrong_type_is_refused(void **state)
                              "numbers and booleans\n");
     assert_consumer_problems("options = { x = [1]; };",
                              "x.conf:2: consumers[0].options.x: a list is not a string, number or boolean\n");
-    assert_problems("log = { level = 3; };" ONE, "x.conf:1: log.level: 3 is not error, warn, info or debug\n");
-    assert_problems("log = { file = 3; };" ONE, "x.conf:1: log.file: 3 is not a string (write it in \"quotes\"): a "
-                                                "path; \"\" is standard error\n");
-    assert_problems("log = \"info\";" ONE, "x.conf:1: log: must be a group, log = { ... };\n");
+    assert_problems("log = { level = 3; };" CONF_TEXT_ONE,
+                    "x.conf:1: log.level: 3 is not error, warn, info or debug\n");
+    assert_problems("log = { file = 3; };" CONF_TEXT_ONE,
+                    "x.conf:1: log.file: 3 is not a string (write it in \"quotes\"): a "
+                    "path; \"\" is standard error\n");
+    assert_problems("log = \"info\";" CONF_TEXT_ONE, "x.conf:1: log: must be a group, log = { ... };\n");
     assert_problems("consumers = { };", "x.conf:1: consumers: must be a list of groups, ( { ... }, { ... } )\n");
     assert_problems("consumers = ( \"a\" );",
                     "x.conf:1: consumers[0]: must be a group, { name = ...; queue = ...; plugin = ...; }\n");
@@ -215,7 +198,7 @@ a_value_out_of_range_is_refused(void **state)
     assert_consumer_problems("threads = \"257\";",
                              "x.conf:2: consumers[0].threads: \"257\" is out of range, 1 to 256\n");
     assert_consumer_problems("threads = -1;", "x.conf:2: consumers[0].threads: -1 is out of range, 1 to 256\n");
-    assert_problems("log = { level = \"loud\"; };" ONE,
+    assert_problems("log = { level = \"loud\"; };" CONF_TEXT_ONE,
                     "x.conf:1: log.level: \"loud\" is not error, warn, info or debug\n");
 }
 
@@ -232,8 +215,8 @@ an_integer_of_more_than_32_bits_is_not_cut(void **state)
                              "x.conf:2: consumers[0].threads: 9223372036854775807 is out of range, 1 to 256\n");
     assert_consumer_problems("threads = \"99999999999999999999\";",
                              "x.conf:2: consumers[0].threads: \"99999999999999999999\" is out of range, 1 to 256\n");
-    struct conf *c = conf_of("consumers = ( { name = \"a\"; queue = \"q\"; plugin = \"p\"; threads = 0x10;\n"
-                             "  options = { big = 4294967300; x2 = 5; y-3 = +7; f = 1.5e3; g = .5; } } );");
+    struct conf *c = conf_text_read("consumers = ( { name = \"a\"; queue = \"q\"; plugin = \"p\"; threads = 0x10;\n"
+                                    "  options = { big = 4294967300; x2 = 5; y-3 = +7; f = 1.5e3; g = .5; } } );");
     assert_int_equal(c->consumers[0].threads, 16);
     assert_string_equal(c->consumers[0].options[0].value, "4294967300");
     assert_string_equal(c->consumers[0].options[1].value, "5");
@@ -313,7 +296,7 @@ each_string_has_its_rules(void **state)
     assert_problems("consumers = ( { name = \"A\"; queue = \"q\"; plugin = \"p\"; } );",
                     "x.conf:1: consumers[0].name: \"A\" is not allowed, write 1 to 40 of a-z, 0-9 and \"-\", no two "
                     "alike\n");
-    assert_problems("aws = { region = \"0123456789012345678901234567890123456789a\"; };" ONE,
+    assert_problems("aws = { region = \"0123456789012345678901234567890123456789a\"; };" CONF_TEXT_ONE,
                     "x.conf:1: aws.region: has 41 bytes; 40 at most\n");
 }
 
@@ -341,10 +324,11 @@ options_are_checked_against_each_other(void **state)
     assert_consumer_problems("visibility_timeout_s = 30;\n batch = { window_ms = 15001; };",
                              "x.conf:3: consumers[0]: batch.window_ms (15001) is more than half of "
                              "visibility_timeout_s (30): messages would spend their lease waiting for a batch\n");
-    conf_destroy(conf_of("consumers = ( { name = \"a\"; queue = \"q\"; plugin = \"p\"; visibility_timeout_s = 30;\n"
-                         "batch = { window_ms = 15000; size = 2000; }; retry = { base_ms = 9; cap_ms = 9; };\n"
-                         "processes = 2; threads = 10; prefetch = 2; } );"));
-    assert_problems("consumers = ( " CONSUMER ",\n" CONSUMER ",\n" CONSUMER " );",
+    conf_destroy(
+        conf_text_read("consumers = ( { name = \"a\"; queue = \"q\"; plugin = \"p\"; visibility_timeout_s = 30;\n"
+                       "batch = { window_ms = 15000; size = 2000; }; retry = { base_ms = 9; cap_ms = 9; };\n"
+                       "processes = 2; threads = 10; prefetch = 2; } );"));
+    assert_problems("consumers = ( " CONF_TEXT_CONSUMER ",\n" CONF_TEXT_CONSUMER ",\n" CONF_TEXT_CONSUMER " );",
                     "x.conf:2: consumers[1].name: \"a\" is the name of consumers[0] already\n"
                     "x.conf:3: consumers[2].name: \"a\" is the name of consumers[0] already\n");
 }
@@ -376,7 +360,7 @@ a_flood_of_problems_is_cut_at_a_hundred(void **state)
     size_t lines = 0;
     for (int i = 0; i < 1000; i++)
         buf_add_format(&text, "zebra%d = 1;\n", i);
-    buf_add_string(&text, ONE);
+    buf_add_string(&text, CONF_TEXT_ONE);
     assert_int_equal(conf_read_text("x.conf", buf_slice(&text), &conf, &problems, NULL), ERR_INVALID);
     for (const char *p = problems.text.data; (p = strchr(p, '\n')); p++)
         lines++;
@@ -392,19 +376,20 @@ a_syntax_error_names_its_line(void **state)
 {
     (void)state;
     assert_problems("log = {\n  level = ;\n};",
-                    "x.conf:2: syntax error at or before \"level = ;\": " HOW_TO_WRITE "\n");
+                    "x.conf:2: syntax error at or before \"level = ;\": " CONF_TEXT_HOW_TO_WRITE "\n");
     assert_problems("log = {\n  level = \"info\";\n", "x.conf:3: syntax error at the end: a ;, }, ) or ] is missing\n");
-    assert_problems("a = 1\n/* long */ b 2222222222222222222222222222222222222222222222;",
-                    "x.conf:2: syntax error at or before \"/* long */ b 222222222222222222222222222...\": " HOW_TO_WRITE
-                    "\n");
-    assert_problems("drain_timeout_s = 3;\ndrain_timeout_s = 4;\n" ONE,
+    assert_problems(
+        "a = 1\n/* long */ b 2222222222222222222222222222222222222222222222;",
+        "x.conf:2: syntax error at or before \"/* long */ b 222222222222222222222222222...\": " CONF_TEXT_HOW_TO_WRITE
+        "\n");
+    assert_problems("drain_timeout_s = 3;\ndrain_timeout_s = 4;\n" CONF_TEXT_ONE,
                     "x.conf:2: drain_timeout_s: is given twice, first in x.conf:1; one of them has to go\n");
     assert_problems("log = { level = \"info\"; };\n/* log = { x = 1; } */ aws = { region = \"\\\"log = {\"; };\n"
                     "consumers = ( { name = \"a\";\n  batch = { size = 1; };\n  options = { name = \"n\"; # name = 2\n"
                     " path = \"p\"; path: \"q\"; }; } );\n",
                     "x.conf:6: path: is given twice, first in x.conf:6; one of them has to go\n");
-    assert_problems(ONE "\nlog = { file = \"a;\n};\n", "x.conf:3: this string has no closing quote\n");
-    assert_problems(ONE "/* all\nthe rest\n", "x.conf:2: this comment has no closing */\n");
+    assert_problems(CONF_TEXT_ONE "\nlog = { file = \"a;\n};\n", "x.conf:3: this string has no closing quote\n");
+    assert_problems(CONF_TEXT_ONE "/* all\nthe rest\n", "x.conf:2: this comment has no closing */\n");
     assert_problems("plugin_dir = \"a\\x00b\";\n", "x.conf:1: a string cannot hold \\x00\n");
     assert_problems("@include \"x\"\n", "x.conf:1: @include works in files only\n");
 }
@@ -413,8 +398,8 @@ static void
 comments_and_strings_are_left_alone(void **state)
 {
     (void)state;
-    struct conf *c = conf_of("# @include \"x\"\n// 99999999999 \"\n/* \" @include\n ( { */ " ONE
-                             "plugin_dir = \"@include \\\"y\\\" # // /* 4294967300\" \" two\n  lines\";\r\n");
+    struct conf *c = conf_text_read("# @include \"x\"\n// 99999999999 \"\n/* \" @include\n ( { */ " CONF_TEXT_ONE
+                                    "plugin_dir = \"@include \\\"y\\\" # // /* 4294967300\" \" two\n  lines\";\r\n");
     assert_string_equal(c->plugin_dir, "@include \"y\" # // /* 4294967300 two\n  lines");
     conf_destroy(c);
 }
@@ -452,8 +437,8 @@ static void
 assert_expands(const char *written, const char *expected)
 {
     char text[1000];
-    snprintf(text, sizeof text, ONE "plugin_dir = \"%s\";", written);
-    struct conf *c = conf_of(text);
+    snprintf(text, sizeof text, CONF_TEXT_ONE "plugin_dir = \"%s\";", written);
+    struct conf *c = conf_text_read(text);
     assert_string_equal(c->plugin_dir, expected);
     conf_destroy(c);
 }
@@ -487,10 +472,10 @@ numbers_and_choices_are_converted_after_expansion(void **state)
     (void)state;
     setenv("CONF_TEST_THREADS", "16", 1);
     unsetenv("CONF_TEST_UNSET");
-    struct conf *c = conf_of("log = { level = \"${CONF_TEST_UNSET:-warn}\"; };"
-                             "consumers = ( { name = \"a\"; queue = \"q\"; plugin = \"p\";\n"
-                             "threads = \"${CONF_TEST_THREADS}\"; prefetch = \"${CONF_TEST_UNSET:-0}\";\n"
-                             "options = { x = \"${CONF_TEST_THREADS}$$\"; }; } );");
+    struct conf *c = conf_text_read("log = { level = \"${CONF_TEST_UNSET:-warn}\"; };"
+                                    "consumers = ( { name = \"a\"; queue = \"q\"; plugin = \"p\";\n"
+                                    "threads = \"${CONF_TEST_THREADS}\"; prefetch = \"${CONF_TEST_UNSET:-0}\";\n"
+                                    "options = { x = \"${CONF_TEST_THREADS}$$\"; }; } );");
     assert_int_equal(c->log.level, LOG_WARN);
     assert_int_equal(c->consumers[0].threads, 16);
     assert_int_equal(c->consumers[0].prefetch, 0);
@@ -519,374 +504,12 @@ a_reference_that_means_nothing_is_refused(void **state)
     };
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
         char text[1000], expected[1000];
-        snprintf(text, sizeof text, ONE "plugin_dir = \"%s\";", CASES[i][0]);
+        snprintf(text, sizeof text, CONF_TEXT_ONE "plugin_dir = \"%s\";", CASES[i][0]);
         snprintf(expected, sizeof expected, "x.conf:2: plugin_dir: %s\n", CASES[i][1]);
         assert_problems(text, expected);
     }
     assert_consumer_problems("options = { x = \"$\"; };", "x.conf:2: consumers[0].options.x: a dollar sign starts "
                                                           "${NAME}; write $$ for a dollar sign\n");
-}
-
-/* ---- files ----------------------------------------------------------------------------------------------------- */
-
-static int
-make_folder(void **state)
-{
-    char *folder = strdup("/tmp/test_conf.XXXXXX");
-    *state = folder;
-    return folder && mkdtemp(folder) ? 0 : -1;
-}
-
-static int
-remove_folder(void **state)
-{
-    char command[200];
-    snprintf(command, sizeof command, "rm -rf '%s'", (char *)*state);
-    free(*state);
-    return system(command) ? -1 : 0;
-}
-
-/* Writes FOLDER/name; path gets its path. */
-static void
-write_file(const char *folder, const char *name, const char *text, char path[300])
-{
-    snprintf(path, 300, "%s/%s", folder, name);
-    FILE *f = fopen(path, "we");
-    assert_non_null(f);
-    assert_int_equal(fputs(text, f) < 0, 0);
-    assert_int_equal(fclose(f), 0);
-}
-
-/* %s in expected stands for the folder. */
-static void
-assert_file_problem(const char *folder, const char *path, int code, const char *expected)
-{
-    char text[1000];
-    struct conf *conf = NULL;
-    struct conf_problems problems;
-    struct err e;
-    char *at = strstr(expected, "%s");
-    assert_int_equal(conf_read_file(path, &conf, &problems, &e), code);
-    snprintf(text, sizeof text, "%.*s%s%s", (int)(at - expected), expected, folder, at + 2);
-    assert_string_equal(e.text, text);
-    assert_int_equal(problems.count, 1);
-    assert_memory_equal(problems.text.data, text, strlen(text));
-    buf_clean_up(&problems.text);
-}
-
-static void
-includes_count_from_the_file_that_has_them(void **state)
-{
-    char sub[300], path[300];
-    struct conf *c = NULL;
-    struct err e;
-    setenv("CONF_TEST_SUB", "sub", 1);
-    snprintf(sub, sizeof sub, "%s/sub", (char *)*state);
-    assert_int_equal(mkdir(sub, 0700), 0);
-    write_file(sub, "consumers.conf", "\xef\xbb\xbf" ONE "@include \"more.conf\" drain_timeout_s = 7;", path);
-    write_file(sub, "more.conf", "plugin_dir = \"/plugins\"; # no line end", path);
-    write_file(*state, "main.conf", "  @include \"${CONF_TEST_SUB}/consumers.conf\"\nlog = { level = \"debug\"; };",
-               path);
-    assert_int_equal(conf_read_file(path, &c, NULL, &e), 0);
-    assert_string_equal(c->plugin_dir, "/plugins");
-    assert_int_equal(c->drain_timeout_s, 7);
-    assert_int_equal(c->log.level, LOG_DEBUG);
-    assert_int_equal(c->n_consumers, 1);
-    conf_destroy(c);
-}
-
-static void
-a_problem_in_an_included_file_names_that_file(void **state)
-{
-    char path[300];
-    write_file(*state, "bad.conf", "\n\nplugin_dr = \"x\";", path);
-    write_file(*state, "main.conf", ONE "@include \"bad.conf\"\ndrain_timeout_s = 0;", path);
-    struct conf *conf = NULL;
-    struct conf_problems problems;
-    char expected[1000];
-    assert_int_equal(conf_read_file(path, &conf, &problems, NULL), ERR_INVALID);
-    snprintf(expected, sizeof expected,
-             "%s/bad.conf:3: plugin_dr: unknown option; did you mean plugin_dir?\n"
-             "%s/main.conf:3: drain_timeout_s: 0 is out of range, 1 to 3600\n",
-             (char *)*state, (char *)*state);
-    assert_string_equal(problems.text.data, expected);
-    buf_clean_up(&problems.text);
-
-    write_file(*state, "bad.conf", "\nplugin_dir = ;", path);
-    write_file(*state, "main.conf", ONE "@include \"bad.conf\"\n", path);
-    assert_file_problem(*state, path, ERR_INVALID,
-                        "%s/bad.conf:2: syntax error at or before \"plugin_dir = ;\": " HOW_TO_WRITE);
-    write_file(*state, "main.conf", ONE "@include \"bad.conf\"\n= 4;", path);
-    write_file(*state, "bad.conf", "plugin_dir = \"x\";\n", path);
-    write_file(*state, "main.conf", ONE "@include \"bad.conf\"\n= 4;", path);
-    assert_file_problem(*state, path, ERR_INVALID, "%s/main.conf:3: syntax error at or before \"= 4;\": " HOW_TO_WRITE);
-    write_file(*state, "bad.conf", "\nplugin_dir = \"/x\";", path);
-    write_file(*state, "main.conf", ONE "plugin_dir = \"/y\";\n@include \"bad.conf\"\n", path);
-    struct err e;
-    assert_int_equal(conf_read_file(path, &conf, NULL, &e), ERR_INVALID);
-    snprintf(expected, sizeof expected,
-             "%s/bad.conf:2: plugin_dir: is given twice, first in %s/main.conf:2; one of them has to go",
-             (char *)*state, (char *)*state);
-    assert_string_equal(e.text, expected);
-}
-
-static void
-an_include_that_cannot_be_read_is_named_with_its_place(void **state)
-{
-    char path[300];
-    write_file(*state, "main.conf", "\n@include \"/nowhere/x\"", path);
-    assert_file_problem(*state, path, ERR_INVALID, "%s/main.conf:2: cannot open /nowhere/x: No such file or directory");
-    write_file(*state, "main.conf", "\n@include \"/\"", path);
-    assert_file_problem(*state, path, ERR_INVALID, "%s/main.conf:2: cannot read /: Is a directory");
-    write_file(*state, "main.conf", "@include \"main.conf\"", path);
-    assert_file_problem(*state, path, ERR_INVALID,
-                        "%s/main.conf:1: @include is nested more than 10 deep; does a file include itself?");
-    write_file(*state, "main.conf", "@include <x>", path);
-    assert_file_problem(*state, path, ERR_INVALID, "%s/main.conf:1: an @ starts @include \"FILE\"");
-    write_file(*state, "main.conf", "@include \"x\n\"", path);
-    assert_file_problem(*state, path, ERR_INVALID, "%s/main.conf:1: an @ starts @include \"FILE\"");
-    write_file(*state, "main.conf", "\n@include \"${CONF_TEST_UNSET}\"", path);
-    assert_file_problem(*state, path, ERR_INVALID,
-                        "%s/main.conf:2: the environment has no CONF_TEST_UNSET: set it, or write "
-                        "${CONF_TEST_UNSET:-default}");
-}
-
-static void
-the_number_of_includes_is_bounded(void **state)
-{
-    char path[300];
-    struct buf text = BUF_INIT;
-    for (int i = 0; i < 101; i++)
-        buf_add_string(&text, "@include \"empty.conf\"\n");
-    write_file(*state, "empty.conf", "", path);
-    write_file(*state, "main.conf", text.data, path);
-    assert_file_problem(*state, path, ERR_INVALID, "%s/main.conf:101: more than 100 @include in all");
-    buf_clean_up(&text);
-}
-
-static void
-a_file_that_cannot_be_read_is_no_invalid_file(void **state)
-{
-    char path[300];
-    snprintf(path, sizeof path, "%s/none.conf", (char *)*state);
-    assert_file_problem(*state, path, ERR_NOT_FOUND, "cannot open %s/none.conf: No such file or directory");
-    assert_file_problem(*state, *state, ERR_IO, "cannot read %s: Is a directory");
-    snprintf(path, sizeof path, "%s/zero", (char *)*state);
-    assert_int_equal(symlink("/dev/zero", path), 0);
-    assert_file_problem(*state, path, ERR_INVALID,
-                        "%s/zero: a configuration has 256 KiB at most, with all that it includes");
-}
-
-/* ---- printing -------------------------------------------------------------------------------------------------- */
-
-static uint64_t
-next_random(uint64_t *state)
-{
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    return *state;
-}
-
-static int
-random_int(uint64_t *random, const char *path)
-{
-    const struct conf_option *o = conf_option_find(path);
-    return (int)(o->min + (int64_t)(next_random(random) % (uint64_t)(o->max - o->min + 1)));
-}
-
-/* Any bytes but NUL, those that mean something to the printer or the reader above all. */
-static const char *
-random_string(uint64_t *random, struct arena *arena)
-{
-    static const char SPECIAL[] = "\"\\$\n\r\t${}@#/*x0;:-\x7f\x01\xff";
-    size_t n = next_random(random) % 24;
-    char *s = arena_alloc(arena, n + 1);
-    assert_non_null(s);
-    for (size_t i = 0; i < n; i++) {
-        uint64_t r = next_random(random);
-        s[i] = r % 3 ? SPECIAL[(r >> 8) % (sizeof SPECIAL - 1)] : (char)(1 + (r >> 8) % 255);
-    }
-    s[n] = 0;
-    return s;
-}
-
-static void
-assert_same_consumer(const struct conf_consumer *a, const struct conf_consumer *b)
-{
-    assert_string_equal(a->name, b->name);
-    assert_string_equal(a->queue, b->queue);
-    assert_string_equal(a->plugin, b->plugin);
-    assert_int_equal(a->processes, b->processes);
-    assert_int_equal(a->threads, b->threads);
-    assert_int_equal(a->prefetch, b->prefetch);
-    assert_int_equal(a->start_timeout_s, b->start_timeout_s);
-    assert_int_equal(a->wait_time_s, b->wait_time_s);
-    assert_int_equal(a->visibility_timeout_s, b->visibility_timeout_s);
-    assert_int_equal(a->batch.size, b->batch.size);
-    assert_int_equal(a->batch.window_ms, b->batch.window_ms);
-    assert_int_equal(a->retry.base_ms, b->retry.base_ms);
-    assert_int_equal(a->retry.cap_ms, b->retry.cap_ms);
-    assert_int_equal(a->n_options, b->n_options);
-    for (size_t i = 0; i < a->n_options; i++) {
-        assert_string_equal(a->options[i].name, b->options[i].name);
-        assert_string_equal(a->options[i].value, b->options[i].value);
-    }
-}
-
-static void
-assert_same_settings(const struct conf *a, const struct conf *b)
-{
-    assert_int_equal(a->log.level, b->log.level);
-    assert_int_equal(a->log.format, b->log.format);
-    assert_string_equal(a->log.file, b->log.file);
-    assert_string_equal(a->aws.region, b->aws.region);
-    assert_string_equal(a->aws.profile, b->aws.profile);
-    assert_string_equal(a->aws.endpoint_url, b->aws.endpoint_url);
-    assert_string_equal(a->aws.ca_file, b->aws.ca_file);
-    assert_string_equal(a->admin.listen, b->admin.listen);
-    assert_int_equal(a->drain_timeout_s, b->drain_timeout_s);
-    assert_string_equal(a->plugin_dir, b->plugin_dir);
-}
-
-static void
-random_conf(uint64_t *random, struct conf *c)
-{
-    arena_init(&c->arena, 0);
-    c->log.level = (enum log_level)(next_random(random) % 4);
-    c->log.format = (enum log_format)(next_random(random) % 2);
-    c->log.file = random_string(random, &c->arena);
-    c->aws.region = next_random(random) % 2 ? "eu-west-1" : "";
-    c->aws.profile = random_string(random, &c->arena);
-    c->aws.endpoint_url = next_random(random) % 2 ? "http://h/$x${\"\\" : "";
-    c->aws.ca_file = random_string(random, &c->arena);
-    c->admin.listen = "127.0.0.1:0";
-    c->drain_timeout_s = random_int(random, "drain_timeout_s");
-    c->plugin_dir = random_string(random, &c->arena);
-    c->n_consumers = 1 + next_random(random) % 3;
-    c->consumers = arena_zalloc(&c->arena, c->n_consumers * sizeof *c->consumers);
-    for (size_t i = 0; i < c->n_consumers; i++) {
-        struct conf_consumer *a = &c->consumers[i];
-        a->name = arena_format(&c->arena, "consumer-%zu", i);
-        a->queue = next_random(random) % 2 ? "a.fifo" : "https://x/\"$\\";
-        a->plugin = arena_format(&c->arena, "/%s.so", random_string(random, &c->arena));
-        a->processes = random_int(random, "consumers.processes");
-        a->threads = 1 + (int)(next_random(random) % 11);
-        a->prefetch = random_int(random, "consumers.prefetch");
-        a->start_timeout_s = random_int(random, "consumers.start_timeout_s");
-        a->wait_time_s = random_int(random, "consumers.wait_time_s");
-        a->visibility_timeout_s = next_random(random) % 2 ? 600 + (int)(next_random(random) % 42600) : 0;
-        a->batch.size = 1 + (int)(next_random(random) % 10);
-        a->batch.window_ms = random_int(random, "consumers.batch.window_ms");
-        a->retry.base_ms = random_int(random, "consumers.retry.base_ms");
-        a->retry.cap_ms = a->retry.base_ms + (int)(next_random(random) % (uint64_t)(43200001 - a->retry.base_ms));
-        a->n_options = next_random(random) % 4;
-        a->options = arena_zalloc(&c->arena, 4 * sizeof *a->options);
-        for (size_t k = 0; k < a->n_options; k++)
-            a->options[k] = (struct conf_pair){.name = arena_format(&c->arena, "Opt-%zu_*", k),
-                                               .value = random_string(random, &c->arena)};
-    }
-}
-
-static void
-what_is_printed_reads_back_the_same(void **state)
-{
-    (void)state;
-    for (uint64_t seed = 1; seed <= 500; seed++) {
-        uint64_t random = seed * UINT64_C(0x9E3779B97F4A7C15);
-        struct conf c = {0};
-        struct buf all = BUF_INIT, one = BUF_INIT;
-        random_conf(&random, &c);
-        conf_print(&c, NULL, &all);
-        struct conf *read = conf_of(all.data);
-        assert_same_settings(&c, read);
-        assert_int_equal(read->n_consumers, c.n_consumers);
-        for (size_t i = 0; i < c.n_consumers; i++)
-            assert_same_consumer(&c.consumers[i], &read->consumers[i]);
-        conf_destroy(read);
-
-        const struct conf_consumer *last = &c.consumers[c.n_consumers - 1];
-        conf_print(&c, last, &one);
-        read = conf_of(one.data);
-        assert_same_settings(&c, read);
-        assert_int_equal(read->n_consumers, 1);
-        assert_same_consumer(last, &read->consumers[0]);
-        conf_destroy(read);
-        buf_clean_up(&all);
-        buf_clean_up(&one);
-        arena_clean_up(&c.arena);
-    }
-}
-
-static void
-printing_names_every_option(void **state)
-{
-    (void)state;
-    struct buf out = BUF_INIT;
-    struct conf *c = conf_of(ONE "plugin_dir = \"a\\\"b\\\\c\\n$$d\";");
-    conf_print(c, NULL, &out);
-    assert_string_equal(out.data, "log = {\n"
-                                  "    level = \"info\";\n"
-                                  "    format = \"text\";\n"
-                                  "    file = \"\";\n"
-                                  "};\n"
-                                  "aws = {\n"
-                                  "    region = \"\";\n"
-                                  "    profile = \"\";\n"
-                                  "    endpoint_url = \"\";\n"
-                                  "    ca_file = \"\";\n"
-                                  "};\n"
-                                  "admin = {\n"
-                                  "    listen = \"\";\n"
-                                  "};\n"
-                                  "drain_timeout_s = 25;\n"
-                                  "plugin_dir = \"a\\\"b\\\\c\\n$$d\";\n"
-                                  "consumers = (\n"
-                                  "    {\n"
-                                  "        name = \"a\";\n"
-                                  "        queue = \"q\";\n"
-                                  "        plugin = \"p\";\n"
-                                  "        processes = 1;\n"
-                                  "        threads = 4;\n"
-                                  "        prefetch = 1;\n"
-                                  "        start_timeout_s = 60;\n"
-                                  "        wait_time_s = 20;\n"
-                                  "        visibility_timeout_s = 0;\n"
-                                  "        batch = {\n"
-                                  "            size = 10;\n"
-                                  "            window_ms = 0;\n"
-                                  "        };\n"
-                                  "        retry = {\n"
-                                  "            base_ms = 1000;\n"
-                                  "            cap_ms = 900000;\n"
-                                  "        };\n"
-                                  "        options = { };\n"
-                                  "    }\n"
-                                  ");\n");
-    conf_destroy(c);
-    buf_clean_up(&out);
-}
-
-static void
-the_example_is_a_right_configuration_of_the_defaults(void **state)
-{
-    (void)state;
-    struct buf out = BUF_INIT;
-    conf_print_example(&out);
-    struct conf *example = conf_of(out.data), *plain = conf_of(ONE);
-    assert_same_settings(example, plain);
-    struct conf_consumer *e = &example->consumers[0], *p = &plain->consumers[0];
-    assert_string_equal(e->name, "example");
-    assert_string_equal(e->queue, "durable-fanout-queue");
-    assert_string_equal(e->plugin, "jsonl");
-    e->name = p->name;
-    e->queue = p->queue;
-    e->plugin = p->plugin;
-    e->n_options = 0;
-    assert_same_consumer(e, p);
-    conf_destroy(example);
-    conf_destroy(plain);
-    buf_clean_up(&out);
 }
 
 /* ---- the table ------------------------------------------------------------------------------------------------- */
@@ -969,15 +592,6 @@ main(void)
         cmocka_unit_test(strings_take_values_from_the_environment),
         cmocka_unit_test(numbers_and_choices_are_converted_after_expansion),
         cmocka_unit_test(a_reference_that_means_nothing_is_refused),
-        cmocka_unit_test_setup_teardown(includes_count_from_the_file_that_has_them, make_folder, remove_folder),
-        cmocka_unit_test_setup_teardown(a_problem_in_an_included_file_names_that_file, make_folder, remove_folder),
-        cmocka_unit_test_setup_teardown(an_include_that_cannot_be_read_is_named_with_its_place, make_folder,
-                                        remove_folder),
-        cmocka_unit_test_setup_teardown(the_number_of_includes_is_bounded, make_folder, remove_folder),
-        cmocka_unit_test_setup_teardown(a_file_that_cannot_be_read_is_no_invalid_file, make_folder, remove_folder),
-        cmocka_unit_test(what_is_printed_reads_back_the_same),
-        cmocka_unit_test(printing_names_every_option),
-        cmocka_unit_test(the_example_is_a_right_configuration_of_the_defaults),
         cmocka_unit_test(the_table_keeps_its_own_rules),
         cmocka_unit_test(a_boolean_is_true_or_false),
     };
