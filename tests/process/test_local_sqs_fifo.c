@@ -655,6 +655,41 @@ a_dead_letter_keeps_its_group_and_gets_its_message_id_for_a_deduplication_id(voi
     local_queue_drop(&dead);
 }
 
+/* A message move task takes dead letters back in their order, to groups that a poll waits for. */
+static void
+dead_letters_are_moved_back_in_order(void **state)
+{
+    (void)state;
+    struct local_queue q, dead;
+    struct aws_call waiting;
+    char attributes[400];
+    local_queue_make(&dead, "{" FIFO "}");
+    snprintf(attributes, sizeof attributes,
+             "{" FIFO ", \"VisibilityTimeout\": \"10\", \"RedrivePolicy\": \"{\\\"deadLetterTargetArn\\\":"
+             "\\\"arn:aws:sqs:us-east-1:000000000000:%s\\\",\\\"maxReceiveCount\\\":\\\"1\\\"}\"}",
+             strrchr(dead.url, '/') + 1);
+    local_queue_make(&q, attributes);
+    send_many(&q, "a", 3);
+    send_many(&q, "b", 2);
+    assert_receives(&q, MOST, "a1 a2 a3 b1 b2");
+    local_server_pass(&local_fixture, 10000);
+    local_queue_begin_wait(&q, &waiting, 20, 1);
+    local_queue_assert_counts(&dead, 5, 0, 0);
+    aws_call_sqs(&dead.call, "StartMessageMoveTask", "{\"SourceArn\": \"arn:aws:sqs:us-east-1:000000000000:%s\"}",
+                 strrchr(dead.url, '/') + 1);
+    assert_int_equal(dead.call.status, 200);
+    assert_int_equal(local_queue_end_wait(&waiting), 5);
+    local_queue_assert_counts(&dead, 0, 0, 0);
+    local_queue_assert_counts(&q, 0, 5, 0);
+    local_queue_ok(&q, "SetQueueAttributes", ", \"Attributes\": {\"RedrivePolicy\": \"\"}");
+    local_server_pass(&local_fixture, 10000);
+    assert_receives(&q, MOST ALL, "a1 a2 a3 b1 b2");
+    assert_string_equal(local_queue_text(&q, "Messages.4.Attributes.ApproximateReceiveCount"), "2");
+    assert_string_equal(local_queue_text(&q, "Messages.4.Attributes.MessageGroupId"), "b");
+    local_queue_drop(&q);
+    local_queue_drop(&dead);
+}
+
 int
 main(void)
 {
@@ -678,6 +713,7 @@ main(void)
         cmocka_unit_test(a_receive_asked_for_again_brings_the_same_handles_and_begins_the_timeout_anew),
         cmocka_unit_test(an_attempt_is_known_for_five_minutes),
         cmocka_unit_test(a_dead_letter_keeps_its_group_and_gets_its_message_id_for_a_deduplication_id),
+        cmocka_unit_test(dead_letters_are_moved_back_in_order),
     };
     return cmocka_run_group_tests_name("local/sqs FIFO", tests, local_fixture_start_with_clock, local_fixture_stop);
 }
