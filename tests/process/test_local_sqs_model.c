@@ -148,6 +148,8 @@ restart(struct run *r)
     hang_up(r);
 }
 
+static void begin(struct run *r, const char *operation, const char *format, va_list ap)
+    __attribute__((format(printf, 3, 0)));
 static void
 begin(struct run *r, const char *operation, const char *format, va_list ap)
 {
