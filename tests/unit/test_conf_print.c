@@ -12,21 +12,13 @@
 #include "config/options.h"
 #include "config/read.h"
 #include "lib/conf_text.h"
-
-static uint64_t
-next_random(uint64_t *state)
-{
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    return *state;
-}
+#include "lib/xorshift.h"
 
 static int
 random_int(uint64_t *random, const char *path)
 {
     const struct conf_option *o = conf_option_find(path);
-    return (int)(o->min + (int64_t)(next_random(random) % (uint64_t)(o->max - o->min + 1)));
+    return (int)(o->min + (int64_t)(xorshift_next(random) % (uint64_t)(o->max - o->min + 1)));
 }
 
 /* Any bytes but NUL, those that mean something to the printer or the reader above all. */
@@ -34,11 +26,11 @@ static const char *
 random_string(uint64_t *random, struct arena *arena)
 {
     static const char SPECIAL[] = "\"\\$\n\r\t${}@#/*x0;:-\x7f\x01\xff";
-    size_t n = next_random(random) % 24;
+    size_t n = xorshift_next(random) % 24;
     char *s = arena_alloc(arena, n + 1);
     assert_non_null(s);
     for (size_t i = 0; i < n; i++) {
-        uint64_t r = next_random(random);
+        uint64_t r = xorshift_next(random);
         s[i] = r % 3 ? SPECIAL[(r >> 8) % (sizeof SPECIAL - 1)] : (char)(1 + (r >> 8) % 255);
     }
     s[n] = 0;
@@ -87,34 +79,34 @@ static void
 random_conf(uint64_t *random, struct conf *c)
 {
     arena_init(&c->arena, 0);
-    c->log.level = (enum log_level)(next_random(random) % 4);
-    c->log.format = (enum log_format)(next_random(random) % 2);
+    c->log.level = (enum log_level)(xorshift_next(random) % 4);
+    c->log.format = (enum log_format)(xorshift_next(random) % 2);
     c->log.file = random_string(random, &c->arena);
-    c->aws.region = next_random(random) % 2 ? "eu-west-1" : "";
+    c->aws.region = xorshift_next(random) % 2 ? "eu-west-1" : "";
     c->aws.profile = random_string(random, &c->arena);
-    c->aws.endpoint_url = next_random(random) % 2 ? "http://h/$x${\"\\" : "";
+    c->aws.endpoint_url = xorshift_next(random) % 2 ? "http://h/$x${\"\\" : "";
     c->aws.ca_file = random_string(random, &c->arena);
     c->admin.listen = "127.0.0.1:0";
     c->drain_timeout_s = random_int(random, "drain_timeout_s");
     c->plugin_dir = random_string(random, &c->arena);
-    c->n_consumers = 1 + next_random(random) % 3;
+    c->n_consumers = 1 + xorshift_next(random) % 3;
     c->consumers = arena_zalloc(&c->arena, c->n_consumers * sizeof *c->consumers);
     for (size_t i = 0; i < c->n_consumers; i++) {
         struct conf_consumer *a = &c->consumers[i];
         a->name = arena_format(&c->arena, "consumer-%zu", i);
-        a->queue = next_random(random) % 2 ? "a.fifo" : "https://x/\"$\\";
+        a->queue = xorshift_next(random) % 2 ? "a.fifo" : "https://x/\"$\\";
         a->plugin = arena_format(&c->arena, "/%s.so", random_string(random, &c->arena));
         a->processes = random_int(random, "consumers.processes");
-        a->threads = 1 + (int)(next_random(random) % 11);
+        a->threads = 1 + (int)(xorshift_next(random) % 11);
         a->prefetch = random_int(random, "consumers.prefetch");
         a->start_timeout_s = random_int(random, "consumers.start_timeout_s");
         a->wait_time_s = random_int(random, "consumers.wait_time_s");
-        a->visibility_timeout_s = next_random(random) % 2 ? 600 + (int)(next_random(random) % 42600) : 0;
-        a->batch.size = 1 + (int)(next_random(random) % 10);
+        a->visibility_timeout_s = xorshift_next(random) % 2 ? 600 + (int)(xorshift_next(random) % 42600) : 0;
+        a->batch.size = 1 + (int)(xorshift_next(random) % 10);
         a->batch.window_ms = random_int(random, "consumers.batch.window_ms");
         a->retry.base_ms = random_int(random, "consumers.retry.base_ms");
-        a->retry.cap_ms = a->retry.base_ms + (int)(next_random(random) % (uint64_t)(43200001 - a->retry.base_ms));
-        a->n_options = next_random(random) % 4;
+        a->retry.cap_ms = a->retry.base_ms + (int)(xorshift_next(random) % (uint64_t)(43200001 - a->retry.base_ms));
+        a->n_options = xorshift_next(random) % 4;
         a->options = arena_zalloc(&c->arena, 4 * sizeof *a->options);
         for (size_t k = 0; k < a->n_options; k++)
             a->options[k] = (struct conf_pair){.name = arena_format(&c->arena, "Opt-%zu_*", k),
