@@ -11,7 +11,8 @@
  *     COMPLETED   nothing is left to move
  *     CANCELLED   a millisecond or more after CancelMessageMoveTask, which makes it CANCELLING
  *     FAILED      its destination is gone: AWS.SimpleQueueService.NonExistentQueue; a message that nobody but its
- * sender put there has nowhere to go back to: CouldNotDetermineMessageSource; or after 36 hours: Timeout
+ *                 sender put there has nowhere to go back to: CouldNotDetermineMessageSource; or after 36 hours:
+ * Timeout
  *
  * and the last ten of a source are remembered, as long as that queue is there. Where AWS leaves it open: without
  * MaxNumberOfMessagesPerSecond a task goes as fast as it can beside the calls that come; the destination's DelaySeconds

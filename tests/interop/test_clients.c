@@ -80,7 +80,7 @@ tear_down(void **state)
     do {                                                                                                               \
         if (!*f->tool)                                                                                                 \
             skip_because("no " #tool " in build/interop (build/interop/python.log says why), and none that "           \
-                                     "FANOUT_AWS or FANOUT_PYTHON names");                                             \
+                         "FANOUT_AWS or FANOUT_PYTHON names");                                                         \
     } while (0)
 
 /* Runs a tool in the test's folder, with nothing of the person's own configuration. Returns its exit code. */
