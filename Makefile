@@ -163,7 +163,8 @@ $(BUILD)/interop/go/.installed: $(wildcard tests/interop/go/*)
 $(BUILD)/interop/%/.installed:
 	@tests/interop/install $* $(@D)
 
-## make test-interop     the clients that take longer, 90 s: aws-cli, the AWS SDK for Go, moto's own tests of SQS
+## make test-interop     the clients that take longer (half a minute, and what it takes to install them): aws-cli, the AWS
+##                       SDK for Go, moto's own tests of SQS
 test-interop:
 	@.ci/deps test
 	+@$(again) test-interop-run
