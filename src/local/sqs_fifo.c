@@ -25,12 +25,18 @@ struct group {
     char name[];
 };
 
+/* A group's place in the heap, with what its first message is compared by: comparing touches nothing else. */
+struct place {
+    int64_t visible_at_ms, id;
+    struct group *group;
+};
+
 struct lsqs_fifo {
     struct member **members; /* by id */
     size_t n_members, n_member_places;
     struct group **groups; /* by name */
     size_t n_groups, n_group_places;
-    struct group **heap; /* by the first message: visible for the longest, then sent first; [0] is unused */
+    struct place *heap; /* by the first message: visible for the longest, then sent first; [0] is unused */
     size_t heap_n, heap_room;
     int64_t last_id; /* no message of the window comes behind it */
     bool complete;   /* none of the queue does */
@@ -49,35 +55,35 @@ lsqs_is_fifo_name(struct slice name)
 /* ---- the heap ---------------------------------------------------------------------------------------------------- */
 
 static bool
-is_before(const struct group *a, const struct group *b)
+is_before(const struct place *x, const struct place *y)
 {
-    const struct member *x = a->first, *y = b->first;
     return x->visible_at_ms != y->visible_at_ms ? x->visible_at_ms < y->visible_at_ms : x->id < y->id;
 }
 
 static void
-put_at(struct lsqs_fifo *f, struct group *g, size_t place)
+put_at(struct lsqs_fifo *f, const struct place *p, size_t place)
 {
-    f->heap[place] = g;
-    g->place = place;
+    f->heap[place] = *p;
+    p->group->place = place;
 }
 
 /* Moves a group to where it belongs from a place that is free, or its own. */
 static void
 sift(struct lsqs_fifo *f, struct group *g, size_t place)
 {
-    while (place > 1 && is_before(g, f->heap[place / 2])) {
-        put_at(f, f->heap[place / 2], place);
+    const struct place p = {g->first->visible_at_ms, g->first->id, g};
+    while (place > 1 && is_before(&p, &f->heap[place / 2])) {
+        put_at(f, &f->heap[place / 2], place);
         place /= 2;
     }
     for (size_t child; (child = 2 * place) <= f->heap_n; place = child) {
-        if (child < f->heap_n && is_before(f->heap[child + 1], f->heap[child]))
+        if (child < f->heap_n && is_before(&f->heap[child + 1], &f->heap[child]))
             child++;
-        if (!is_before(f->heap[child], g))
+        if (!is_before(&f->heap[child], &p))
             break;
-        put_at(f, f->heap[child], place);
+        put_at(f, &f->heap[child], place);
     }
-    put_at(f, g, place);
+    put_at(f, &p, place);
 }
 
 /* There is room for every group. */
@@ -91,7 +97,7 @@ static void
 pull(struct lsqs_fifo *f, struct group *g)
 {
     size_t place = g->place;
-    struct group *last = f->heap[f->heap_n--];
+    struct group *last = f->heap[f->heap_n--].group;
     g->place = 0;
     if (last != g)
         sift(f, last, place);
@@ -171,7 +177,7 @@ grow_heap(struct lsqs_fifo *f)
     if (f->n_groups + 2 <= f->heap_room)
         return true;
     size_t room = f->heap_room ? 2 * f->heap_room : FIRST_PLACES;
-    struct group **heap = realloc(f->heap, room * sizeof(struct group *));
+    struct place *heap = realloc(f->heap, room * sizeof *heap);
     if (!heap)
         return false;
     f->heap = heap;
@@ -360,7 +366,7 @@ wake(struct lsqs_queue *q)
 {
     const struct lsqs_fifo *f = q->groups;
     if (f->heap_n > 0)
-        lsqs_expect(q, f->heap[1]->first->visible_at_ms);
+        lsqs_expect(q, f->heap[1].visible_at_ms);
 }
 
 void
@@ -415,7 +421,7 @@ lsqs_fifo_find_next_visible(struct store_tx *tx, struct lsqs_queue *q, int64_t *
     if (code < 0)
         return code;
     const struct lsqs_fifo *f = q->groups;
-    *ret_ms = f->heap_n > 0 ? f->heap[1]->first->visible_at_ms : INT64_MAX;
+    *ret_ms = f->heap_n > 0 ? f->heap[1].visible_at_ms : INT64_MAX;
     if (q->counts.in_flight < LSQS_MAX_IN_FLIGHT || *ret_ms > store_now_ms(tx))
         return 0;
     /* too many are in flight: one of them must come back */
@@ -463,9 +469,9 @@ lsqs_fifo_next(struct lsqs_queue *q, int64_t now_ms, int64_t *ret_id)
     struct lsqs_fifo *f = q->groups;
     if (!f->at || f->at->visible_at_ms > now_ms) {
         set_aside(f);
-        if (f->heap_n == 0 || f->heap[1]->first->visible_at_ms > now_ms)
+        if (f->heap_n == 0 || f->heap[1].visible_at_ms > now_ms)
             return false;
-        f->current = f->heap[1];
+        f->current = f->heap[1].group;
         f->at = f->current->first;
         pull(f, f->current);
     }
