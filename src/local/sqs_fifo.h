@@ -1,6 +1,7 @@
 /* sqs_fifo: what FIFO queues have beyond standard ones.
  *
  *     sqs_fifo.c           the groups of a queue, and which of its messages may be received
+ *     sqs_fifo_groups.c    those groups in memory
  *     sqs_fifo_send.c      what a send must name, sequence numbers, dead letters
  *     sqs_fifo_dedup.c     what was sent in the last five minutes
  *     sqs_fifo_receive.c   receiving from the groups
