@@ -4,7 +4,7 @@
  * Beside it, in turns and in the same run, a bare loop over libcurl and cJSON consumes the same messages. A machine
  * that is shared charges a process for what its neighbours do to caches and cores: never the other way round, so of
  * several rounds the quietest one is nearest to what a message costs, and the median says what this machine made of it.
- * MESSAGES=20000 and ROUNDS=3 change how many; bench_worker --bare URL is the bare loop alone. */
+ * MESSAGES=20000 and ROUNDS=5 change how many; bench_worker --bare URL is the bare loop alone. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -115,14 +115,15 @@ print_in_bare_loops(const struct samples *samples, int which, size_t rounds)
                                   .most = round(cases[which].most_us / BARE_US * 100) / 100});
 }
 
-/* How much dearer a message is with the worst number of handler threads than with the best. */
+/* How much dearer a message is with the worst number of handler threads than with the best, by their medians: within a
+ * round, noise alone would set them apart. */
 static double
-spread(const struct samples *samples, int round)
+spread(const double *medians)
 {
     static const int numbers[] = {ONE_1K, WORKER_1K, SIXTEEN_1K, MANY_1K};
-    double least = samples[WORKER_1K].cpu_us[round], most = least;
+    double least = medians[WORKER_1K], most = least;
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-        double us = samples[numbers[i]].cpu_us[round];
+        double us = medians[numbers[i]];
         least = us < least ? us : least;
         most = us > most ? us : most;
     }
@@ -152,16 +153,15 @@ static void
 print(struct samples *samples, size_t rounds)
 {
     char what[80];
-    double spreads[ROUNDS_MAX];
-    for (size_t r = 0; r < rounds; r++)
-        spreads[r] = spread(samples, (int)r); /* before medians sort them */
+    double medians[CASES];
     print_in_bare_loops(samples, WORKER_1K, rounds);
     print_in_bare_loops(samples, TLS_1K, rounds);
     for (int i = 0; i < CASES; i++) {
         const struct bench_case *c = &cases[i];
+        medians[i] = figure_median(samples[i].cpu_us, rounds);
         snprintf(what, sizeof what, "%s: CPU per message", c->what);
         figure_print(&(struct figure){.what = what,
-                                      .value = figure_median(samples[i].cpu_us, rounds),
+                                      .value = medians[i],
                                       .unit = "us",
                                       .ratio = figure_median(samples[i].ratio, rounds),
                                       .ratio_of = c->tls                   ? "without TLS"
@@ -170,7 +170,7 @@ print(struct samples *samples, size_t rounds)
                                       .most = c->most_us});
     }
     figure_print(&(struct figure){.what = "worker, 1 KB: dearest / cheapest of 1 to 64 threads",
-                                  .value = figure_median(spreads, rounds),
+                                  .value = spread(medians),
                                   .unit = "x",
                                   .most = 1.3});
     for (int i = BARE_1K; i <= TLS_1K; i++) {
@@ -200,7 +200,7 @@ main(int argc, char **argv)
     static struct samples samples[CASES];
     if (argc == 3 && strcmp(argv[1], "--bare") == 0)
         return bare_loop_run(argv[2], BARE_LANES) > 0 ? 0 : 1;
-    long messages = number_from("MESSAGES", 20000), rounds = number_from("ROUNDS", 3);
+    long messages = number_from("MESSAGES", 20000), rounds = number_from("ROUNDS", 5);
     if (messages < 1000 || rounds < 1 || rounds > ROUNDS_MAX) {
         fprintf(stderr, "MESSAGES is at least 1000, ROUNDS 1 to %d\n", ROUNDS_MAX);
         return 1;
