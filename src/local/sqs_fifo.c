@@ -127,12 +127,14 @@ lsqs_fifo_added(struct lsqs_queue *q, int64_t id, int64_t visible_at_ms, struct 
     struct lsqs_fifo *f = q->groups;
     if (!f)
         return;
-    if (!f->complete || f->n_members >= LSQS_FIFO_WINDOW)
+    if (!f->complete || f->n_members >= LSQS_FIFO_WINDOW) {
         f->complete = false;
-    else if (lsqs_groups_add(f, id, visible_at_ms, group_id))
+    } else if (lsqs_groups_add(f, id, visible_at_ms, group_id)) {
         wake(q);
-    else
+    } else {
         lsqs_fifo_drop(q);
+        lsqs_expect(q, 0);
+    }
 }
 
 void

@@ -32,7 +32,8 @@ bool lsqs_is_fifo_name(struct slice name); /* or ARN */
 /* Of the functions that take a queue: nothing happens when it is a standard one, or its window is not in memory. None
  * fails: without memory for it, the window is thrown away. They wake whoever waits for the queue. */
 
-/* Forgets the window. Also the end of it. */
+/* Forgets the window. Also the end of it. Nothing wakes those who wait until the next look: if you drop it while the
+ * queue lives on, let them look (lsqs_expect). */
 void lsqs_fifo_drop(struct lsqs_queue *q);
 
 /* A message went in behind all others; it is gone; it is visible from visible_at_ms on. */

@@ -387,6 +387,7 @@ forget_messages(struct lsqs_queue *q, int64_t now_ms)
 {
     q->counts = (struct lsqs_counts){.oldest_at_ms = INT64_MAX, .counted_at_ms = now_ms};
     lsqs_fifo_drop(q);
+    lsqs_expect(q, 0); /* without groups a send tells nobody who waits; who looks again makes them */
     lsqs_set_expiry(q);
 }
 

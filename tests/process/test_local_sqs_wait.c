@@ -9,7 +9,9 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "lib/admin.h"
 #include "lib/local_queue.h"
 
 static void
@@ -216,6 +218,41 @@ each_message_goes_to_one_of_many_receivers(void **state)
     local_queue_drop(&q);
 }
 
+/* Emptied by PurgeQueue, or by who looks after the server. */
+static void
+wait_while_emptied(const char *attributes, const char *entry, bool purge)
+{
+    struct local_queue q;
+    struct aws_call waiting, admin;
+    char page[200];
+    local_queue_make(&q, attributes);
+    snprintf(page, sizeof page, "/reset?queue=%s", strrchr(q.url, '/') + 1);
+    local_queue_ok(&q, "SendMessage", entry);
+    assert_int_equal(local_queue_receive(&q, ""), 1);
+    local_queue_begin_wait(&q, &waiting, 20, 1);
+    aws_call_init(&admin, local_fixture.url);
+    if (purge)
+        local_queue_ok(&q, "PurgeQueue", "");
+    else
+        assert_int_equal(admin_ask(&admin, "POST", page, ""), 200);
+    aws_call_clean_up(&admin);
+    assert_int_equal(local_server_waiting(&local_fixture, q.url), 1);
+    local_queue_ok(&q, "SendMessage", entry);
+    assert_int_equal(local_queue_end_wait(&waiting), 1);
+    local_queue_drop(&q);
+}
+
+static void
+a_long_poll_gets_what_is_sent_after_its_queue_was_emptied(void **state)
+{
+    (void)state;
+    static const char FIFO[] = "{\"FifoQueue\": \"true\", \"ContentBasedDeduplication\": \"true\"}";
+    for (int purge = 0; purge < 2; purge++) {
+        wait_while_emptied("{}", ", \"MessageBody\": \"x\"", purge);
+        wait_while_emptied(FIFO, ", \"MessageBody\": \"x\", \"MessageGroupId\": \"g\"", purge);
+    }
+}
+
 int
 main(void)
 {
@@ -225,6 +262,7 @@ main(void)
         cmocka_unit_test(the_queues_own_wait_is_kept),
         cmocka_unit_test(whoever_has_hung_up_gets_no_message),
         cmocka_unit_test(a_deleted_queue_ends_its_long_polls),
+        cmocka_unit_test(a_long_poll_gets_what_is_sent_after_its_queue_was_emptied),
         cmocka_unit_test(each_message_goes_to_one_of_many_receivers),
     };
     return cmocka_run_group_tests_name("local/sqs wait", tests, local_fixture_start_with_clock, local_fixture_stop);
