@@ -83,6 +83,23 @@ join(char out[PATH_MAX], const char *format, ...)
     return n < 0 || n >= PATH_MAX ? -1 : 0;
 }
 
+/* Not even with --force: the files of a server that runs, nor a database whose log was left by one that did not end in
+ * order; the log would then lie beside another database than its own. */
+static int
+check_overwritten(const struct wish *w, const char *name, struct err *e)
+{
+    static const char OURS[] = "fanout-local.";
+    char log[PATH_MAX], url[300] = "";
+    struct stat st;
+    struct err searched = {0};
+    if (strncmp(name, OURS, sizeof OURS - 1) == 0 &&
+        store_find_server(w->folder, url, sizeof url, &searched) != ERR_NOT_FOUND)
+        return err_set(e, ERR_EXISTS, "a server uses the files of %s: choose another folder", w->folder);
+    if (join(log, "%s-wal", w->path) == 0 && lstat(log, &st) == 0)
+        return err_set(e, ERR_EXISTS, "%s is a database in use, or was left by a kill: choose another name", w->file);
+    return 0;
+}
+
 static int
 find_place(struct wish *w, struct err *e)
 {
@@ -100,7 +117,7 @@ find_place(struct wish *w, struct err *e)
         return err_set(e, ERR_EXISTS, "%s is no file", w->file);
     if (lstat(w->path, &st) == 0 && !w->force)
         return err_set(e, ERR_EXISTS, "%s is there already: choose another name, or say --force", w->file);
-    return 0;
+    return check_overwritten(w, name, e);
 }
 
 /* ---- the copy ---------------------------------------------------------------------------------------------------- */

@@ -303,6 +303,30 @@ nothing_is_overwritten_without_force_and_nothing_is_left_behind(void **state)
 }
 
 static void
+force_does_not_overwrite_a_database_in_use_or_left_by_a_kill(void **state)
+{
+    (void)state;
+    static const char *const NAMES[] = {"fanout-local.sqlite3", "fanout-local.sqlite3-wal", "fanout-local.lock"};
+    char url[200];
+    const char *data = server.folder;
+    size_t n = files_in(data);
+    local_server_queue(&server, "mine", "{}", url, sizeof url);
+    for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++)
+        assert_int_equal(run((const char *[]){"backup", tmp_path(data, NAMES[i]), "--data", data, "--force", NULL},
+                             "a server uses the files of"),
+                         1);
+    send_message(url, "kept");
+    local_server_kill(&server);
+    assert_int_equal(
+        run((const char *[]){"backup", tmp_path(data, NAMES[0]), "--data", data, "--force", NULL}, "left by a kill"),
+        1);
+    local_server_restart(&server);
+    reconnect(&server);
+    assert_int_equal(admin_queue_figure(server.url, "mine", "visible"), 1);
+    assert_int_equal(files_in(data), n);
+}
+
+static void
 a_disk_that_is_full_leaves_no_copy_and_a_server_that_goes_on(void **state)
 {
     (void)state;
@@ -476,6 +500,7 @@ main(void)
         TEST(a_copy_made_while_others_send_has_all_that_was_answered_before),
         TEST(a_copy_is_made_of_a_server_that_is_named_or_found_or_ended_or_in_memory),
         TEST(nothing_is_overwritten_without_force_and_nothing_is_left_behind),
+        TEST(force_does_not_overwrite_a_database_in_use_or_left_by_a_kill),
         TEST(a_disk_that_is_full_leaves_no_copy_and_a_server_that_goes_on),
         TEST(the_server_fills_an_empty_file_of_its_own_user_and_no_other),
         TEST(a_log_with_a_wrong_byte_before_its_end_is_refused),
