@@ -5,8 +5,9 @@
  *     [orders]
  *     aws_access_key_id = AKIDORDERS
  *     aws_secret_access_key = a secret
- *     aws_session_token = a token                            # may be missing
- *     x_security_token_expires = 2026-11-20T06:00:00Z        # may be missing; as single sign-on tools write it
+ *     # These two may be missing; the second is as single sign-on tools write it.
+ *     aws_session_token = a-token
+ *     x_security_token_expires = 2026-11-20T06:00:00Z
  *
  * Comments are whole lines that begin with '#' or ';'. Other settings are passed over, and so is a section without
  * keys (a role's). Half a pair, a name or an access key id that is there twice, a line that is none, no pair at all:

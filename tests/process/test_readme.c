@@ -1,4 +1,5 @@
-/* The README's first handler, as it stands there: it compiles, runs, and prints the README's event. */
+/* What the README shows, as it stands there: its first handler compiles, runs, and prints the README's event; its
+ * credentials are taken. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -72,11 +73,38 @@ the_first_handler_prints_the_event_at_once(void **state)
     tmp_remove(dir);
 }
 
+static void
+the_credentials_are_taken(void **state)
+{
+    (void)state;
+    const char *dir = tmp_new();
+    char *indented = between("aws/credentials`:\n\n", "\nWith a file `test` is gone"), *to = indented;
+    for (const char *from = indented; *from;) {
+        from += strspn(from, " ");
+        size_t n = strcspn(from, "\n");
+        n += from[n] == '\n';
+        memmove(to, from, n);
+        to += n;
+        from += n;
+    }
+    *to = '\0';
+    const char *file = tmp_write(dir, "credentials", "%s", indented);
+    struct proc *p = proc_spawn((const char *[]){proc_path("bin/fanout-local"), "--memory", "--no-provision",
+                                                 "--listen", "127.0.0.1:0", "--credentials", file, NULL},
+                                NULL);
+    if (!proc_wait_line(p, "READY ", 20000))
+        fail_msg("fanout-local does not start with the credentials of the README");
+    proc_destroy(p);
+    free(indented);
+    tmp_remove(dir);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_first_handler_prints_the_event_at_once),
+        cmocka_unit_test(the_credentials_are_taken),
     };
     return cmocka_run_group_tests_name("readme", tests, NULL, NULL);
 }
