@@ -7,7 +7,8 @@
  *     sqs_error.c      AWS's errors
  *     sqs_state.c      the queues in memory: counters, and how a rollback is taken back
  *     sqs_sweep.c      what is too old, or was purged, is removed
- *     sqs_queue.c      queues made, found, listed, deleted, purged    sqs_settings.c   their attributes
+ *     sqs_queue.c      queues made, found, emptied, deleted           sqs_settings.c   their attributes
+ *     sqs_list.c       queues listed, in pages
  *     sqs_tags.c       their tags                                     sqs_permission.c statements of their policy
  *     sqs_send.c       messages in                                    sqs_receive.c    and out
  *     sqs_wait.c       long polls: who waits, and when they are served
@@ -526,6 +527,8 @@ int lsqs_add_failure(struct lsqs_call *c, struct slice id, const struct lsqs_err
 
 /* NextToken and MaxResults as ListQueues has them. */
 bool lsqs_check_page(struct slice token, const struct lsqs_int *max, struct lsqs_error *e);
+
+bool lsqs_is_name(struct slice name); /* could a queue have it? */
 
 /* A page's token is the last name on it, in base64. No token: no name. false with e set. */
 bool lsqs_read_page_token(struct slice token, struct buf *ret_name, struct lsqs_error *e);

@@ -12,8 +12,8 @@
 
 /* ---- names ------------------------------------------------------------------------------------------------------- */
 
-static bool
-is_name(struct slice name)
+bool
+lsqs_is_name(struct slice name)
 {
     bool ok = name.n >= 1 && name.n <= MAX_NAME;
     size_t n = lsqs_is_fifo_name(name) ? name.n - 5 : name.n;
@@ -31,11 +31,11 @@ check_name(struct slice name, const struct local_sqs_attribute *attributes, size
         if (slice_equals(attributes[i].name, SLICE("FifoQueue")))
             fifo = slice_equals(attributes[i].value, SLICE("true"));
     if (fifo)
-        return (is_name(name) && lsqs_is_fifo_name(name)) ||
+        return (lsqs_is_name(name) && lsqs_is_fifo_name(name)) ||
                lsqs_fail(e, LSQS_INVALID_VALUE,
                          "The name of a FIFO queue can only include alphanumeric characters, hyphens, or underscores, "
                          "must end with .fifo suffix and be 1 to 80 in length.");
-    return (is_name(name) && !lsqs_is_fifo_name(name)) ||
+    return (lsqs_is_name(name) && !lsqs_is_fifo_name(name)) ||
            lsqs_fail(e, LSQS_INVALID_VALUE,
                      "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length");
 }
@@ -213,136 +213,7 @@ lsqs_run_get_url(struct store_tx *tx, struct lsqs_call *c)
     return result->url.p ? 0 : no_memory(c);
 }
 
-bool
-lsqs_check_page(struct slice token, const struct lsqs_int *max, struct lsqs_error *e)
-{
-    if (max->given && (max->value < 1 || max->value > LSQS_MAX_LIST))
-        return lsqs_fail(
-            e, LSQS_INVALID_VALUE,
-            "Value %lld for parameter MaxResults is invalid. Reason: MaxResults must be an integer between 1 and "
-            "1000.",
-            (long long)max->value);
-    return !token.p || max->given || lsqs_fail_missing(e, "MaxResults");
-}
-
-bool
-lsqs_check_list_queues(struct lsqs_call *c)
-{
-    const struct lsqs_list_queues *r = c->request;
-    return lsqs_check_page(r->token, &r->max, &c->error);
-}
-
-bool
-lsqs_read_page_token(struct slice token, struct buf *ret_name, struct lsqs_error *e)
-{
-    return token.n == 0 || (digest_base64_decode(ret_name, token) && is_name(buf_slice(ret_name))) ||
-           lsqs_fail(e, LSQS_INVALID_VALUE, "Invalid or expired next token.");
-}
-
-static int
-list_from(struct store_tx *tx, struct lsqs_call *c, struct slice after)
-{
-    const struct lsqs_list_queues *r = c->request;
-    struct lsqs_urls_result *result = c->result;
-    size_t most = r->max.given ? (size_t)r->max.value : LSQS_MAX_LIST, n = 0;
-    struct slice *urls = arena_alloc(&c->call->arena, most * sizeof *urls);
-    struct buf token = BUF_INIT;
-    sqlite3_stmt *q = store_prepare(tx, "SELECT name FROM sqs_queue WHERE name > ?1 AND substr(name, 1, ?3) = ?2"
-                                        " ORDER BY name LIMIT ?4");
-    if (q) {
-        store_bind_text(q, 1, after);
-        store_bind_text(q, 2, r->prefix);
-        store_bind_int(q, 3, (int64_t)r->prefix.n);
-        store_bind_int(q, 4, (int64_t)most + 1);
-    }
-    int code;
-    bool more = false;
-    while ((code = store_step(tx, q)) > 0) {
-        struct slice name = store_column(q, 0);
-        if (n == most) {
-            more = true;
-            continue;
-        }
-        if (urls)
-            urls[n++] = lsqs_url_of(c, name);
-        if (n == most)
-            digest_base64_encode(&token, name.p, name.n);
-        if (!urls || !urls[n - 1].p)
-            no_memory(c);
-    }
-    result->urls = (struct lsqs_list){.items = urls, .n = n};
-    if (more && r->max.given)
-        result->token = slice_of_string(arena_strndup(&c->call->arena, token.data, token.len));
-    buf_clean_up(&token);
-    return code;
-}
-
-int
-lsqs_run_list_queues(struct store_tx *tx, struct lsqs_call *c)
-{
-    const struct lsqs_list_queues *r = c->request;
-    struct buf after = BUF_INIT;
-    int code = lsqs_read_page_token(r->token, &after, &c->error) ? list_from(tx, c, buf_slice(&after)) : 0;
-    buf_clean_up(&after);
-    return code;
-}
-
 /* ---- attributes -------------------------------------------------------------------------------------------------- */
-
-static bool
-is_wanted(const struct lsqs_list *names, const char *name)
-{
-    const struct slice *wanted = names->items;
-    for (size_t i = 0; i < names->n; i++)
-        if (slice_equals(wanted[i], SLICE("All")) || slice_equals_string(wanted[i], name))
-            return true;
-    return false;
-}
-
-static bool
-check_wanted(struct lsqs_call *c, const struct lsqs_list *names, struct store_tx *tx)
-{
-    const struct slice *wanted = names->items;
-    struct buf text = BUF_INIT;
-    bool ok = true;
-    for (size_t i = 0; i < names->n && ok; i++) {
-        const char *name = NULL;
-        ok = slice_equals(wanted[i], SLICE("All"));
-        for (size_t j = 0; !ok && (name = lsqs_attribute(c->queue, tx, j, &text)); j++)
-            ok = slice_equals_string(wanted[i], name);
-        if (!ok)
-            lsqs_fail(&c->error, LSQS_INVALID_ATTRIBUTE_NAME, "Unknown Attribute %.*s.",
-                      (int)(wanted[i].n < 200 ? wanted[i].n : 200), wanted[i].p);
-    }
-    buf_clean_up(&text);
-    return ok;
-}
-
-int
-lsqs_run_get_attributes(struct store_tx *tx, struct lsqs_call *c)
-{
-    const struct lsqs_get_attributes *r = c->request;
-    struct lsqs_attributes_result *result = c->result;
-    struct buf text = BUF_INIT;
-    const char *name;
-    size_t n = 0;
-    int code = lsqs_touch(c->sqs, tx, c->queue);
-    if (code == 0)
-        code = lsqs_expire(tx, c->queue);
-    if (code < 0 || !check_wanted(c, &r->names, tx))
-        return code;
-    struct local_sqs_attribute *items = arena_alloc(&c->call->arena, 32 * sizeof *items);
-    for (size_t i = 0; items && i < 32 && (name = lsqs_attribute(c->queue, tx, i, &text)); i++) {
-        if (text.len > 0 && is_wanted(&r->names, name))
-            items[n++] = (struct local_sqs_attribute){
-                .name = slice_of_string(name),
-                .value = slice_of(arena_strndup(&c->call->arena, text.data, text.len), text.len)};
-        buf_reset(&text);
-    }
-    buf_clean_up(&text);
-    result->attributes = (struct lsqs_list){.items = items, .n = n};
-    return items ? 0 : no_memory(c);
-}
 
 bool
 lsqs_check_set_attributes(struct lsqs_call *c)

@@ -294,6 +294,65 @@ lsqs_attribute(const struct lsqs_queue *q, const struct store_tx *tx, size_t i, 
     return s->name;
 }
 
+/* ---- GetQueueAttributes ------------------------------------------------------------------------------------------ */
+
+static bool
+is_wanted(const struct lsqs_list *names, const char *name)
+{
+    const struct slice *wanted = names->items;
+    for (size_t i = 0; i < names->n; i++)
+        if (slice_equals(wanted[i], SLICE("All")) || slice_equals_string(wanted[i], name))
+            return true;
+    return false;
+}
+
+static bool
+check_wanted(struct lsqs_call *c, const struct lsqs_list *names, struct store_tx *tx)
+{
+    const struct slice *wanted = names->items;
+    struct buf text = BUF_INIT;
+    bool ok = true;
+    for (size_t i = 0; i < names->n && ok; i++) {
+        const char *name = NULL;
+        ok = slice_equals(wanted[i], SLICE("All"));
+        for (size_t j = 0; !ok && (name = lsqs_attribute(c->queue, tx, j, &text)); j++)
+            ok = slice_equals_string(wanted[i], name);
+        if (!ok)
+            lsqs_fail(&c->error, LSQS_INVALID_ATTRIBUTE_NAME, "Unknown Attribute %.*s.",
+                      (int)(wanted[i].n < 200 ? wanted[i].n : 200), wanted[i].p);
+    }
+    buf_clean_up(&text);
+    return ok;
+}
+
+int
+lsqs_run_get_attributes(struct store_tx *tx, struct lsqs_call *c)
+{
+    const struct lsqs_get_attributes *r = c->request;
+    struct lsqs_attributes_result *result = c->result;
+    struct buf text = BUF_INIT;
+    const char *name;
+    size_t n = 0;
+    int code = lsqs_touch(c->sqs, tx, c->queue);
+    if (code == 0)
+        code = lsqs_expire(tx, c->queue);
+    if (code < 0 || !check_wanted(c, &r->names, tx))
+        return code;
+    struct local_sqs_attribute *items = arena_alloc(&c->call->arena, 32 * sizeof *items);
+    for (size_t i = 0; items && i < 32 && (name = lsqs_attribute(c->queue, tx, i, &text)); i++) {
+        if (text.len > 0 && is_wanted(&r->names, name))
+            items[n++] = (struct local_sqs_attribute){
+                .name = slice_of_string(name),
+                .value = slice_of(arena_strndup(&c->call->arena, text.data, text.len), text.len)};
+        buf_reset(&text);
+    }
+    buf_clean_up(&text);
+    result->attributes = (struct lsqs_list){.items = items, .n = n};
+    if (!items)
+        lsqs_fail(&c->error, LSQS_INTERNAL, "out of memory");
+    return 0;
+}
+
 /* ---- the row ----------------------------------------------------------------------------------------------------- */
 
 static void
