@@ -261,12 +261,30 @@ read_figures(struct local_sqs *s, struct store_tx *tx)
     return store_run(tx, w);
 }
 
+/* So that what was visible stays visible, though the wall clock was set back before this start. */
+static int
+go_on_in_time(struct store_tx *tx)
+{
+    sqlite3_stmt *r = store_prepare(
+        tx,
+        "SELECT max(coalesce((SELECT sent_at FROM sqs_message ORDER BY id DESC LIMIT 1), 0),"
+        " coalesce((SELECT max(purged_at) FROM sqs_queue), 0), coalesce((SELECT max(created_at) FROM sqs_queue), 0))");
+    int code = store_step(tx, r);
+    if (code <= 0)
+        return code;
+    store_raise_now(tx, sqlite3_column_int64(r, 0));
+    store_reset(r);
+    return 0;
+}
+
 int
 lsqs_state_load(void *sqs, struct store_tx *tx)
 {
     struct local_sqs *s = sqs;
     bool first = s->next_queue_id == 0;
-    int code = read_queues(s, tx);
+    int code = first ? go_on_in_time(tx) : 0;
+    if (code == 0)
+        code = read_queues(s, tx);
     if (code == 0)
         code = read_counts(s, tx);
     if (code == 0)

@@ -140,6 +140,10 @@ void store_backup(struct store *s, struct store_backup *b);
  * to the wall clock; the same for everything in one turn. For all that is compared: visibility, delays, retention. */
 int64_t store_now_ms(const struct store_tx *tx);
 
+/* Of a service's load: it is at_ms at least, for something was stored then. The wall clock may have been set back while
+ * no server ran. */
+void store_raise_now(struct store_tx *tx, int64_t at_ms);
+
 /* The wall time to show for a time of store_now_ms's: differs from it once the wall clock was set. */
 int64_t store_wall_ms(const struct store_tx *tx, int64_t at_ms);
 

@@ -14,6 +14,16 @@ store_now_ms(const struct store_tx *tx)
     return tx->now_ms;
 }
 
+void
+store_raise_now(struct store_tx *tx, int64_t at_ms)
+{
+    if (at_ms <= tx->now_ms)
+        return;
+    tx->store->offset_ms += at_ms - tx->now_ms;
+    tx->wall_shift_ms -= at_ms - tx->now_ms;
+    tx->now_ms = at_ms;
+}
+
 int64_t
 store_wall_ms(const struct store_tx *tx, int64_t at_ms)
 {

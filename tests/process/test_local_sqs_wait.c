@@ -253,6 +253,28 @@ a_long_poll_gets_what_is_sent_after_its_queue_was_emptied(void **state)
     }
 }
 
+static void
+what_was_visible_is_so_after_a_restart_with_the_clock_set_back(void **state)
+{
+    (void)state;
+    struct local_queue q;
+    struct aws_call c;
+    char name[100];
+    local_queue_make(&q, "{\"FifoQueue\": \"true\", \"ContentBasedDeduplication\": \"true\"}");
+    snprintf(name, sizeof name, "%s", strrchr(q.url, '/') + 1);
+    local_queue_ok(&q, "SendMessage", ", \"MessageBody\": \"x\", \"MessageGroupId\": \"g\"");
+    aws_call_clean_up(&q.call);
+    local_server_stop(&local_fixture);
+    atomic_fetch_sub(&local_fixture.clock->wall_skew_ms, 3600000);
+    local_server_restart(&local_fixture);
+    aws_call_init(&c, local_fixture.url);
+    aws_call_sqs(&c, "ReceiveMessage", "{\"QueueUrl\": \"%s/000000000000/%s\"}", local_fixture.url, name);
+    atomic_store(&local_fixture.clock->wall_skew_ms, 0);
+    assert_int_equal(c.status, 200);
+    assert_int_equal(aws_call_count(&c, "Messages"), 1);
+    aws_call_clean_up(&c);
+}
+
 int
 main(void)
 {
@@ -263,6 +285,7 @@ main(void)
         cmocka_unit_test(whoever_has_hung_up_gets_no_message),
         cmocka_unit_test(a_deleted_queue_ends_its_long_polls),
         cmocka_unit_test(a_long_poll_gets_what_is_sent_after_its_queue_was_emptied),
+        cmocka_unit_test(what_was_visible_is_so_after_a_restart_with_the_clock_set_back),
         cmocka_unit_test(each_message_goes_to_one_of_many_receivers),
     };
     return cmocka_run_group_tests_name("local/sqs wait", tests, local_fixture_start_with_clock, local_fixture_stop);
