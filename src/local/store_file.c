@@ -46,21 +46,24 @@ path_in(const char *folder, const char *name)
     return asprintf(&path, "%s/%s", folder, name) < 0 ? NULL : path;
 }
 
-/* The lock file tells who has the lock; whether the database is open, with its inode, from the moment it has a
- * write-ahead log until it is closed; and where the server can be asked: "4711 open 1234567 http://127.0.0.1:4566". */
+/* The lock file tells who has the lock; of which database, by its inode, from the moment that holds something; whether
+ * that is open, with a write-ahead log; and where the server can be asked: "4711 open 1234567 http://127.0.0.1:4566",
+ * or "4711 closed 1234567". */
 struct note {
-    long pid;                      /* 0: not to be read */
-    unsigned long long open_inode; /* 0: it was closed */
+    long pid; /* 0: not to be read */
+    bool open;
+    unsigned long long inode; /* 0: there was no database yet */
     char url[200];
 };
 
 static struct note
 read_note(int fd)
 {
-    char text[300] = "";
+    char text[300] = "", state[8] = "";
     struct note note = {0};
     if (pread(fd, text, sizeof text - 1, 0) > 0)
-        (void)sscanf(text, "%ld open %llu %199s", &note.pid, &note.open_inode, note.url);
+        (void)sscanf(text, "%ld %7s %llu %199s", &note.pid, state, &note.inode, note.url);
+    note.open = strcmp(state, "open") == 0;
     return note;
 }
 
@@ -68,8 +71,9 @@ static int
 write_note(int fd, const struct note *note)
 {
     char text[300];
-    int n = note->open_inode ? snprintf(text, sizeof text, "%ld open %llu %s\n", note->pid, note->open_inode, note->url)
-                             : snprintf(text, sizeof text, "%ld\n", note->pid);
+    int n = note->inode ? snprintf(text, sizeof text, "%ld %s %llu %s\n", note->pid, note->open ? "open" : "closed",
+                                   note->inode, note->url)
+                        : snprintf(text, sizeof text, "%ld\n", note->pid);
     return ftruncate(fd, 0) == 0 && pwrite(fd, text, (size_t)n, 0) == n ? 0 : -1;
 }
 
@@ -77,7 +81,7 @@ static unsigned long long
 inode_of(const char *path)
 {
     struct stat st;
-    return stat(path, &st) == 0 ? (unsigned long long)st.st_ino : 0;
+    return path && stat(path, &st) == 0 ? (unsigned long long)st.st_ino : 0;
 }
 
 static int
@@ -100,7 +104,8 @@ take_lock(struct store *s, const char *folder, struct err *e)
     note.url[0] = '\0';
     if (!code && write_note(s->lock_fd, &note) != 0)
         code = err_set_errno(e, errno, "cannot write %s", path);
-    s->was_open = !code && note.open_inode && note.open_inode == inode_of(s->path);
+    s->had_data = !code && note.inode && note.inode == inode_of(s->path);
+    s->was_open = s->had_data && note.open;
     free(path);
     return code;
 }
@@ -108,10 +113,10 @@ take_lock(struct store *s, const char *folder, struct err *e)
 void
 store_tell_url(struct store *s, const char *url)
 {
-    struct note note = {.pid = (long)getpid()};
+    struct note note = {.pid = (long)getpid(), .open = true};
     if (!s->path)
         return;
-    note.open_inode = inode_of(s->path);
+    note.inode = inode_of(s->path);
     snprintf(note.url, sizeof note.url, "%s", url);
     (void)write_note(s->lock_fd, &note);
 }
@@ -276,17 +281,27 @@ open_folder(struct store *s, const char *folder, struct err *e)
     return code ? code : take_lock(s, folder, e);
 }
 
+/* SQLite would make a new database of it. */
+static int
+refuse_emptied(const struct store *s, struct err *e)
+{
+    struct stat st;
+    return stat(s->path, &st) == 0 && st.st_size == 0 ? refuse_damaged(s, "it is empty, and was not", e) : 0;
+}
+
 int
 store_file_open(struct store *s, const struct store_options *o, struct err *e)
 {
     int code = o->directory ? open_folder(s, o->directory, e) : 0;
+    if (!code && s->had_data)
+        code = refuse_emptied(s, e);
     if (!code && s->path)
         code = store_wal_check(s->path, s->was_open, o->salvage, e);
     if (!code)
         code = open_database(s, o, e);
     if (code || !s->path)
         return code;
-    const struct note note = {.pid = (long)getpid(), .open_inode = inode_of(s->path)};
+    const struct note note = {.pid = (long)getpid(), .open = true, .inode = inode_of(s->path)};
     s->is_open = true;
     return write_note(s->lock_fd, &note) == 0
                ? 0
@@ -308,7 +323,7 @@ has_log(const char *path)
 void
 store_file_close(struct store *s)
 {
-    const struct note closed = {.pid = (long)getpid()};
+    const struct note closed = {.pid = (long)getpid(), .inode = inode_of(s->path)};
     sqlite3_close(s->tx.db);
     store_log_destroy(s->log);
     if (s->is_open && !has_log(s->path))

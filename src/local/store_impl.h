@@ -30,6 +30,7 @@ struct store {
     size_t n_services;
     char *path; /* of the database; NULL: in memory */
     int lock_fd;
+    bool had_data; /* the database is one that a server before had open */
     bool was_open; /* the server before did not close the database, and it had a write-ahead log */
     bool is_open;
     struct store_log *log; /* NULL: in memory */

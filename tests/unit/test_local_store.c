@@ -634,6 +634,23 @@ a_file_that_is_not_ours_is_refused_and_left_alone(void **state)
 }
 
 static void
+a_database_that_was_emptied_is_refused(void **state)
+{
+    (void)state;
+    struct words w;
+    struct err e;
+    const char *folder = tmp_new(), *path = tmp_path(folder, "fanout-local.sqlite3");
+    start(&w, folder);
+    store_destroy(w.store);
+    assert_int_equal(truncate(path, 0), 0);
+    assert_int_equal(open_words(&w, folder, 2, &e), ERR_CORRUPT);
+    assert_non_null(strstr(e.text, "it is empty, and was not"));
+    unlink(path);
+    start(&w, folder); /* another one */
+    store_destroy(w.store);
+}
+
+static void
 statements_are_kept_by_address_and_come_back_clean(void **state)
 {
     (void)state;
@@ -812,6 +829,7 @@ main(void)
         cmocka_unit_test(a_second_server_is_kept_out),
         cmocka_unit_test(a_schema_is_brought_up_to_date_and_a_newer_one_refused),
         cmocka_unit_test(a_file_that_is_not_ours_is_refused_and_left_alone),
+        cmocka_unit_test(a_database_that_was_emptied_is_refused),
         cmocka_unit_test(statements_are_kept_by_address_and_come_back_clean),
         cmocka_unit_test(nothing_is_finished_before_the_disk_has_it),
         cmocka_unit_test(what_writes_nothing_does_not_wait_for_the_disk),
