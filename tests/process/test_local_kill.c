@@ -465,6 +465,12 @@ take_what_is_there(const struct local_server *s, bool seen[DAMAGED_SENT])
     return ok ? came : -1;
 }
 
+static bool
+has_said_or_ended(void *process)
+{
+    return strstr(proc_stdout(process), "\n") || !proc_is_running(process);
+}
+
 /* On the clock of the server that left the remains. */
 static void
 try_damaged(const char *folder, const struct damage *d, int *refused, int *served)
@@ -474,8 +480,7 @@ try_damaged(const char *folder, const struct damage *d, int *refused, int *serve
                                 NULL);
     struct local_server server = {.folder = folder, .process = p};
     bool seen[DAMAGED_SENT] = {false};
-    while (!strstr(proc_stdout(p), "\n") && proc_is_running(p))
-        usleep(500);
+    assert_true(proc_wait_until(has_said_or_ended, p, 20000));
     const char *line = strstr(proc_stdout(p), "READY ");
     if (line) {
         snprintf(server.url, sizeof server.url, "%.*s", (int)strcspn(line + 6, "\n"), line + 6);
