@@ -38,8 +38,7 @@ env(const char *name)
 #define FORMAT(n) __attribute__((format(printf, n, (n) + 1)))
 
 /* Runs a command of the shell; its exit status. *ret_out is what it wrote to standard output; the caller frees. */
-static int
-run(bool may_fail, char **ret_out, const char *format, va_list ap)
+static int __attribute__((format(printf, 3, 0))) run(bool may_fail, char **ret_out, const char *format, va_list ap)
 {
     char command[2000];
     assert_true(vsnprintf(command, sizeof command, format, ap) < (int)sizeof command);

@@ -600,8 +600,9 @@ try_recorded(struct json one)
 {
     struct json pattern, event, expect, message;
     struct buf body = BUF_INIT, words = BUF_INIT;
-    assert_true(json_get(one, "pattern", &pattern) && json_get(one, "event", &event) &&
-                json_get(one, "expect", &expect));
+    assert_true(json_get(one, "pattern", &pattern));
+    assert_true(json_get(one, "event", &event));
+    assert_true(json_get(one, "expect", &expect));
     buf_add_string(&body, "{\"EventPattern\":");
     json_write_string(&body, pattern.text);
     buf_add_string(&body, ",\"Event\":");

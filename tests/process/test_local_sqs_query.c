@@ -145,10 +145,10 @@ a_queue_is_named_by_the_path_or_by_the_parameter_which_wins(void **state)
     make(&one, "{}");
     make(&other, "{}");
     snprintf(arn, sizeof arn, "arn:aws:sqs:us-east-1:000000000000:%s", strrchr(other.path, '/') + 1);
-    static const char *const BEFORE[] = {"Action=GetQueueAttributes&AttributeName=QueueArn&QueueUrl=",
-                                         "Action=GetQueueAttributes&AttributeName.1=QueueArn&QueueUrl=http://x",
-                                         "AttributeName.7=QueueArn&Action=GetQueueAttributes&"
-                                         "QueueUrl=https%3A%2F%2Fx.y"};
+    static const char *const BEFORE[] = {
+        "Action=GetQueueAttributes&AttributeName=QueueArn&QueueUrl=",
+        "Action=GetQueueAttributes&AttributeName.1=QueueArn&QueueUrl=http://x",
+        "AttributeName.7=QueueArn&Action=GetQueueAttributes&QueueUrl=https%3A%2F%2Fx.y"};
     for (size_t i = 0; i < 3; i++) {
         char form[400];
         snprintf(form, sizeof form, "%s%s", BEFORE[i], other.path);
