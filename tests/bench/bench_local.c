@@ -297,21 +297,14 @@ print(struct samples *s, size_t rounds)
     }
 }
 
-static long
-number_from(const char *name, long otherwise)
-{
-    const char *text = getenv(name);
-    return text ? strtol(text, NULL, 10) : otherwise;
-}
-
 int
 main(void)
 {
     static struct samples samples;
     struct statfs fs;
-    long messages = number_from("MESSAGES", 20000) / 40 * 40, rounds = number_from("ROUNDS", 3);
-    if (messages < 40 || rounds < 1 || rounds > ROUNDS_MAX)
-        need_give_up("MESSAGES is at least 40", "ROUNDS 1 to 25");
+    long messages = figure_setting("MESSAGES", 20000, 40) / 40 * 40, rounds = figure_setting("ROUNDS", 3, 1);
+    if (rounds > ROUNDS_MAX)
+        need_give_up("ROUNDS", "1 to 25");
     const char *folder = proc_path("tests/bench"); /* /tmp may be memory */
     setenv("TMPDIR", folder, 1);
     if (statfs(folder, &fs) == 0 && fs.f_type == TMPFS_MAGIC)

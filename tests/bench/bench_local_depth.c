@@ -15,18 +15,6 @@
 #define ROUNDS     3
 #define BODY_BYTES 256
 
-static size_t
-number_from(const char *name, long otherwise)
-{
-    const char *text = getenv(name);
-    long n = text ? strtol(text, NULL, 10) : otherwise;
-    if (n < 2 * SHALLOW) {
-        fprintf(stderr, "bench_local_depth: %s is at least %d\n", name, 2 * SHALLOW);
-        exit(1);
-    }
-    return (size_t)n / 10 * 10;
-}
-
 struct result {
     double rate, cpu_us;
 };
@@ -48,7 +36,8 @@ best(const struct queue_load *load, pid_t server, size_t messages)
 int
 main(void)
 {
-    size_t depth = number_from("DEPTH", 1000000), messages = number_from("MESSAGES", 10000);
+    size_t depth = (size_t)figure_setting("DEPTH", 1000000, 2 * SHALLOW) / 10 * 10;
+    size_t messages = (size_t)figure_setting("MESSAGES", 10000, 2 * SHALLOW) / 10 * 10;
     char queue_url[300], what[100];
     setenv("TMPDIR", proc_path("tests/bench"), 1); /* /tmp may be memory */
     const char *dir = tmp_new();

@@ -18,18 +18,6 @@
 #define GROUPS  1000
 #define SHALLOW 1000
 
-static size_t
-number_from(const char *name, long otherwise)
-{
-    const char *text = getenv(name);
-    long n = text ? strtol(text, NULL, 10) : otherwise;
-    if (n < 2 * SHALLOW) {
-        fprintf(stderr, "bench_local_fifo: %s is at least %d\n", name, 2 * SHALLOW);
-        exit(1);
-    }
-    return (size_t)n / 10 * 10;
-}
-
 static void
 make_queue(const struct system *system, const char *name, const char *attributes, char *ret_url, size_t size)
 {
@@ -105,7 +93,8 @@ int
 main(void)
 {
     static const char fifo[] = "{\"FifoQueue\": \"true\", \"VisibilityTimeout\": \"600\"}";
-    size_t depth = number_from("DEPTH", 1000000), messages = number_from("MESSAGES", 20000);
+    size_t depth = (size_t)figure_setting("DEPTH", 1000000, 2 * SHALLOW) / 10 * 10;
+    size_t messages = (size_t)figure_setting("MESSAGES", 20000, 2 * SHALLOW) / 10 * 10;
     char fifo_url[200], deep_url[200], plain_url[200], what[100];
     setenv("TMPDIR", proc_path("tests/bench"), 1); /* /tmp may be memory */
     const char *dir = tmp_new();

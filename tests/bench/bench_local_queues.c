@@ -18,18 +18,6 @@
 #define ROUNDS     3
 #define BODY_BYTES 256
 
-static size_t
-number_from(const char *name, long otherwise)
-{
-    const char *text = getenv(name);
-    long n = text ? strtol(text, NULL, 10) : otherwise;
-    if (n < 100) {
-        fprintf(stderr, "bench_local_queues: %s is at least 100\n", name);
-        exit(1);
-    }
-    return (size_t)n / 10 * 10;
-}
-
 /* Makes n queues, LANES calls at a time, and writes their URLs. Returns queues per second. */
 static double
 make_queues(const struct system *system, size_t n, char **urls)
@@ -73,7 +61,8 @@ best_rate(const struct queue_load *load, size_t messages)
 int
 main(void)
 {
-    size_t queues = number_from("QUEUES", 10000), messages = number_from("MESSAGES", 10000);
+    size_t queues = (size_t)figure_setting("QUEUES", 10000, 100) / 10 * 10;
+    size_t messages = (size_t)figure_setting("MESSAGES", 10000, 100) / 10 * 10;
     char **urls = calloc(queues, sizeof *urls), what[100];
     if (!urls)
         need_give_up("the URLs", "out of memory");

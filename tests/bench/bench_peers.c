@@ -100,21 +100,14 @@ run_peer(const struct peer *p, double *ret_cpu_us, uint64_t messages)
     return ok;
 }
 
-static long
-number_from(const char *name, long otherwise)
-{
-    const char *text = getenv(name);
-    return text ? strtol(text, NULL, 10) : otherwise;
-}
-
 int
 main(void)
 {
     static struct samples samples[PEERS];
     bool ready[PEERS] = {false};
-    long messages = number_from("MESSAGES", 20000), rounds = number_from("ROUNDS", 3);
-    if (messages < 1000 || rounds < 1 || rounds > ROUNDS_MAX) {
-        fprintf(stderr, "MESSAGES is at least 1000, ROUNDS 1 to %d\n", ROUNDS_MAX);
+    long messages = figure_setting("MESSAGES", 20000, 1000), rounds = figure_setting("ROUNDS", 3, 1);
+    if (rounds > ROUNDS_MAX) {
+        fprintf(stderr, "ROUNDS is %d at most\n", ROUNDS_MAX);
         return 1;
     }
     consume_set_credentials();

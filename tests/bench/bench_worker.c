@@ -47,19 +47,19 @@ static const struct bench_case {
     double most_us;
     bool tls;
 } cases[CASES] = {
-    [BARE_1K] = {"bare loop, 1 KB", NULL, 1024, 0, BARE_1K, 0},
-    [WORKER_1K] = {"worker, 1 KB", "tests/plugins/noop.so", 1024, 4, BARE_1K, 12},
+    [BARE_1K] = {"bare loop, 1 KB", NULL, 1024, 0, BARE_1K, 0, false},
+    [WORKER_1K] = {"worker, 1 KB", "tests/plugins/noop.so", 1024, 4, BARE_1K, 12, false},
     [TLS_1K] = {"worker, 1 KB, TLS", "tests/plugins/noop.so", 1024, 4, WORKER_1K, 16, true},
-    [BATCH_1K] = {"worker, 1 KB, handle_batch", "tests/plugins/noop_batch.so", 1024, 4, BARE_1K, 12},
-    [ONE_1K] = {"worker, 1 KB, 1 thread", "tests/plugins/noop.so", 1024, 1, WORKER_1K, 0},
-    [SIXTEEN_1K] = {"worker, 1 KB, 16 threads", "tests/plugins/noop.so", 1024, 16, WORKER_1K, 0},
-    [MANY_1K] = {"worker, 1 KB, 64 threads", "tests/plugins/noop.so", 1024, 64, WORKER_1K, 0},
-    [BARE_100] = {"bare loop, 100 B", NULL, 100, 0, BARE_100, 0},
-    [WORKER_100] = {"worker, 100 B", "tests/plugins/noop.so", 100, 4, BARE_100, 0},
-    [BARE_10K] = {"bare loop, 10 KB", NULL, 10240, 0, BARE_10K, 0},
-    [WORKER_10K] = {"worker, 10 KB", "tests/plugins/noop.so", 10240, 4, BARE_10K, 0},
-    [BARE_200K] = {"bare loop, 200 KB", NULL, 200 << 10, 0, BARE_200K, 0},
-    [WORKER_200K] = {"worker, 200 KB", "tests/plugins/noop.so", 200 << 10, 4, BARE_200K, 0},
+    [BATCH_1K] = {"worker, 1 KB, handle_batch", "tests/plugins/noop_batch.so", 1024, 4, BARE_1K, 12, false},
+    [ONE_1K] = {"worker, 1 KB, 1 thread", "tests/plugins/noop.so", 1024, 1, WORKER_1K, 0, false},
+    [SIXTEEN_1K] = {"worker, 1 KB, 16 threads", "tests/plugins/noop.so", 1024, 16, WORKER_1K, 0, false},
+    [MANY_1K] = {"worker, 1 KB, 64 threads", "tests/plugins/noop.so", 1024, 64, WORKER_1K, 0, false},
+    [BARE_100] = {"bare loop, 100 B", NULL, 100, 0, BARE_100, 0, false},
+    [WORKER_100] = {"worker, 100 B", "tests/plugins/noop.so", 100, 4, BARE_100, 0, false},
+    [BARE_10K] = {"bare loop, 10 KB", NULL, 10240, 0, BARE_10K, 0, false},
+    [WORKER_10K] = {"worker, 10 KB", "tests/plugins/noop.so", 10240, 4, BARE_10K, 0, false},
+    [BARE_200K] = {"bare loop, 200 KB", NULL, 200 << 10, 0, BARE_200K, 0, false},
+    [WORKER_200K] = {"worker, 200 KB", "tests/plugins/noop.so", 200 << 10, 4, BARE_200K, 0, false},
 };
 
 /* A server's certificate, and who signed it. */
@@ -187,22 +187,15 @@ print(struct samples *samples, size_t rounds)
     }
 }
 
-static long
-number_from(const char *name, long otherwise)
-{
-    const char *text = getenv(name);
-    return text ? strtol(text, NULL, 10) : otherwise;
-}
-
 int
 main(int argc, char **argv)
 {
     static struct samples samples[CASES];
     if (argc == 3 && strcmp(argv[1], "--bare") == 0)
         return bare_loop_run(argv[2], BARE_LANES) > 0 ? 0 : 1;
-    long messages = number_from("MESSAGES", 20000), rounds = number_from("ROUNDS", 5);
-    if (messages < 1000 || rounds < 1 || rounds > ROUNDS_MAX) {
-        fprintf(stderr, "MESSAGES is at least 1000, ROUNDS 1 to %d\n", ROUNDS_MAX);
+    long messages = figure_setting("MESSAGES", 20000, 1000), rounds = figure_setting("ROUNDS", 5, 1);
+    if (rounds > ROUNDS_MAX) {
+        fprintf(stderr, "ROUNDS is %d at most\n", ROUNDS_MAX);
         return 1;
     }
     consume_set_credentials();

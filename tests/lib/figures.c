@@ -25,6 +25,18 @@ figure_print(const struct figure *f)
     fflush(stdout);
 }
 
+long
+figure_setting(const char *name, long otherwise, long least)
+{
+    const char *text = getenv(name);
+    char *end = NULL;
+    long n = text ? strtol(text, &end, 10) : otherwise;
+    if (n >= least && (!text || (end != text && *end == '\0')))
+        return n;
+    fprintf(stderr, "%s is a number, at least %ld, not \"%s\"\n", name, least, text ? text : "");
+    exit(1);
+}
+
 static int
 compare(const void *a, const void *b)
 {

@@ -20,6 +20,9 @@ struct figure {
 };
 void figure_print(const struct figure *f);
 
+/* A setting of a bench, from the environment. One that is less than `least`, or no number, ends the program. */
+long figure_setting(const char *name, long otherwise, long least);
+
 /* The one in the middle; sorts values. */
 double figure_median(double *values, size_t n);
 double figure_least(const double *values, size_t n);
