@@ -204,7 +204,7 @@ conf_print_example(struct buf *out)
 {
     buf_add_string(
         out, "# fanoutd's configuration, with every option there is. Made by `make docs` from the option table\n"
-             "# (src/config/options.c).\n"
+             "# (src/config/options_table.c).\n"
              "#\n"
              "# Each value but those of the consumer is the default: leave out what you do not change. Any\n"
              "# string may hold ${NAME} or ${NAME:-default} from the environment ($$ is a dollar sign), where a\n"

@@ -102,6 +102,7 @@ batcher_add(struct batcher *g, struct message *m, int64_t now_ms)
     if (grow(b, b->count + 1) != 0)
         return ERR_NO_MEMORY;
     b->messages[b->count++] = m;
+    m->batch = b;
     if (b->count >= g->size)
         submit_open(g, now_ms);
     else if (g->window_ms > 0 && b->count == 1)
@@ -132,8 +133,11 @@ batcher_take_open(struct batcher *g)
 void
 batcher_recycle(struct batcher *g, struct batch *b)
 {
-    for (size_t i = 0; i < b->count; i++)
+    for (size_t i = 0; i < b->count; i++) {
+        if (b->messages[i]->batch == b)
+            b->messages[i]->batch = NULL;
         message_release(b->messages[i]);
+    }
     b->count = b->n_live = 0;
     b->next = g->spare;
     g->spare = b;

@@ -47,7 +47,7 @@ void batcher_init(struct batcher *g, struct timers *timers, size_t size, int64_t
                   void (*submit)(void *context, struct batch *b, int64_t now_ms), void *context);
 void batcher_clean_up(struct batcher *g); /* the open batch's messages are released; batches that are out are lost */
 
-/* Takes one reference of m. ERR_NO_MEMORY: not taken. */
+/* Takes one reference of m, which is in no batch. ERR_NO_MEMORY: not taken. */
 int batcher_add(struct batcher *g, struct message *m, int64_t now_ms);
 
 /* A receive's messages are all in. */

@@ -56,11 +56,9 @@ queue_found(void *context, int visibility_s, int64_t now_ms)
 
 /* ---- the end of a message ---- */
 
-static void
-message_over(void *context, struct message *m, int64_t now_ms)
+void
+engine_message_over(struct engine *g, struct message *m)
 {
-    struct engine *g = context;
-    (void)now_ms;
     m->state = MESSAGE_OVER;
     lease_remove(&g->lease, m);
     if (m->record != MESSAGE_NO_RECORD)
@@ -70,13 +68,29 @@ message_over(void *context, struct message *m, int64_t now_ms)
 }
 
 static void
+settled(void *context, struct message *m, int64_t now_ms)
+{
+    (void)now_ms;
+    engine_message_over(context, m);
+}
+
+static void
 lease_lost(void *context, struct message *m, int64_t now_ms)
 {
     struct engine *g = context;
-    if (m->state == MESSAGE_QUEUED)
+    switch (m->state) {
+    case MESSAGE_QUEUED:
         WORLD_COUNT(&g->world, lost, 1); /* stays in hand until its handler thread has seen it */
-    else
+        break;
+    case MESSAGE_KEPT:
+        WORLD_COUNT(&g->world, lost, 1);
+        engine_leave_gate(g, m);
+        engine_message_over(g, m);
+        break;
+    default:
         settle_lost(&g->settle, m, now_ms);
+        break;
+    }
 }
 
 static void
@@ -89,17 +103,6 @@ static void
 lease_quiet(void *context, struct message *m, int64_t now_ms)
 {
     settle_quiet(&((struct engine *)context)->settle, m, now_ms);
-}
-
-/* ---- verdicts ---- */
-
-static void
-decided(struct engine *g, struct message *m, int64_t now_ms)
-{
-    if (m->verdict.kind == VERDICT_GIVE_BACK)
-        engine_give_back(g, m);
-    else
-        settle_verdict(&g->settle, m, now_ms);
 }
 
 /* ---- receives ---- */
@@ -139,7 +142,7 @@ received_again(struct engine *g, struct message *m, const struct sqs_message *r,
                            atomic_load_explicit(&m->lease_ms, memory_order_relaxed), &e) != 0)
         log_write_limited(LOG_WARN, LOG_EVERY_MS, "the ledger keeps an old receipt handle", LOG_SLICE("id", m->id),
                           LOG_ERR(&e));
-    if (m->state != MESSAGE_QUEUED)
+    if (m->state != MESSAGE_QUEUED && m->state != MESSAGE_KEPT)
         settle_receipt(&g->settle, m, now_ms);
     log_write_limited(LOG_INFO, LOG_EVERY_MS, "message in hand received again", LOG_SLICE("id", m->id),
                       LOG_INT("receive_count", m->receive_count));
@@ -160,16 +163,7 @@ received_new(struct engine *g, const struct sqs_message *r, int64_t wall_ms, int
     inflight_add(&g->in_hand, m);
     if (settle_again(&g->settle, m, now_ms))
         return;
-    if (g->draining) {
-        engine_give_back(g, m);
-        return;
-    }
-    message_hold(m);
-    if (batcher_add(&g->batcher, m, now_ms) == 0)
-        return;
-    message_release(m); /* no memory for it: later */
-    m->verdict = (struct message_verdict){.kind = HANDLER_RETRY, .delay_ms = -1};
-    settle_verdict(&g->settle, m, now_ms);
+    engine_admit(g, m, 0, now_ms);
 }
 
 static void
@@ -203,9 +197,16 @@ submit_batch(void *context, struct batch *b, int64_t now_ms)
 void
 engine_batch_returned(struct engine *g, struct batch *b, int64_t now_ms)
 {
-    for (size_t i = 0; i < b->count; i++)
-        if (b->messages[i]->state == MESSAGE_QUEUED)
-            decided(g, b->messages[i], now_ms);
+    for (size_t i = 0; i < b->count; i++) {
+        struct message *m = b->messages[i];
+        m->batch = NULL;
+        if (m->state != MESSAGE_QUEUED)
+            continue;
+        if (m->again)
+            engine_again(g, m, (enum engine_gate)m->gate, now_ms);
+        else
+            engine_decide(g, m, now_ms);
+    }
     batcher_recycle(&g->batcher, b);
 }
 
@@ -231,7 +232,7 @@ engine_take(struct engine *g, struct inbox_node *list, int64_t now_ms)
         list = node->next;
         switch (node->kind) {
         case INBOX_SETTLED:
-            decided(g, message_of_settled(node), now_ms);
+            engine_decide(g, message_of_settled(node), now_ms);
             break;
         case INBOX_RETURNED:
             engine_batch_returned(g, batch_of_returned(node), now_ms);
@@ -248,6 +249,7 @@ engine_take(struct engine *g, struct inbox_node *list, int64_t now_ms)
 void
 engine_turn(struct engine *g, int64_t now_ms)
 {
+    batcher_end_receive(&g->batcher, now_ms); /* what gates let pass since the last receive */
     poll_step(&g->poll, now_ms);
     engine_give_back_held(g, now_ms);
     assert(g->in_hand.count + g->poll.reserved <= g->cap);
@@ -331,7 +333,7 @@ engine_new(const struct engine_options *options, struct engine **ret_engine, str
     const struct settle_options settle = {.retry = options->retry,
                                           .consumer = options->consumer,
                                           .handler = options->handler,
-                                          .over = message_over,
+                                          .over = settled,
                                           .context = g};
     rc = settle_init(&g->settle, &g->world, &g->lease, &settle, e);
     if (rc != 0)

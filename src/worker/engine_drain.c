@@ -30,7 +30,8 @@ static void
 give_back_batch(struct engine *g, struct batch *b, int64_t now_ms)
 {
     for (size_t i = 0; i < b->count; i++)
-        b->messages[i]->verdict.kind = VERDICT_GIVE_BACK;
+        if (b->messages[i]->state == MESSAGE_QUEUED)
+            b->messages[i]->verdict.kind = VERDICT_GIVE_BACK;
     engine_batch_returned(g, b, now_ms);
 }
 
@@ -73,8 +74,13 @@ engine_drain(struct engine *g, int64_t deadline_ms, int64_t now_ms)
     discover_stop(&g->discover);
     poll_close(&g->poll);
     settle_drain(&g->settle, now_ms);
-    for (struct message *m = g->in_hand.oldest; m; m = m->next)
+    for (struct message *m = g->in_hand.oldest; m; m = m->next) {
         settle_hurry(&g->settle, m, now_ms);
+        if (m->state == MESSAGE_KEPT) {
+            engine_leave_gate(g, m);
+            engine_give_back(g, m);
+        }
+    }
     struct batch *b = batcher_take_open(&g->batcher);
     if (b)
         give_back_batch(g, b, now_ms);

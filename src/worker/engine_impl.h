@@ -1,5 +1,6 @@
-/* engine_impl: what the engine's own files share: engine.c (a message's way through it), engine_drain.c (its end),
- * engine_state.c (what it tells about itself). */
+/* engine_impl: what the engine's own files share: engine.c (a message's way through it), engine_intake.c (the gates
+ * before its batch), engine_decide.c (what follows its verdict), engine_drain.c (the engine's end), engine_state.c
+ * (what it tells about itself). */
 #ifndef FANOUT_WORKER_ENGINE_IMPL_H
 #define FANOUT_WORKER_ENGINE_IMPL_H
 
@@ -34,8 +35,53 @@ struct engine {
     struct timer poll_deadline, deadline;
 };
 
+/* engine.c: m is in hand no more. */
+void engine_message_over(struct engine *g, struct message *m);
+
 /* engine.c: a batch's undecided messages have their verdicts; it is recycled. */
 void engine_batch_returned(struct engine *g, struct batch *b, int64_t now_ms);
+
+/* ---- engine_intake.c: the gates that a message passes, in this order, on its way into a batch ----
+ *
+ * Each is a module of this folder, which knows nothing of the engine, and a few lines that hang it in here. */
+enum engine_gate {
+    ENGINE_GATE_ORDER,   /* FIFO: its turn in its group */
+    ENGINE_GATE_SCREEN,  /* unwrapped, understood, not filtered out */
+    ENGINE_GATE_DEDUP,   /* its event was not handled before */
+    ENGINE_GATE_BREAKER, /* handlers are not held back */
+    ENGINE_GATES
+};
+
+enum gate_answer {
+    GATE_PASS,    /* on to the next one */
+    GATE_KEEP,    /* kept, under lease, until engine_pass or, after engine_leave_gate, engine_decide */
+    GATE_DECIDED, /* m->verdict says what becomes of it: no handler will see it */
+};
+
+struct engine_gate_ops {
+    enum gate_answer (*arrive)(struct engine *g, struct message *m, int64_t now_ms);
+
+    /* The gate forgets m, which it keeps: its lease is over, or the worker drains. */
+    void (*leave)(struct engine *g, struct message *m);
+};
+
+/* m, which is new or has left its gate, goes through `from` and the gates behind it. */
+void engine_admit(struct engine *g, struct message *m, enum engine_gate from, int64_t now_ms);
+
+/* From the gate that keeps m: it may go on. */
+void engine_pass(struct engine *g, struct message *m, int64_t now_ms);
+
+/* Takes m away from the gate that keeps it; to be decided, given back or admitted again by the caller. */
+void engine_leave_gate(struct engine *g, struct message *m);
+
+/* m, whose verdict is known, is not settled but handled again by this worker, under the same lease: it goes through
+ * `from` and the gates behind it as soon as the call it was in is over. */
+void engine_again(struct engine *g, struct message *m, enum engine_gate from, int64_t now_ms);
+
+/* ---- engine_decide.c ---- */
+
+/* m->verdict is known, by its handler or by a gate: what becomes of m. m is MESSAGE_QUEUED. */
+void engine_decide(struct engine *g, struct message *m, int64_t now_ms);
 
 /* engine_drain.c. While a receive of ours waits at the queue it would take back at once what is given back now: one
  * more receive spent, and nothing won. So m is held, under lease, until engine_give_back_held finds none outstanding.

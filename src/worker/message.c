@@ -125,6 +125,15 @@ message_new(const struct sqs_message *r, const char *queue_name, int64_t wall_ms
 }
 
 void
+message_forget_verdict(struct message *m)
+{
+    assert(!m->batch);
+    free(m->verdict.reason);
+    m->verdict = (struct message_verdict){.kind = VERDICT_NONE};
+    m->again = false;
+}
+
+void
 message_hold(struct message *m)
 {
     m->references++;

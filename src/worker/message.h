@@ -22,6 +22,7 @@
 
 enum message_state {
     MESSAGE_QUEUED, /* waits for a handler, or is inside one */
+    MESSAGE_KEPT,   /* waits at a gate before its batch: engine_impl.h */
     MESSAGE_DONE,   /* is to be deleted */
     MESSAGE_RETRY,  /* its visibility is to be changed: a retry or a give-back */
     MESSAGE_REJECT, /* is to be moved to the dead-letter queue */
@@ -35,6 +36,7 @@ enum {
     VERDICT_LOST = 101,      /* not started, or its handler was told so: it decides nothing any more */
 };
 
+struct batch;
 struct lease;
 
 struct message_verdict {
@@ -56,6 +58,9 @@ struct message {
 
     /* engine */
     enum message_state state;
+    uint8_t gate;        /* of MESSAGE_KEPT: which one keeps it; of `again`: where it goes in */
+    bool again;          /* to be handled again as soon as its batch has returned */
+    struct batch *batch; /* that it is part of, from batcher_add until the batch is recycled; NULL: none */
     unsigned references;
     struct slice receipt_handle;
     char *newer_handle; /* where receipt_handle lies after a redelivery; malloced */
@@ -88,6 +93,9 @@ struct message {
 
 /* Copies r into a message with one reference (the caller's). queue_name is borrowed. NULL: no memory. */
 struct message *message_new(const struct sqs_message *r, const char *queue_name, int64_t wall_ms, int64_t now_ms);
+
+/* m is to be handled again: there is no verdict. It must be in no batch. */
+void message_forget_verdict(struct message *m);
 
 void message_hold(struct message *m);
 void message_release(struct message *m); /* the last one frees it; it must be in no box and have no timer set */

@@ -1,0 +1,345 @@
+/* The option table: every option of fanoutd, once. A new one is a field of struct conf or struct conf_consumer (conf.h),
+ * a row here, and `make docs`. */
+#include <arpa/inet.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/conf.h"
+
+#define NAME_MAX_BYTES   40
+#define OPTION_MAX_BYTES 1000
+#define QUEUE_NAME_CHARS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"
+#define CONSUMER_CHARS   "abcdefghijklmnopqrstuvwxyz0123456789-"
+
+static bool
+is_made_of(const char *text, const char *chars, size_t min, size_t max)
+{
+    size_t n = strlen(text);
+    return n >= min && n <= max && strspn(text, chars) == n;
+}
+
+/* A port: 0 to 65535, in at most five digits. */
+static bool
+is_port(const char *text, size_t n)
+{
+    return n >= 1 && n <= 5 && strspn(text, "0123456789") >= n && atoi(text) <= 65535;
+}
+
+/* HOST or HOST:PORT; an IPv6 address in brackets. */
+static bool
+is_authority(const char *text, size_t n, bool needs_port)
+{
+    const char *colon = memrchr(text, ':', n);
+    if (colon && memchr(colon, ']', n - (size_t)(colon - text)))
+        colon = NULL; /* of the address */
+    size_t host = colon ? (size_t)(colon - text) : n;
+    if (colon ? !is_port(colon + 1, n - host - 1) : needs_port)
+        return false;
+    if (host > 0 && text[0] == '[') {
+        char address[INET6_ADDRSTRLEN];
+        struct in6_addr in6;
+        if (text[host - 1] != ']' || host < 2 || host - 2 >= sizeof address)
+            return false;
+        memcpy(address, text + 1, host - 2);
+        address[host - 2] = 0;
+        return inet_pton(AF_INET6, address, &in6) == 1;
+    }
+    return host > 0 && strspn(text, QUEUE_NAME_CHARS ".") == host;
+}
+
+static bool
+is_url(const char *text)
+{
+    const char *host = strncmp(text, "https://", 8) == 0  ? text + 8
+                       : strncmp(text, "http://", 7) == 0 ? text + 7
+                                                          : NULL;
+    if (!host || !is_authority(host, strcspn(host, "/?#"), false))
+        return false;
+    for (const char *p = host; *p; p++)
+        if ((unsigned char)*p <= ' ' || *p == 0x7f)
+            return false;
+    return true;
+}
+
+static bool
+fits_url_or_nothing(const char *text)
+{
+    return !*text || is_url(text);
+}
+
+static bool
+fits_region(const char *text)
+{
+    return is_made_of(text, CONSUMER_CHARS, 0, NAME_MAX_BYTES);
+}
+
+static bool
+fits_listen(const char *text)
+{
+    return !*text || is_authority(text, strlen(text), true);
+}
+
+static bool
+fits_consumer_name(const char *text)
+{
+    return is_made_of(text, CONSUMER_CHARS, 1, NAME_MAX_BYTES);
+}
+
+static bool
+fits_queue(const char *text)
+{
+    size_t n = strlen(text), suffix = strlen(".fifo");
+    if (strstr(text, "://"))
+        return is_url(text);
+    if (n <= 80 && n > suffix && strcmp(text + n - suffix, ".fifo") == 0)
+        n -= suffix;
+    return n >= 1 && n <= 80 && strspn(text, QUEUE_NAME_CHARS) == n;
+}
+
+static bool
+fits_plugin(const char *text)
+{
+    return strchr(text, '/') ? text[strlen(text) - 1] != '/' : is_made_of(text, QUEUE_NAME_CHARS, 1, 100);
+}
+
+#define TOP(field) offsetof(struct conf, field)
+#define OF(field)  offsetof(struct conf_consumer, field)
+
+/* Members of one group stay together: the printers open and close groups as they pass. */
+const struct conf_option conf_options[] = {
+    {.path = "log.level",
+     .type = CONF_ENUM,
+     .def = "info",
+     .choices = "error|warn|info|debug",
+     .unit = "",
+     .help = "The least important lines to write. Error: a person must act; warn: handled; info: life cycle.",
+     .reloadable = true,
+     .offset = TOP(log.level)},
+    {.path = "log.format",
+     .type = CONF_ENUM,
+     .def = "text",
+     .choices = "text|json",
+     .unit = "",
+     .help = "Lines of key=value, or one JSON object a line.",
+     .reloadable = true,
+     .offset = TOP(log.format)},
+    {.path = "log.file",
+     .type = CONF_STRING,
+     .def = "",
+     .max = PATH_MAX - 1,
+     .allowed = "a path; \"\" is standard error",
+     .unit = "",
+     .help = "Where lines go.",
+     .reloadable = true,
+     .offset = TOP(log.file)},
+
+    {.path = "aws.region",
+     .type = CONF_STRING,
+     .def = "",
+     .max = NAME_MAX_BYTES,
+     .fits = fits_region,
+     .allowed = "a region like \"eu-central-1\"; \"\" is the environment's or the profile's",
+     .unit = "",
+     .help = "The region of the queues.",
+     .reloadable = true,
+     .offset = TOP(aws.region)},
+    {.path = "aws.profile",
+     .type = CONF_STRING,
+     .def = "",
+     .max = OPTION_MAX_BYTES,
+     .allowed = "a profile's name; \"\" is AWS_PROFILE, or else \"default\"",
+     .unit = "",
+     .help = "The profile of the shared credentials and config files.",
+     .reloadable = true,
+     .offset = TOP(aws.profile)},
+    {.path = "aws.endpoint_url",
+     .type = CONF_STRING,
+     .def = "",
+     .max = OPTION_MAX_BYTES,
+     .fits = fits_url_or_nothing,
+     .allowed = "an http:// or https:// URL; \"\" is AWS_ENDPOINT_URL_SQS or AWS_ENDPOINT_URL from the environment, "
+                "or else AWS itself",
+     .unit = "",
+     .help = "Who to speak to instead of AWS: \"http://127.0.0.1:4566\" is a fanout-local of this host.",
+     .reloadable = true,
+     .offset = TOP(aws.endpoint_url)},
+    {.path = "aws.ca_file",
+     .type = CONF_STRING,
+     .def = "",
+     .max = PATH_MAX - 1,
+     .allowed = "a path; \"\" is AWS_CA_BUNDLE, the profile's ca_bundle, or else the system's certificate store",
+     .unit = "",
+     .help =
+         "PEM certificates to trust for TLS, and no others. A changed file counts at HUP, and for connections opened "
+         "five minutes later without one. There is no way to switch verification off.",
+     .reloadable = true,
+     .offset = TOP(aws.ca_file)},
+
+    {.path = "admin.listen",
+     .type = CONF_STRING,
+     .def = "",
+     .max = 255,
+     .fits = fits_listen,
+     .allowed = "HOST:PORT like \"127.0.0.1:9464\" or \"[::1]:9464\", port 0 picks a free one; \"\" is none",
+     .unit = "",
+     .help = "Where health, metrics and status are served. Off unless given, so that two fanoutd of one host never "
+             "fail over one port; containers want \"0.0.0.0:9464\".",
+     .offset = TOP(admin.listen)},
+
+    {.path = "drain_timeout_s",
+     .type = CONF_INT,
+     .def = "25",
+     .min = 1,
+     .max = 3600,
+     .unit = "s",
+     .help = "How long a worker may go on after TERM to finish what it is handling. Container runtimes kill after "
+             "30 s unless told otherwise: stay below.",
+     .reloadable = true,
+     .offset = TOP(drain_timeout_s)},
+    {.path = "plugin_dir",
+     .type = CONF_STRING,
+     .def = "",
+     .max = PATH_MAX - 1,
+     .allowed = "a path; \"\" is lib/fanoutd/plugins beside the binaries",
+     .unit = "",
+     .help = "The folder of plugins that are given by name.",
+     .reloadable = true,
+     .offset = TOP(plugin_dir)},
+
+    {.path = "consumers.name",
+     .type = CONF_STRING,
+     .example = "example",
+     .max = NAME_MAX_BYTES,
+     .fits = fits_consumer_name,
+     .allowed = "1 to 40 of a-z, 0-9 and \"-\", no two alike",
+     .unit = "",
+     .help = "What the consumer is called in logs, metrics and the tools.",
+     .reloadable = true,
+     .offset = OF(name)},
+    {.path = "consumers.queue",
+     .type = CONF_STRING,
+     .example = "durable-fanout-queue",
+     .max = OPTION_MAX_BYTES,
+     .fits = fits_queue,
+     .allowed =
+         "a queue's name (1 to 80 letters, digits, \"-\" and \"_\", with or without .fifo at the end) or its URL",
+     .unit = "",
+     .help = "The SQS queue to consume.",
+     .reloadable = true,
+     .offset = OF(queue)},
+    {.path = "consumers.plugin",
+     .type = CONF_STRING,
+     .example = "jsonl",
+     .max = PATH_MAX - 1,
+     .fits = fits_plugin,
+     .allowed =
+         "a plugin's name (letters, digits, \"-\" and \"_\"), looked up as plugin_dir/NAME.so, or a path with a /",
+     .unit = "",
+     .help = "What handles the messages.",
+     .reloadable = true,
+     .offset = OF(plugin)},
+    {.path = "consumers.processes",
+     .type = CONF_INT,
+     .def = "1",
+     .min = 1,
+     .max = 64,
+     .unit = "",
+     .help = "Worker processes. A handler that crashes takes its process's other threads with it, no other process.",
+     .reloadable = true,
+     .offset = OF(processes)},
+    {.path = "consumers.threads",
+     .type = CONF_INT,
+     .def = "4",
+     .min = 1,
+     .max = 256,
+     .unit = "",
+     .help = "Handler threads of each process: so many calls of the plugin run at the same time.",
+     .reloadable = true,
+     .offset = OF(threads)},
+    {.path = "consumers.prefetch",
+     .type = CONF_INT,
+     .def = "1",
+     .min = 0,
+     .max = 16,
+     .unit = "",
+     .help = "Batches kept ready for each thread beyond the one it is handling. Processes x threads x batch.size x "
+             "(1 + prefetch) messages are in flight at most, and may be 120,000 at most.",
+     .reloadable = true,
+     .offset = OF(prefetch)},
+    {.path = "consumers.start_timeout_s",
+     .type = CONF_INT,
+     .def = "60",
+     .min = 1,
+     .max = 3600,
+     .unit = "s",
+     .help = "How long a worker may take from its start until its plugin is open. One that takes longer is killed and "
+             "started again, after a pause.",
+     .reloadable = true,
+     .offset = OF(start_timeout_s)},
+    {.path = "consumers.wait_time_s",
+     .type = CONF_INT,
+     .def = "20",
+     .min = 0,
+     .max = 20,
+     .unit = "s",
+     .help = "How long a receive waits for messages at SQS. Less costs more requests when the queue is empty.",
+     .reloadable = true,
+     .offset = OF(wait_time_s)},
+    {.path = "consumers.visibility_timeout_s",
+     .type = CONF_INT,
+     .def = "0",
+     .min = 0,
+     .max = 43200,
+     .unit = "s",
+     .help = "How long a received message is hidden from other hosts before that is extended or it comes back; 0 is "
+             "the queue's own.",
+     .reloadable = true,
+     .offset = OF(visibility_timeout_s)},
+    {.path = "consumers.batch.size",
+     .type = CONF_INT,
+     .def = "10",
+     .min = 1,
+     .max = 10000,
+     .unit = "",
+     .help = "Messages of one handler call at most; above 10 several receives are merged.",
+     .reloadable = true,
+     .offset = OF(batch.size)},
+    {.path = "consumers.batch.window_ms",
+     .type = CONF_INT,
+     .def = "0",
+     .min = 0,
+     .max = 300000,
+     .unit = "ms",
+     .help = "How long a batch that is not full waits for more; 0 hands over what is there.",
+     .reloadable = true,
+     .offset = OF(batch.window_ms)},
+    {.path = "consumers.retry.base_ms",
+     .type = CONF_INT,
+     .def = "1000",
+     .min = 1,
+     .max = 43200000,
+     .unit = "ms",
+     .help = "Ceiling of the delay after a message's first failure; it doubles with each further one. The delay is "
+             "drawn evenly below the ceiling.",
+     .reloadable = true,
+     .offset = OF(retry.base_ms)},
+    {.path = "consumers.retry.cap_ms",
+     .type = CONF_INT,
+     .def = "900000",
+     .min = 1,
+     .max = 43200000,
+     .unit = "ms",
+     .help = "Ceiling of any such delay; not below retry.base_ms. SQS's bound is 12 hours.",
+     .reloadable = true,
+     .offset = OF(retry.cap_ms)},
+    {.path = "consumers.options",
+     .type = CONF_PAIRS,
+     .example = "{ path = \"-\"; }",
+     .max = 65536,
+     .unit = "",
+     .help = "The plugin's own options: a group of strings, numbers and booleans, checked against the plugin's table.",
+     .reloadable = true,
+     .offset = OF(options)},
+    {.path = NULL},
+};

@@ -1,0 +1,14 @@
+/* What follows a verdict. In this order, and a step that has to wait, or that has another use for the message, returns
+ * here later: what the handler published is confirmed; the breaker learns how it went; the policy turns a failure into
+ * a retry, a dead letter or another try here; deduplication keeps or forgets the event; the next of its group may go;
+ * the verdict is carried out. */
+#include "worker/engine_impl.h"
+
+void
+engine_decide(struct engine *g, struct message *m, int64_t now_ms)
+{
+    if (m->verdict.kind == VERDICT_GIVE_BACK)
+        engine_give_back(g, m);
+    else
+        settle_verdict(&g->settle, m, now_ms);
+}

@@ -1,0 +1,83 @@
+/* The way of a message from its receive into a batch: gate after gate, and back to one of them when it is to be handled
+ * again by this worker. */
+#include <assert.h>
+
+#include "worker/engine_impl.h"
+
+/* One row a gate; NULL: everything passes. */
+static const struct engine_gate_ops *const GATES[ENGINE_GATES] = {
+    [ENGINE_GATE_ORDER] = NULL,
+    [ENGINE_GATE_SCREEN] = NULL,
+    [ENGINE_GATE_DEDUP] = NULL,
+    [ENGINE_GATE_BREAKER] = NULL,
+};
+
+static void
+batch_message(struct engine *g, struct message *m, int64_t now_ms)
+{
+    message_hold(m);
+    if (batcher_add(&g->batcher, m, now_ms) == 0)
+        return;
+    message_release(m); /* no memory for it: later */
+    m->verdict = (struct message_verdict){.kind = HANDLER_RETRY, .delay_ms = -1};
+    engine_decide(g, m, now_ms);
+}
+
+void
+engine_admit(struct engine *g, struct message *m, enum engine_gate from, int64_t now_ms)
+{
+    assert(m->state == MESSAGE_QUEUED && !m->batch);
+    if (atomic_load_explicit(&m->lost, memory_order_relaxed)) { /* while the call it was in went on */
+        engine_message_over(g, m);
+        return;
+    }
+    if (g->draining) {
+        engine_give_back(g, m);
+        return;
+    }
+    for (unsigned i = from; i < ENGINE_GATES; i++) {
+        if (!GATES[i])
+            continue;
+        switch (GATES[i]->arrive(g, m, now_ms)) {
+        case GATE_PASS:
+            break;
+        case GATE_KEEP:
+            m->state = MESSAGE_KEPT;
+            m->gate = (uint8_t)i;
+            return;
+        case GATE_DECIDED:
+            engine_decide(g, m, now_ms);
+            return;
+        }
+    }
+    batch_message(g, m, now_ms);
+}
+
+void
+engine_pass(struct engine *g, struct message *m, int64_t now_ms)
+{
+    assert(m->state == MESSAGE_KEPT);
+    m->state = MESSAGE_QUEUED;
+    engine_admit(g, m, m->gate + 1, now_ms);
+}
+
+void
+engine_leave_gate(struct engine *g, struct message *m)
+{
+    assert(m->state == MESSAGE_KEPT);
+    GATES[m->gate]->leave(g, m);
+    m->state = MESSAGE_QUEUED;
+}
+
+void
+engine_again(struct engine *g, struct message *m, enum engine_gate from, int64_t now_ms)
+{
+    assert(m->state == MESSAGE_QUEUED);
+    if (m->batch) { /* the call it was settled in may still look at it */
+        m->again = true;
+        m->gate = (uint8_t)from;
+        return;
+    }
+    message_forget_verdict(m);
+    engine_admit(g, m, from, now_ms);
+}
