@@ -185,6 +185,15 @@ try_a_flipped_bit(const struct signing *s, const struct asked *a, struct slice p
     buf_clean_up(&after);
 }
 
+static bool
+has_header(const struct asked *a, const char *name)
+{
+    for (size_t i = 0; i < a->r.n_headers; i++)
+        if (a->headers[i].name.n == strlen(name) && strncasecmp(a->headers[i].name.p, name, strlen(name)) == 0)
+            return true;
+    return false;
+}
+
 /* a is signed. */
 static void
 try_other_headers_and_bodies(const struct signing *s, const struct asked *a, size_t at)
@@ -203,7 +212,7 @@ try_other_headers_and_bodies(const struct signing *s, const struct asked *a, siz
     check(!is_let_in(s, &other));
     copy(&other, a); /* S3 takes none of its own that was not signed */
     add_header(&other, SLICE("x-amz-acl"), SLICE("public-read"));
-    if (httpd_header(&a->r, "x-amz-acl").n == 0)
+    if (!has_header(a, "x-amz-acl")) /* else it would change the value of a signed one */
         check(is_let_in(s, &other) == !s->s3);
     buf_clean_up(&room);
 }
