@@ -51,6 +51,11 @@ struct conf_consumer {
         int base_ms; /* ceiling of the first retry's delay */
         int cap_ms;  /* ceiling of any */
     } retry;
+    struct {
+        const char *bus;   /* "": none */
+        const char *queue; /* "": none; without both, handlers publish nothing */
+        int buffer_mb;     /* what waits to be sent and confirmed, of each process */
+    } publish;
     struct conf_pair *options; /* the plugin's */
     size_t n_options;
 };

@@ -1,5 +1,5 @@
-/* The option table: every option of fanoutd, once. A new one is a field of struct conf or struct conf_consumer (conf.h),
- * a row here, and `make docs`. */
+/* The option table: every option of fanoutd, once. A new one is a field of struct conf or struct conf_consumer
+ * (conf.h), a row here, and `make docs`. */
 #include <arpa/inet.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -95,6 +95,18 @@ fits_queue(const char *text)
     if (n <= 80 && n > suffix && strcmp(text + n - suffix, ".fifo") == 0)
         n -= suffix;
     return n >= 1 && n <= 80 && strspn(text, QUEUE_NAME_CHARS) == n;
+}
+
+static bool
+fits_queue_or_nothing(const char *text)
+{
+    return !*text || fits_queue(text);
+}
+
+static bool
+fits_bus_or_nothing(const char *text)
+{
+    return is_made_of(text, QUEUE_NAME_CHARS "./:", 0, 1600) && (!strchr(text, ':') || strncmp(text, "arn:", 4) == 0);
 }
 
 static bool
@@ -333,6 +345,37 @@ const struct conf_option conf_options[] = {
      .help = "Ceiling of any such delay; not below retry.base_ms. SQS's bound is 12 hours.",
      .reloadable = true,
      .offset = OF(retry.cap_ms)},
+    {.path = "consumers.publish.bus",
+     .type = CONF_STRING,
+     .def = "",
+     .max = 1600,
+     .fits = fits_bus_or_nothing,
+     .allowed = "an event bus's name (\"default\" is the account's own) or its ARN; \"\" is none",
+     .unit = "",
+     .help = "Where events go that the handler publishes without naming a bus. A handler can publish only if this or "
+             "publish.queue is set. A bus that does not exist swallows them, on AWS as here.",
+     .reloadable = true,
+     .offset = OF(publish.bus)},
+    {.path = "consumers.publish.queue",
+     .type = CONF_STRING,
+     .def = "",
+     .max = OPTION_MAX_BYTES,
+     .fits = fits_queue_or_nothing,
+     .allowed = "a queue's name or its URL; \"\" is none",
+     .unit = "",
+     .help = "Where messages go that the handler publishes without naming a queue.",
+     .reloadable = true,
+     .offset = OF(publish.queue)},
+    {.path = "consumers.publish.buffer_mb",
+     .type = CONF_INT,
+     .def = "64",
+     .min = 4,
+     .max = 65536,
+     .unit = "MiB",
+     .help = "How much of what handlers publish each process keeps until AWS has confirmed it; beyond that publishing "
+             "fails, and handlers retry.",
+     .reloadable = true,
+     .offset = OF(publish.buffer_mb)},
     {.path = "consumers.options",
      .type = CONF_PAIRS,
      .example = "{ path = \"-\"; }",

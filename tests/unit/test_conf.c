@@ -74,6 +74,9 @@ what_is_not_given_has_its_default(void **state)
     assert_int_equal(a->batch.window_ms, 0);
     assert_int_equal(a->retry.base_ms, 1000);
     assert_int_equal(a->retry.cap_ms, 900000);
+    assert_string_equal(a->publish.bus, "");
+    assert_string_equal(a->publish.queue, "");
+    assert_int_equal(a->publish.buffer_mb, 64);
     assert_int_equal(a->n_options, 0);
     conf_destroy(c);
 }
@@ -94,6 +97,7 @@ every_option_can_be_given(void **state)
                        "  start_timeout_s = 3600;\n"
                        "  visibility_timeout_s = 43200; batch = { size = 100; window_ms = 300000; };\n"
                        "  retry = { base_ms = 1; cap_ms = 43200000; };\n"
+                       "  publish = { bus = \"default\"; queue = \"https://x/1/q\"; buffer_mb = 65536; };\n"
                        "  options = { path = \"/x\"; n = -3; big = 9007199254740993L; f = 0.1; g = 1e30;\n"
                        "              t = true; no = false; };\n"
                        "} );");
@@ -122,6 +126,9 @@ every_option_can_be_given(void **state)
     assert_int_equal(b->batch.window_ms, 300000);
     assert_int_equal(b->retry.base_ms, 1);
     assert_int_equal(b->retry.cap_ms, 43200000);
+    assert_string_equal(b->publish.bus, "default");
+    assert_string_equal(b->publish.queue, "https://x/1/q");
+    assert_int_equal(b->publish.buffer_mb, 65536);
     static const char *const PAIRS[][2] = {{"path", "/x"}, {"n", "-3"},    {"big", "9007199254740993"},
                                            {"f", "0.1"},   {"g", "1e+30"}, {"t", "true"},
                                            {"no", "false"}};
@@ -153,7 +160,9 @@ an_unknown_key_is_refused_and_the_nearest_option_named(void **state)
     assert_consumer_problems("zebra = 1;",
                              "x.conf:2: consumers[0].zebra: unknown option; known here: name, queue, plugin, "
                              "processes, threads, prefetch, start_timeout_s, wait_time_s, visibility_timeout_s, batch, "
-                             "retry, options\n");
+                             "retry, publish, options\n");
+    assert_consumer_problems("publish = { zebra = 1; };", "x.conf:2: consumers[0].publish.zebra: unknown option; known "
+                                                          "here: bus, queue, buffer_mb\n");
     assert_consumer_problems("retry = { zebra = 1; };",
                              "x.conf:2: consumers[0].retry.zebra: unknown option; known here: base_ms, cap_ms\n");
 }

@@ -53,6 +53,9 @@ assert_same_consumer(const struct conf_consumer *a, const struct conf_consumer *
     assert_int_equal(a->batch.window_ms, b->batch.window_ms);
     assert_int_equal(a->retry.base_ms, b->retry.base_ms);
     assert_int_equal(a->retry.cap_ms, b->retry.cap_ms);
+    assert_string_equal(a->publish.bus, b->publish.bus);
+    assert_string_equal(a->publish.queue, b->publish.queue);
+    assert_int_equal(a->publish.buffer_mb, b->publish.buffer_mb);
     assert_int_equal(a->n_options, b->n_options);
     for (size_t i = 0; i < a->n_options; i++) {
         assert_string_equal(a->options[i].name, b->options[i].name);
@@ -106,6 +109,9 @@ random_conf(uint64_t *random, struct conf *c)
         a->batch.window_ms = random_int(random, "consumers.batch.window_ms");
         a->retry.base_ms = random_int(random, "consumers.retry.base_ms");
         a->retry.cap_ms = a->retry.base_ms + (int)(xorshift_next(random) % (uint64_t)(43200001 - a->retry.base_ms));
+        a->publish.bus = xorshift_next(random) % 2 ? "arn:aws:events:eu-west-1:1:event-bus/a" : "";
+        a->publish.queue = xorshift_next(random) % 2 ? "b.fifo" : "";
+        a->publish.buffer_mb = random_int(random, "consumers.publish.buffer_mb");
         a->n_options = xorshift_next(random) % 4;
         a->options = arena_zalloc(&c->arena, 4 * sizeof *a->options);
         for (size_t k = 0; k < a->n_options; k++)
@@ -185,6 +191,11 @@ printing_names_every_option(void **state)
                                   "        retry = {\n"
                                   "            base_ms = 1000;\n"
                                   "            cap_ms = 900000;\n"
+                                  "        };\n"
+                                  "        publish = {\n"
+                                  "            bus = \"\";\n"
+                                  "            queue = \"\";\n"
+                                  "            buffer_mb = 64;\n"
                                   "        };\n"
                                   "        options = { };\n"
                                   "    }\n"
