@@ -12,6 +12,14 @@ place_of(config_setting_t *consumer, const char *path)
     return s ? s : consumer;
 }
 
+/* Of a name or a URL. */
+static bool
+is_fifo(const char *queue)
+{
+    size_t n = queue ? strlen(queue) : 0;
+    return n > 5 && strcmp(queue + n - 5, ".fifo") == 0;
+}
+
 void
 conf_check_consumer(struct conf_reader *r, const struct conf_consumer *c, config_setting_t *setting, const char *path)
 {
@@ -31,6 +39,12 @@ conf_check_consumer(struct conf_reader *r, const struct conf_consumer *c, config
                      "batch.window_ms (%d) is more than half of visibility_timeout_s (%d): messages would spend their "
                      "lease waiting for a batch",
                      c->batch.window_ms, c->visibility_timeout_s);
+
+    if (c->on_mismatch == CONF_MISMATCH_LEAVE && is_fifo(c->queue))
+        conf_problem(
+            r, place_of(setting, "on_mismatch"), path,
+            "on_mismatch = leave on a FIFO queue: a message that is left holds its group up until SQS has moved "
+            "it to the dead-letter queue; choose delete or dead_letter");
 }
 
 void

@@ -33,6 +33,11 @@ struct conf_pair {
     const char *value;
 };
 
+/* consumers.unwrap, .envelope, .on_mismatch: in the order of their choices. */
+enum conf_unwrap { CONF_UNWRAP_NONE, CONF_UNWRAP_SNS, CONF_UNWRAP_AUTO };
+enum conf_envelope { CONF_ENVELOPE_NONE, CONF_ENVELOPE_EVENTBRIDGE };
+enum conf_mismatch { CONF_MISMATCH_DELETE, CONF_MISMATCH_LEAVE, CONF_MISMATCH_DEAD_LETTER };
+
 struct conf_consumer {
     const char *name;         /* [a-z0-9-]{1,40}, unique */
     const char *queue;        /* a queue's name or its URL */
@@ -43,6 +48,10 @@ struct conf_consumer {
     int start_timeout_s;      /* from a worker's start until it is ready */
     int wait_time_s;          /* of a long poll */
     int visibility_timeout_s; /* 0: the queue's own */
+    enum conf_unwrap unwrap;
+    enum conf_envelope envelope;
+    const char *filter; /* an event pattern; "": none */
+    enum conf_mismatch on_mismatch;
     struct {
         int size;      /* messages at most */
         int window_ms; /* wait at most so long for a batch to fill; 0: hand over what is there */

@@ -1,25 +1,19 @@
 #include "event/envelope.h"
 
 #include "base/clock.h"
+#include "event/fields.h"
 
-/* Where each field goes and what it must be. */
-static const struct field {
-    struct slice name;
-    size_t offset;
-    enum json_type type;
-    bool any_type, optional;
-} FIELDS[] = {
-#define FIELD(text, member) .name = {text, sizeof text - 1}, .offset = offsetof(struct event_envelope, member)
-    {FIELD("id", id), .type = JSON_STRING},
-    {FIELD("detail-type", detail_type), .type = JSON_STRING},
-    {FIELD("source", source), .type = JSON_STRING},
-    {FIELD("account", account), .type = JSON_STRING},
-    {FIELD("time", time), .type = JSON_STRING},
-    {FIELD("region", region), .type = JSON_STRING},
-    {FIELD("resources", resources), .type = JSON_ARRAY},
-    {FIELD("detail", detail), .any_type = true},
-    {FIELD("replay-name", replay_name), .type = JSON_STRING, .optional = true},
-#undef FIELD
+#define OF(text, member) EVENT_FIELD(text, struct event_envelope, member)
+static const struct event_field FIELDS[] = {
+    {OF("id", id), .type = JSON_STRING},
+    {OF("detail-type", detail_type), .type = JSON_STRING},
+    {OF("source", source), .type = JSON_STRING},
+    {OF("account", account), .type = JSON_STRING},
+    {OF("time", time), .type = JSON_STRING},
+    {OF("region", region), .type = JSON_STRING},
+    {OF("resources", resources), .type = JSON_ARRAY},
+    {OF("detail", detail), .any_type = true},
+    {OF("replay-name", replay_name), .type = JSON_STRING, .optional = true},
 };
 #define N_FIELDS (sizeof FIELDS / sizeof *FIELDS)
 
@@ -33,23 +27,15 @@ type_name(enum json_type type)
     return NAMES[type];
 }
 
-static struct json *
-member(struct event_envelope *v, const struct field *f)
-{
-    return (struct json *)((char *)v + f->offset);
-}
-
 static int
-check_fields(struct event_envelope *v, struct err *e)
+check_fields(const struct event_envelope *v, struct err *e)
 {
-    for (const struct field *f = FIELDS; f < FIELDS + N_FIELDS; f++) {
-        const struct json *value = member(v, f);
-        if (!value->text.p && !f->optional)
-            return err_set(e, ERR_INVALID, "event envelope: \"%s\" is missing", f->name.p);
-        if (value->text.p && !f->any_type && value->type != f->type)
-            return err_set(e, ERR_INVALID, "event envelope: \"%s\" must be %s, not %s", f->name.p, type_name(f->type),
-                           type_name(value->type));
-    }
+    const struct event_field *wrong = event_fields_wrong(FIELDS, N_FIELDS, v);
+    if (wrong && !event_field_of(wrong, v)->text.p)
+        return err_set(e, ERR_INVALID, "event envelope: \"%s\" is missing", wrong->name.p);
+    if (wrong)
+        return err_set(e, ERR_INVALID, "event envelope: \"%s\" must be %s, not %s", wrong->name.p,
+                       type_name(wrong->type), type_name(event_field_of(wrong, v)->type));
     for (struct json_iter it = json_iter(v->resources); json_next(&it);)
         if (it.value.type != JSON_STRING)
             return err_set(e, ERR_INVALID, "event envelope: \"resources\" must hold strings, but no. %zu is %s",
@@ -63,14 +49,7 @@ event_envelope_read(struct json event, struct event_envelope *ret_envelope, stru
     struct event_envelope v = {.event = event};
     if (event.type != JSON_OBJECT)
         return err_set(e, ERR_INVALID, "event envelope: must be an object, not %s", type_name(event.type));
-    for (struct json_iter it = json_iter(event); json_next(&it);) {
-        for (const struct field *f = FIELDS; f < FIELDS + N_FIELDS; f++) {
-            if (json_equals_string(it.key, f->name)) {
-                *member(&v, f) = it.value;
-                break;
-            }
-        }
-    }
+    event_fields_read(event, FIELDS, N_FIELDS, &v);
     int rc = check_fields(&v, e);
     if (rc == 0)
         *ret_envelope = v;

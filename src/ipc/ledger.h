@@ -50,6 +50,11 @@
     X(aws_calls, "AWS calls")                                                                                          \
     X(aws_retries, "AWS calls tried again")                                                                            \
     X(aws_throttled, "AWS answers that asked to slow down")                                                            \
+    X(unwrapped, "messages taken out of an SNS notification")                                                          \
+    X(undecodable, "messages whose body is not what the consumer expects, for the dead-letter queue")                  \
+    X(filtered, "messages that the filter kept from the handler, deleted")                                             \
+    X(filtered_left, "messages that the filter kept from the handler, given back to the queue")                        \
+    X(filtered_dead, "messages that the filter kept from the handler, for the dead-letter queue")                      \
     X(log_dropped, "log lines dropped because nobody read them")
 
 struct ledger_counters {

@@ -338,6 +338,7 @@ engine_new(const struct engine_options *options, struct engine **ret_engine, str
     rc = settle_init(&g->settle, &g->world, &g->lease, &settle, e);
     if (rc != 0)
         goto fail;
+    screen_init(&g->screen, &g->world, &options->screen);
     batcher_init(&g->batcher, g->world.timers, options->batch_size, options->batch_window_ms, submit_batch, g);
     const struct poll_options poll = {.in_hand = &g->in_hand,
                                       .cap = g->cap,

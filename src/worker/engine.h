@@ -17,6 +17,7 @@
 #include "ipc/channel.h"
 #include "worker/batch.h"
 #include "worker/inbox.h"
+#include "worker/screen.h"
 #include "worker/world.h"
 
 struct engine;
@@ -29,6 +30,7 @@ struct engine_options {
     unsigned wait_time_s;
     int visibility_timeout_s; /* 0: the queue's own */
     struct backoff_policy retry;
+    struct screen_options screen;
 
     /* A batch for the handler threads; it comes back through engine_take. Never more than engine_cap of them wait for
      * a thread. */

@@ -21,6 +21,7 @@ struct engine {
     struct lease lease;
     struct batcher batcher;
     struct settle settle;
+    struct screen screen;
     struct poll poll;
     bool health_known; /* the queue was asked, and answered or not: */
     enum ipc_health health;

@@ -4,10 +4,20 @@
 
 #include "worker/engine_impl.h"
 
+static enum gate_answer
+screen_arrive(struct engine *g, struct message *m, int64_t now_ms)
+{
+    (void)now_ms;
+    return screen_message(&g->screen, m) ? GATE_PASS : GATE_DECIDED;
+}
+
+/* It keeps nothing. */
+static const struct engine_gate_ops SCREEN = {.arrive = screen_arrive};
+
 /* One row a gate; NULL: everything passes. */
 static const struct engine_gate_ops *const GATES[ENGINE_GATES] = {
     [ENGINE_GATE_ORDER] = NULL,
-    [ENGINE_GATE_SCREEN] = NULL,
+    [ENGINE_GATE_SCREEN] = &SCREEN,
     [ENGINE_GATE_DEDUP] = NULL,
     [ENGINE_GATE_BREAKER] = NULL,
 };

@@ -13,6 +13,7 @@
 
 #include "base/err.h"
 #include "config/conf.h"
+#include "event/pattern.h"
 #include "ipc/ledger.h"
 #include "worker/pool.h"
 
@@ -21,7 +22,8 @@ struct engine_thread;
 struct engine_thread_options {
     const struct conf *conf; /* borrowed, as all here */
     const struct conf_consumer *consumer;
-    const char *handler; /* the plugin's "name version" */
+    const char *handler;                /* the plugin's "name version" */
+    const struct event_pattern *filter; /* NULL: none */
     struct ledger *ledger;
     int channel_fd; /* health goes there */
 };

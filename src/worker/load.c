@@ -36,6 +36,18 @@ load_conf(struct load *l, const char *consumer, struct err *e)
     return 0;
 }
 
+int
+load_filter(struct load *l, struct err *e)
+{
+    const char *filter = l->consumer->filter;
+    if (!filter[0])
+        return 0;
+    int rc = event_pattern_compile(slice_of_string(filter), &l->filter, e);
+    if (rc == ERR_LIMIT)
+        rc = e->code = ERR_INVALID;
+    return rc == 0 ? 0 : err_prefix(e, rc, "consumer \"%s\": filter", l->consumer->name);
+}
+
 /* lib/fanoutd/plugins beside libexec/fanoutd/fanout-worker, in the build folder as where it is installed. */
 static int
 plugin_folder(const struct conf *conf, char *out, size_t capacity, struct err *e)
@@ -86,5 +98,6 @@ void
 load_clean_up(struct load *l)
 {
     plugin_destroy(l->plugin);
+    event_pattern_destroy(l->filter);
     conf_destroy(l->conf);
 }

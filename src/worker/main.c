@@ -102,7 +102,7 @@ static int
 check(struct worker *w, const char *consumer)
 {
     struct err e;
-    if (load_conf(&w->load, consumer, &e) == 0 && load_plugin(&w->load, &e) == 0)
+    if (load_conf(&w->load, consumer, &e) == 0 && load_filter(&w->load, &e) == 0 && load_plugin(&w->load, &e) == 0)
         return IPC_EXIT_OK;
     fprintf(stderr, "%s\n", e.text);
     if (w->load.plugin) { /* it is its options that are wrong */
@@ -240,12 +240,15 @@ read_signals(struct worker *w)
 static int
 start(struct worker *w, struct err *e)
 {
-    int rc = load_plugin(&w->load, e);
+    int rc = load_filter(&w->load, e);
+    if (rc == 0)
+        rc = load_plugin(&w->load, e);
     if (rc != 0)
         return rc;
     const struct engine_thread_options engine = {.conf = w->load.conf,
                                                  .consumer = w->load.consumer,
                                                  .handler = w->load.handler,
+                                                 .filter = w->load.filter,
                                                  .ledger = w->ledger,
                                                  .channel_fd = IPC_FD_CHANNEL};
     rc = engine_thread_new(&engine, &w->engine, e);

@@ -147,6 +147,7 @@ message_release(struct message *m)
         return;
     assert(!m->settling.box && !m->extending.box && !timer_is_set(&m->lease_timer));
     free(m->newer_handle);
+    free(m->content);
     free(m->verdict.reason);
     free(m);
 }

@@ -34,9 +34,14 @@ enum {
     VERDICT_NONE = HANDLER_UNSET,
     VERDICT_GIVE_BACK = 100, /* not started because the worker drains */
     VERDICT_LOST = 101,      /* not started, or its handler was told so: it decides nothing any more */
+    /* of gates, for messages that no handler sees: */
+    VERDICT_FILTERED = 110,    /* filtered out: delete it */
+    VERDICT_LEFT = 111,        /* filtered out, for another consumer: give it back after delay_ms */
+    VERDICT_DEAD_LETTER = 112, /* move it to the dead-letter queue with its reason */
 };
 
 struct batch;
+struct content;
 struct lease;
 
 struct message_verdict {
@@ -55,6 +60,9 @@ struct message {
     struct slice md5_of_body;
     uint64_t hash;
     uint32_t record; /* in the ledger, or MESSAGE_NO_RECORD */
+
+    /* the engine's until m goes into a batch, then fixed: the body taken apart (content.h), if a gate needed that */
+    struct content *content;
 
     /* engine */
     enum message_state state;

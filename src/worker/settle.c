@@ -101,9 +101,8 @@ refused(void *context, struct message *m, int64_t now_ms)
 }
 
 static void
-reject(struct settle *s, struct message *m, int64_t now_ms)
+dead_letter(struct settle *s, struct message *m, int64_t now_ms)
 {
-    WORLD_COUNT(s->world, rejected, 1);
     if (s->world->queue->dead_letter_url) {
         set_state(s, m, MESSAGE_REJECT, LEDGER_REJECT);
         deadletters_add(&s->deadletters, m, now_ms);
@@ -145,7 +144,17 @@ settle_verdict(struct settle *s, struct message *m, int64_t now_ms)
         delete_message(s, m, now_ms);
         break;
     case HANDLER_REJECT:
-        reject(s, m, now_ms);
+        WORLD_COUNT(s->world, rejected, 1);
+        dead_letter(s, m, now_ms);
+        break;
+    case VERDICT_DEAD_LETTER:
+        dead_letter(s, m, now_ms);
+        break;
+    case VERDICT_FILTERED:
+        delete_message(s, m, now_ms);
+        break;
+    case VERDICT_LEFT:
+        release(s, m, m->verdict.delay_ms, now_ms);
         break;
     case VERDICT_GIVE_BACK:
         m->given_back = true;

@@ -79,7 +79,7 @@ struct handler_message {
     const char *id;         /* SQS message id, NUL-terminated */
     const char *queue;      /* the queue's name */
     const char *group;      /* MessageGroupId, or NULL */
-    const char *body;       /* body_len bytes and a NUL behind them */
+    const char *body;       /* body_len bytes and a NUL behind them; what `unwrap` took out of an SNS notification */
     size_t body_len;
     int64_t sent_at_ms;     /* when it was sent to the queue, ms since 1970 */
     int64_t received_at_ms; /* when this worker received it, ms since 1970 */
@@ -291,6 +291,134 @@ struct handler_publish {
      * decide: _LIMIT may pass with a retry. From the calling thread only, as settle. */
     int32_t (*event)(struct handler_call *call, uint32_t index, const struct handler_new_event *event);
     int32_t (*message)(struct handler_call *call, uint32_t index, const struct handler_new_message *message);
+};
+
+/* ---- extensions: further functions of the host, by host->extension(ID) ----
+ *
+ * A host that lacks one returns NULL; a plugin that needs it refuses to start (open returns non-zero), or goes without.
+ * Each table starts with its size, as do the structs its functions return. */
+
+/* Bytes of the message, not NUL-terminated. What is not there has n == 0 and p == NULL; what is there and empty has
+ * only n == 0. */
+struct handler_slice {
+    const char *p;
+    size_t n;
+};
+
+/* fanout.event.v1: what a body says, when it is an EventBridge event or an S3 event notification, and what came around
+ * it when it was an SNS notification.
+ *
+ * All functions are for the thread of the call alone, while it runs, as settle is; `index` is settle's. Another call or
+ * index is a contract violation, answered as "there is none". What they return is valid until the call returns, and the
+ * same however often it is asked for. A body is taken apart when the first of these functions is called for its message
+ * (or was, before its handler saw it, where the consumer has `envelope`, `unwrap` or `filter`), and never copied:
+ * slices point into it. A JSON string that is written with escapes is the one exception: it is decoded once, so that
+ * all texts are UTF-8 as meant. `detail`, `record` and `attributes` are JSON, byte for byte as it was written.
+ *
+ * Nothing here is asked for by receives, so that looking the extension up costs nothing. */
+#define HANDLER_EVENT_EXTENSION "fanout.event.v1"
+
+/* What a body is. */
+enum {
+    HANDLER_BODY_OTHER = 0,  /* anything else, text that is no JSON included */
+    HANDLER_BODY_EVENT = 1,  /* an EventBridge event */
+    HANDLER_BODY_S3 = 2,     /* a notification of S3's: an object with Records */
+    HANDLER_BODY_S3_TEST = 3 /* the one S3 sends when notifications are configured: Event is s3:TestEvent */
+};
+
+/* Stands for a time that is not there, or is none. */
+#define HANDLER_NO_TIME INT64_MIN
+
+struct handler_event {
+    uint32_t size;
+    uint32_t resource_count;
+    struct handler_slice id, source, detail_type, account, region;
+    struct handler_slice time; /* as written */
+    int64_t time_ms;           /* since 1970, or HANDLER_NO_TIME */
+    struct handler_slice detail;
+    const struct handler_slice *resources;
+    struct handler_slice replay_job;  /* of fanout-replayd, when it replayed the event */
+    struct handler_slice original_id; /* the id it had before that: deduplicate on this one where there is one */
+    struct handler_slice replay_name; /* of an EventBridge archive's replay */
+};
+
+/* The SNS notification the body came in. */
+struct handler_sns {
+    uint32_t size;
+    struct handler_slice topic_arn, message_id;
+    struct handler_slice subject;    /* often there is none */
+    struct handler_slice timestamp;  /* as written */
+    struct handler_slice attributes; /* MessageAttributes, a JSON object, or none */
+};
+
+/* A record of an S3 notification. */
+struct handler_s3_record {
+    uint32_t size;
+    struct handler_slice event_name; /* ObjectCreated:Put */
+    struct handler_slice event_time; /* as written */
+    struct handler_slice region, bucket;
+    struct handler_slice key;         /* as the object is called: the notification writes it URL-encoded */
+    struct handler_slice encoded_key; /* ... so */
+    int64_t object_size;              /* bytes; -1: not said (of a deletion) */
+    struct handler_slice etag, version_id, sequencer;
+    struct handler_slice record; /* all of it */
+};
+
+struct handler_event_extension {
+    uint32_t size;
+
+    /* HANDLER_BODY_...; what a later host adds, this one's plugins take for OTHER. */
+    int32_t (*kind)(struct handler_call *call, uint32_t index);
+
+    /* NULL: the body is no EventBridge event. */
+    const struct handler_event *(*event)(struct handler_call *call, uint32_t index);
+
+    /* NULL: the body came in no SNS notification, or the consumer's `unwrap` is none. */
+    const struct handler_sns *(*sns)(struct handler_call *call, uint32_t index);
+
+    /* The record-th record, from 0; NULL: there are no (more) records. */
+    const struct handler_s3_record *(*s3)(struct handler_call *call, uint32_t index, uint32_t record);
+
+    /* The body as it was received: message->body, or the notification it was unwrapped from. */
+    struct handler_slice (*received)(struct handler_call *call, uint32_t index);
+};
+
+/* fanout.attributes.v1: the message attributes and SQS's own ones. Threads and validity as above.
+ *
+ * Look it up in open: that is what makes the consumer's receives ask for system attributes. Looked up later it has the
+ * message attributes, sent_at_ms, group and trace_header alone. */
+#define HANDLER_ATTRIBUTES_EXTENSION "fanout.attributes.v1"
+
+/* A message attribute; an entry of an array, it never grows. */
+struct handler_attribute {
+    struct handler_slice name;
+    struct handler_slice type;  /* String, Number or Binary, with what the sender put behind it: "Number.int" */
+    struct handler_slice value; /* of Binary the bytes themselves */
+};
+
+struct handler_system_attributes {
+    uint32_t size;
+    int64_t sent_at_ms;                      /* SentTimestamp, ms since 1970 */
+    int64_t first_received_at_ms;            /* ApproximateFirstReceiveTimestamp; HANDLER_NO_TIME: not asked for */
+    struct handler_slice sender_id;          /* SenderId */
+    struct handler_slice group;              /* MessageGroupId */
+    struct handler_slice deduplication_id;   /* MessageDeduplicationId */
+    struct handler_slice sequence_number;    /* SequenceNumber, decimal, up to 128 bits */
+    struct handler_slice trace_header;       /* AWSTraceHeader */
+    struct handler_slice dead_letter_source; /* DeadLetterQueueSourceArn */
+};
+
+struct handler_attributes_extension {
+    uint32_t size;
+
+    /* The message attributes, *ret_count of them; NULL: there are none. */
+    const struct handler_attribute *(*message)(struct handler_call *call, uint32_t index, uint32_t *ret_count);
+
+    /* The message attribute of that name, or NULL. */
+    const struct handler_attribute *(*find)(struct handler_call *call, uint32_t index, const char *name);
+
+    /* NULL: no such call or message. */
+    const struct handler_system_attributes *(*system)(struct handler_call *call, uint32_t index);
 };
 
 #ifdef __cplusplus
