@@ -260,7 +260,7 @@ demo:
 figures:
 	@tests/bench/readme $(B)/bench.json README.md
 
-## make docs             write conf/fanoutd.conf and the README's options from the option table
+## make docs             write conf/fanoutd.conf and the README's tables of options and metrics
 docs: $(B)/tests/tools/docs
 	@$< conf/fanoutd.conf README.md
 

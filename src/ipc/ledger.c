@@ -13,14 +13,14 @@
 #include "ipc/ledger_impl.h"
 
 #define MAGIC          UINT64_C(0x46414e4c45444752)
-#define LAYOUT_VERSION 1
+#define LAYOUT_VERSION 2
 #define SECTION_ALIGN  UINT64_C(65536) /* the largest page size in use */
 
 /* The first section, mapped read-only everywhere, so that no stray write of a worker can reach it. */
 struct header {
     uint64_t magic;
     uint32_t version, record_bytes;
-    uint32_t records, threads, regions, reserved;
+    uint32_t records, threads, regions, fixed_bytes;
     uint64_t sum; /* of what is before it */
 };
 
@@ -60,7 +60,8 @@ ledger_create(const struct ledger_options *options, int *ret_fd, struct ledger *
                        .version = LAYOUT_VERSION,
                        .record_bytes = sizeof(struct ledger_record),
                        .records = options->records,
-                       .threads = options->threads};
+                       .threads = options->threads,
+                       .fixed_bytes = sizeof(struct ledger_fixed)};
     if (h.records < 1 || h.records > LEDGER_RECORDS_MAX)
         return err_set(e, ERR_LIMIT, "ledger: %u records: 1 to %u", h.records, LEDGER_RECORDS_MAX);
     if (h.threads < 1 || h.threads > LEDGER_THREADS_MAX)
@@ -96,10 +97,14 @@ read_header(int fd, struct header *ret_header, struct err *e)
         return err_set_errno(e, errno, "ledger: cannot read descriptor %d", fd);
     if ((size_t)n < sizeof h || h.magic != MAGIC || h.sum != header_sum(&h))
         return err_set(e, ERR_CORRUPT, "ledger: descriptor %d holds no ledger, or its header is damaged", fd);
-    if (h.version != LAYOUT_VERSION || h.record_bytes != sizeof(struct ledger_record))
-        return err_set(e, ERR_CORRUPT,
-                       "ledger: layout %u with records of %u bytes; this program knows layout %d with %zu", h.version,
-                       h.record_bytes, LAYOUT_VERSION, sizeof(struct ledger_record));
+    if (h.version != LAYOUT_VERSION || h.record_bytes != sizeof(struct ledger_record) ||
+        h.fixed_bytes != sizeof(struct ledger_fixed))
+        return err_set(
+            e, ERR_CORRUPT,
+            "ledger: layout %u with records of %u bytes and figures of %u; this program knows layout %d with %zu "
+            "and %zu; its worker and its supervisor are of two versions",
+            h.version, h.record_bytes, h.fixed_bytes, LAYOUT_VERSION, sizeof(struct ledger_record),
+            sizeof(struct ledger_fixed));
     if (h.records < 1 || h.records > LEDGER_RECORDS_MAX || h.threads < 1 || h.threads > LEDGER_THREADS_MAX ||
         h.regions < 1 || h.regions > h.records || (uint64_t)st.st_size != layout_of(&h).total)
         return err_set(e, ERR_CORRUPT, "ledger: its header does not fit its size of %lld bytes", (long long)st.st_size);
@@ -189,10 +194,10 @@ ledger_reset(struct ledger *l)
     l->n_free = l->records;
 }
 
-struct ledger_counters *
-ledger_counters(struct ledger *l)
+struct metrics *
+ledger_metrics(struct ledger *l)
 {
-    return &l->fixed->counters;
+    return &l->fixed->metrics;
 }
 
 uint32_t

@@ -1,4 +1,4 @@
-/* ledger: a worker's in-flight messages and its counters, in memory that outlives it.
+/* ledger: a worker's in-flight messages and its figures, in memory that outlives it.
  *
  * A memfd that the supervisor makes and keeps, one per slot, and the worker maps (fd 4). Every message is copied in
  * when it is received: id, receipt handle, receive count, group, lease deadline, state, thread, body, attributes, and a
@@ -8,7 +8,7 @@
  *
  * One writer at a time, the worker's engine thread, except for ledger_thread_* (each handler thread writes its own
  * entry), ledger_set_state to LEDGER_HANDLING (by the handler thread whose batch it is: the engine sets no state of a
- * record between submitting its batch and getting the message back), and the counters (relaxed atomics). Free space is
+ * record between submitting its batch and getting the message back), and the figures (base/metrics.h). Free space is
  * tracked in the worker's private memory, never in the map. Bodies lie in a heap of bounded size; pages of large bodies
  * go back to the kernel when they are released. */
 #ifndef FANOUT_IPC_LEDGER_H
@@ -20,52 +20,8 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/metrics.h"
 #include "base/slice.h"
-
-/* X(name, help): the counters of a worker, in the order in which /metrics shows them. */
-#define LEDGER_COUNTERS(X)                                                                                             \
-    X(polls, "ReceiveMessage calls answered")                                                                          \
-    X(empty_polls, "ReceiveMessage calls that brought nothing")                                                        \
-    X(poll_errors, "ReceiveMessage calls that failed")                                                                 \
-    X(received, "messages received")                                                                                   \
-    X(received_bytes, "bytes of bodies received")                                                                      \
-    X(corrupt, "messages whose MD5 did not match, taken as not received")                                              \
-    X(garbled, "messages that made no sense, taken as not received")                                                   \
-    X(batches, "handler calls")                                                                                        \
-    X(handled, "messages handed to the handler")                                                                       \
-    X(done, "messages the handler declared done")                                                                      \
-    X(retried, "messages given back for another delivery")                                                             \
-    X(rejected, "messages the handler rejected")                                                                       \
-    X(violations, "breaches of the handler contract")                                                                  \
-    X(deleted, "deletes confirmed while the lease was valid")                                                          \
-    X(deleted_late, "deletes confirmed after the lease was over: outcome unknown")                                     \
-    X(delete_errors, "delete entries that failed and were tried again")                                                \
-    X(delete_failed, "messages whose delete was given up")                                                             \
-    X(redelivered, "messages that came back after they were done, deleted without being handled again")                \
-    X(extended, "leases extended")                                                                                     \
-    X(extend_errors, "lease extensions that failed")                                                                   \
-    X(lost, "messages whose lease ran out before they were settled")                                                   \
-    X(given_back, "messages given back unhandled while draining")                                                      \
-    X(dead_lettered, "messages moved to the dead-letter queue by fanoutd")                                             \
-    X(aws_calls, "AWS calls")                                                                                          \
-    X(aws_retries, "AWS calls tried again")                                                                            \
-    X(aws_throttled, "AWS answers that asked to slow down")                                                            \
-    X(unwrapped, "messages taken out of an SNS notification")                                                          \
-    X(undecodable, "messages whose body is not what the consumer expects, for the dead-letter queue")                  \
-    X(filtered, "messages that the filter kept from the handler, deleted")                                             \
-    X(filtered_left, "messages that the filter kept from the handler, given back to the queue")                        \
-    X(filtered_dead, "messages that the filter kept from the handler, for the dead-letter queue")                      \
-    X(log_dropped, "log lines dropped because nobody read them")
-
-struct ledger_counters {
-#define X(name, help) _Atomic uint64_t name;
-    LEDGER_COUNTERS(X)
-#undef X
-    _Atomic int64_t in_flight;                            /* gauge: messages held now */
-    _Atomic int64_t engine_beat_ms;                       /* monotonic time of the engine's last turn */
-    _Atomic int64_t longest_turn_ms, longest_turn_cpu_ms; /* of the engine, without waiting; CPU time of one */
-    _Atomic int64_t oldest_sent_at_ms;                    /* gauge: of the messages in hand; 0: none */
-};
 
 enum ledger_state {
     LEDGER_FREE = 0,
@@ -113,10 +69,11 @@ int ledger_open(int fd, struct ledger **ret_ledger, struct err *e);
 void ledger_close(struct ledger *l); /* unmaps */
 
 /* Empties all records, the thread entries and the crash report, and takes possession as the (only) writer: a new
- * worker, before its first put and after it adopted what it wanted. Counters go on. */
+ * worker, before its first put and after it adopted what it wanted. The figures go on. */
 void ledger_reset(struct ledger *l);
 
-struct ledger_counters *ledger_counters(struct ledger *l);
+/* The worker's figures. */
+struct metrics *ledger_metrics(struct ledger *l);
 uint32_t ledger_records(const struct ledger *l);
 uint32_t ledger_threads(const struct ledger *l);
 

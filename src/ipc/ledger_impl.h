@@ -11,7 +11,7 @@
 #define LEDGER_MD5_BYTES 32
 
 struct ledger_fixed {
-    struct ledger_counters counters;
+    struct metrics metrics;
     struct ledger_crash crash;
 };
 

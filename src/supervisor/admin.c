@@ -9,8 +9,9 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/metrics_text.h"
 #include "httpd/httpd.h"
-#include "supervisor/metrics.h"
+#include "supervisor/scrape.h"
 
 struct admin {
     struct loop_watch watch;
@@ -80,11 +81,11 @@ static void
 answer_metrics(const struct admin *a, struct httpd_request *r)
 {
     struct buf text = BUF_INIT;
-    metrics_write(a->fleet, a->started_at_ms, &text);
+    scrape_write(a->fleet, a->started_at_ms, &text);
     if (buf_failed(&text))
         answer_text(r, 500, "out of memory\n");
     else
-        answer(r, 200, METRICS_CONTENT_TYPE, buf_slice(&text));
+        answer(r, 200, METRICS_TEXT_CONTENT_TYPE, buf_slice(&text));
     buf_clean_up(&text);
 }
 

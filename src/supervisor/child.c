@@ -337,7 +337,7 @@ child_exited(struct child *c, int status, int64_t now_ms)
 int64_t
 child_beat_age_ms(const struct child *c, int64_t now_ms)
 {
-    int64_t beat_ms = atomic_load_explicit(&ledger_counters(c->ledger)->engine_beat_ms, memory_order_relaxed);
+    int64_t beat_ms = METRICS_GET(ledger_metrics(c->ledger), engine_beat_ms);
     int64_t age_ms = now_ms - (beat_ms > c->slots.ready_at_ms ? beat_ms : c->slots.ready_at_ms);
     return age_ms > 0 ? age_ms : 0;
 }

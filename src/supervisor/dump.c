@@ -13,7 +13,7 @@ dump_child(const struct fleet_place *p, const struct child *c, int64_t now_ms)
 {
     const struct slots *s = &c->slots;
     int64_t due_at = slots_tick_at_ms(s);
-    struct ledger_counters *n = ledger_counters(c->ledger);
+    struct metrics *n = ledger_metrics(c->ledger);
     log_write(LOG_INFO, "state", LOG_STR("consumer", c->consumer), LOG_INT("slot", c->number),
               LOG_STR("role", role_of(p, c)), LOG_INT("pid", c->pid), LOG_STR("state", slots_state_name(s->state)),
               LOG_STR("health", child_health_name(c)), LOG_STR("health_text", c->health_text),
@@ -21,18 +21,22 @@ dump_child(const struct fleet_place *p, const struct child *c, int64_t now_ms)
               LOG_INT("up_ms", slots_has_process(s) ? now_ms - s->spawned_at_ms : 0), LOG_INT("starts", s->spawns),
               LOG_INT("crashes", s->crashes), LOG_STR("last_exit", slots_exit_name(s->last_exit)),
               LOG_INT("due_in_ms", due_at == INT64_MAX ? -1 : due_at - now_ms),
-              LOG_INT("in_flight", atomic_load_explicit(&n->in_flight, memory_order_relaxed)));
+              LOG_INT("in_flight", METRICS_GET(n, in_flight)));
 }
 
 static void
 dump_counters(const struct fleet_place *p)
 {
-    struct log_field fields[2 + FLEET_COUNTERS] = {LOG_STR("consumer", p->consumer), LOG_INT("slot", p->number)};
+    struct log_field fields[2 + METRICS] = {LOG_STR("consumer", p->consumer), LOG_INT("slot", p->number)};
     size_t n = 2;
-    for (size_t i = 0; i < FLEET_COUNTERS; i++) {
-        uint64_t count = fleet_count(p, i);
-        if (count > 0)
-            fields[n++] = (struct log_field)LOG_INT(fleet_counters[i].name, count);
+    for (int id = 0; id < METRICS; id++) {
+        const struct metrics_description *d = &metrics_table[id];
+        struct metrics_reading reading;
+        if (d->owner != METRICS_WORKER || d->kind != METRICS_COUNTER)
+            continue;
+        fleet_read(p, (enum metrics_id)id, &reading);
+        if (reading.value > 0)
+            fields[n++] = (struct log_field)LOG_INT(d->field, reading.value);
     }
     log_line(LOG_INFO, "counters", fields, n);
 }

@@ -11,13 +11,6 @@
 #include "base/log.h"
 #include "supervisor/fleet_impl.h"
 
-const struct fleet_counter fleet_counters[] = {
-#define X(n, h) {.name = #n, .help = (h), .offset = offsetof(struct ledger_counters, n)},
-    LEDGER_COUNTERS(X)
-#undef X
-        {.name = NULL},
-};
-
 void
 fleet_init(struct fleet *f, struct loop *loop, const char *worker_path, void (*ready)(void *context), void *context)
 {
@@ -59,21 +52,13 @@ place_of(const struct fleet *f, const struct child *child)
     return fleet_find_place(f, child->consumer, child->number);
 }
 
-static uint64_t
-count(const struct child *c, size_t counter)
+void
+fleet_read(const struct fleet_place *p, enum metrics_id id, struct metrics_reading *ret_reading)
 {
-    const char *counters = (const char *)ledger_counters(c->ledger);
-    return atomic_load_explicit((const _Atomic uint64_t *)(counters + fleet_counters[counter].offset),
-                                memory_order_relaxed);
-}
-
-uint64_t
-fleet_count(const struct fleet_place *p, size_t counter)
-{
-    uint64_t n = p->past[counter];
+    *ret_reading = (struct metrics_reading){0};
+    metrics_read(&p->past, id, ret_reading);
     FOR_CHILDREN(c, p)
-    n += count(c, counter);
-    return n;
+    metrics_read(ledger_metrics(c->ledger), id, ret_reading);
 }
 
 uint64_t
@@ -249,8 +234,7 @@ static void
 bury(struct fleet *f, struct fleet_place *p, struct child *c)
 {
     f->unclean |= f->stopping && c->slots.unclean;
-    for (size_t i = 0; i < FLEET_COUNTERS; i++)
-        p->past[i] += count(c, i);
+    metrics_add(&p->past, ledger_metrics(c->ledger));
     p->past_spawns += c->slots.spawns;
     p->past_crashes += c->slots.crashes;
     child_destroy(c);

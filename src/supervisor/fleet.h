@@ -19,24 +19,14 @@
 #include "supervisor/child.h"
 #include "supervisor/loop.h"
 
-/* The counters of ledger.h, as a table. */
-struct fleet_counter {
-    const char *name, *help;
-    size_t offset; /* in struct ledger_counters */
-};
-extern const struct fleet_counter fleet_counters[]; /* ends with name NULL */
-#define X(name, help) +1
-enum { FLEET_COUNTERS = 0 LEDGER_COUNTERS(X) };
-#undef X
-
 struct fleet_place {
     struct fleet_place *next;
     char *consumer;
     int number;
-    struct child *current;         /* NULL: the place is on its way out */
-    struct child *successor;       /* NULL: none */
-    struct child *leaving;         /* list */
-    uint64_t past[FLEET_COUNTERS]; /* of workers that are gone */
+    struct child *current;   /* NULL: the place is on its way out */
+    struct child *successor; /* NULL: none */
+    struct child *leaving;   /* list */
+    struct metrics past;     /* of workers that are gone */
     uint64_t past_spawns, past_crashes;
 };
 
@@ -93,8 +83,8 @@ bool fleet_is_well(const struct fleet *f, int64_t now_ms);
 /* The place's workers: current, successor, leaving ones; start with NULL. */
 struct child *fleet_next_child(const struct fleet_place *p, const struct child *c);
 
-/* A place's counter (index into fleet_counters), over all its workers. */
-uint64_t fleet_count(const struct fleet_place *p, size_t counter);
+/* A place's counter or histogram, over all its workers, those that are gone included. */
+void fleet_read(const struct fleet_place *p, enum metrics_id id, struct metrics_reading *ret_reading);
 uint64_t fleet_spawns(const struct fleet_place *p);
 uint64_t fleet_crashes(const struct fleet_place *p);
 

@@ -47,7 +47,7 @@ plan(struct fleet *f, const struct conf *c, unsigned generation, struct fleet_pl
 static void
 move_into(struct fleet_place *to, struct fleet_place *old, int64_t now_ms)
 {
-    memcpy(to->past, old->past, sizeof to->past);
+    memcpy(&to->past, &old->past, sizeof to->past);
     to->past_spawns = old->past_spawns;
     to->past_crashes = old->past_crashes;
     fleet_retire(old, &old->successor, now_ms); /* of a configuration that was never taken up */

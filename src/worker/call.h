@@ -29,7 +29,7 @@ enum breach {
 /* What all handler threads share. */
 struct call_shared {
     struct inbox inbox;
-    struct ledger_counters *counters;
+    struct metrics *metrics;
     const char *plugin; /* its name, for logs */
     _Atomic bool stopping;
     _Atomic bool breached[BREACH_KINDS]; /* logged already */

@@ -37,6 +37,7 @@ give_up(struct deletes *d, struct message *m, const char *why, int64_t now_ms)
 static void
 confirmed(struct deletes *d, struct message *m, int64_t sent_ms, int64_t now_ms)
 {
+    WORLD_OBSERVE(d->world, delete_call, now_ms - sent_ms);
     if (sent_ms < atomic_load_explicit(&m->lease_ms, memory_order_relaxed)) {
         WORLD_COUNT(d->world, deleted, 1);
         done_forget(&d->unconfirmed, m->id, m->hash);

@@ -70,8 +70,9 @@ engine_message_over(struct engine *g, struct message *m)
 static void
 settled(void *context, struct message *m, int64_t now_ms)
 {
-    (void)now_ms;
-    engine_message_over(context, m);
+    struct engine *g = context;
+    WORLD_OBSERVE(&g->world, in_hand, now_ms - m->in_hand_since_ms);
+    engine_message_over(g, m);
 }
 
 static void
@@ -159,6 +160,8 @@ received_new(struct engine *g, const struct sqs_message *r, int64_t wall_ms, int
         log_write_limited(LOG_ERROR, LOG_EVERY_MS, "out of memory: a message is left to SQS", LOG_SLICE("id", r->id));
         return;
     }
+    if (r->sent_at_ms > 0)
+        WORLD_OBSERVE(&g->world, message_age, wall_ms - r->sent_at_ms);
     write_to_ledger(g, m);
     inflight_add(&g->in_hand, m);
     if (settle_again(&g->settle, m, now_ms))

@@ -91,7 +91,7 @@ void engine_give_back(struct engine *g, struct message *m);
 void engine_give_back_held(struct engine *g, int64_t now_ms);
 
 /* engine_state.c: what the queue's last answer says of our health; tells the supervisor when that, or what is denied to
- * us, has changed, and again until it was heard; keeps the gauges of the ledger's counters. */
+ * us, has changed, and again until it was heard; keeps the gauges up to date. */
 void engine_set_health(struct engine *g, enum ipc_health health, const char *why);
 void engine_tell_health(struct engine *g, int64_t now_ms);
 void engine_update_gauges(struct engine *g, int64_t now_ms);

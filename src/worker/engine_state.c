@@ -50,8 +50,8 @@ engine_tell_health(struct engine *g, int64_t now_ms)
 void
 engine_update_gauges(struct engine *g, int64_t now_ms)
 {
-    struct ledger_counters *c = g->world.counters;
-    atomic_store_explicit(&c->in_flight, (int64_t)g->in_hand.count, memory_order_relaxed);
+    struct metrics *c = g->world.metrics;
+    METRICS_SET(c, in_flight, (int64_t)g->in_hand.count);
     if (now_ms < g->gauges_due_ms)
         return;
     g->gauges_due_ms = now_ms + GAUGES_MS;
@@ -60,7 +60,7 @@ engine_update_gauges(struct engine *g, int64_t now_ms)
     for (const struct message *m = g->in_hand.oldest; m && n < GAUGES_MOST; m = m->next, n++)
         if (oldest_ms == 0 || m->view.sent_at_ms < oldest_ms)
             oldest_ms = m->view.sent_at_ms;
-    atomic_store_explicit(&c->oldest_sent_at_ms, oldest_ms, memory_order_relaxed);
+    METRICS_SET(c, oldest_sent_at_ms, oldest_ms);
 }
 
 void

@@ -99,18 +99,18 @@ update_stats(struct engine_thread *t, int64_t now_ms)
     if (now_ms < t->stats_due_ms)
         return;
     t->stats_due_ms = now_ms + STATS_EVERY_MS;
-    struct ledger_counters *c = ledger_counters(t->options.ledger);
+    struct metrics *c = ledger_metrics(t->options.ledger);
     struct aws_stats aws;
     aws_client_stats(t->client, &aws);
-    atomic_store_explicit(&c->aws_calls, aws.calls, memory_order_relaxed);
-    atomic_store_explicit(&c->aws_retries, aws.retries, memory_order_relaxed);
-    atomic_store_explicit(&c->aws_throttled, aws.throttled, memory_order_relaxed);
+    METRICS_SET(c, aws_calls, aws.calls);
+    METRICS_SET(c, aws_retries, aws.retries);
+    METRICS_SET(c, aws_throttled, aws.throttled);
     struct http_stats http;
     http_engine_stats(t->http, &http);
-    atomic_store_explicit(&c->longest_turn_ms, http.longest_turn_ms, memory_order_relaxed);
-    atomic_store_explicit(&c->longest_turn_cpu_ms, http.longest_turn_cpu_ms, memory_order_relaxed);
+    METRICS_SET(c, longest_turn_ms, http.longest_turn_ms);
+    METRICS_SET(c, longest_turn_cpu_ms, http.longest_turn_cpu_ms);
     uint64_t dropped = log_dropped();
-    atomic_fetch_add_explicit(&c->log_dropped, dropped - t->log_dropped, memory_order_relaxed);
+    METRICS_COUNT(c, log_dropped, dropped - t->log_dropped);
     t->log_dropped = dropped;
 }
 
@@ -132,13 +132,13 @@ static void *
 run(void *argument)
 {
     struct engine_thread *t = argument;
-    struct ledger_counters *counters = ledger_counters(t->options.ledger);
+    struct metrics *metrics = ledger_metrics(t->options.ledger);
     struct err e;
     pthread_setname_np(pthread_self(), "engine");
     engine_start(t->engine);
     for (;;) {
         int64_t now_ms = clock_monotonic_ms();
-        atomic_store_explicit(&counters->engine_beat_ms, now_ms, memory_order_relaxed);
+        METRICS_SET(metrics, engine_beat_ms, now_ms);
         engine_take(t->engine, inbox_take(pool_inbox(t->pool)), now_ms);
         obey(t, now_ms);
         engine_turn(t->engine, now_ms);
@@ -200,7 +200,7 @@ make_engine(struct engine_thread *t, struct err *e)
                   .timers = http_engine_timers(t->http),
                   .queue = t->queue,
                   .ledger = t->options.ledger,
-                  .counters = ledger_counters(t->options.ledger),
+                  .metrics = ledger_metrics(t->options.ledger),
                   .random = uuid_random_seed()},
         .consumer = c->name,
         .queue = c->queue,

@@ -26,7 +26,7 @@ static const char *const BREACHES[BREACH_KINDS] = {
 void
 host_breach(struct call_shared *shared, enum breach kind, const struct message *m, int64_t value)
 {
-    atomic_fetch_add_explicit(&shared->counters->violations, 1, memory_order_relaxed);
+    METRICS_COUNT(shared->metrics, violations, 1);
     if (!atomic_exchange_explicit(&shared->breached[kind], true, memory_order_relaxed))
         log_write(LOG_ERROR, "the plugin breaks the handler contract (logged once a kind)",
                   LOG_STR("plugin", shared->plugin), LOG_STR("breach", BREACHES[kind]), LOG_INT("value", value),

@@ -118,7 +118,7 @@ message_new(const struct sqs_message *r, const char *queue_name, int64_t wall_ms
     m->record = MESSAGE_NO_RECORD;
     m->references = 1;
     m->receive_count = r->receive_count;
-    m->received_ms = now_ms;
+    m->received_ms = m->in_hand_since_ms = now_ms;
     m->settling.message = m->extending.message = m;
     m->settled.kind = INBOX_SETTLED;
     return m;

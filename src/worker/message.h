@@ -59,7 +59,8 @@ struct message {
     struct slice attributes; /* the message attributes, encoded: message_read_attributes */
     struct slice md5_of_body;
     uint64_t hash;
-    uint32_t record; /* in the ledger, or MESSAGE_NO_RECORD */
+    int64_t in_hand_since_ms; /* monotonic: its first receive by this worker */
+    uint32_t record;          /* in the ledger, or MESSAGE_NO_RECORD */
 
     /* the engine's until m goes into a batch, then fixed: the body taken apart (content.h), if a gate needed that */
     struct content *content;

@@ -36,25 +36,42 @@ struct pool {
 
 /* ---- one batch ---- */
 
+/* Messages of one receive have waited equally long, and stand together. */
 static void
-enter(struct handler_thread *t, struct message *const *messages, uint32_t count, struct batch *b)
+observe_wait(struct metrics *metrics, struct message *const *messages, uint32_t count, int64_t now_ms)
+{
+    for (uint32_t i = 0, n; i < count; i += n) {
+        for (n = 1; i + n < count && messages[i + n]->in_hand_since_ms == messages[i]->in_hand_since_ms; n++)
+            ;
+        METRICS_OBSERVE_N(metrics, start_wait, now_ms - messages[i]->in_hand_since_ms, n);
+    }
+}
+
+static void
+enter(struct handler_thread *t, struct message *const *messages, uint32_t count, struct batch *b, int64_t now_ms)
 {
     struct ledger *l = t->pool->options.ledger;
     for (uint32_t i = 0; i < count; i++)
         if (messages[i]->record != MESSAGE_NO_RECORD)
             ledger_set_state(l, messages[i]->record, LEDGER_HANDLING, (int32_t)t->number);
-    ledger_thread_enter(l, t->number, messages[0]->record, count, clock_monotonic_ms());
+    observe_wait(t->pool->shared.metrics, messages, count, now_ms);
+    METRICS_OBSERVE(t->pool->shared.metrics, batch_messages, count);
+    ledger_thread_enter(l, t->number, messages[0]->record, count, now_ms);
     t->call.batch = b;
     t->call.messages = messages;
     t->call.count = count;
     atomic_store_explicit(&t->call.running, true, memory_order_relaxed);
 }
 
-static void
-leave(struct handler_thread *t)
+/* began_ns: when the handler was called. Returns the time now, for the next call. */
+static int64_t
+leave(struct handler_thread *t, int64_t began_ns)
 {
     atomic_store_explicit(&t->call.running, false, memory_order_relaxed);
     ledger_thread_leave(t->pool->options.ledger, t->number);
+    int64_t now_ns = clock_monotonic_ns();
+    METRICS_OBSERVE(t->pool->shared.metrics, handler_call, (now_ns - began_ns) / 1000);
+    return now_ns;
 }
 
 static bool
@@ -71,16 +88,17 @@ apply_return(struct message *m, int32_t value)
     m->verdict.delay_ms = -1;
 }
 
-/* One message of `handle`: its verdict goes to the engine at once, not when the batch is through. */
+/* One message of `handle`: its verdict goes to the engine at once, not when the batch is through. *began_ns: when the
+ * call before this one ended. */
 static void
-handle_one(struct handler_thread *t, struct batch *b, size_t i)
+handle_one(struct handler_thread *t, struct batch *b, size_t i, int64_t now_ms, int64_t *began_ns)
 {
     struct message *m = b->live[i];
     const struct plugin *plugin = t->pool->options.plugin;
     struct call_shared *shared = &t->pool->shared;
-    enter(t, &b->live[i], 1, b);
+    enter(t, &b->live[i], 1, b, now_ms);
     int32_t value = plugin->table.handle(t->pool->options.plugin_state, t->state, &t->call, &m->view);
-    leave(t);
+    *began_ns = leave(t, *began_ns);
     bool settled = m->verdict.kind != VERDICT_NONE;
     if (!is_verdict(value) && !(settled && value == HANDLER_UNSET))
         host_breach(shared, value == HANDLER_UNSET ? BREACH_FORGOTTEN : BREACH_RETURN, m, value);
@@ -95,23 +113,25 @@ handle_each(struct handler_thread *t, struct batch *b)
 {
     struct call_shared *shared = &t->pool->shared;
     size_t handled = 0;
+    int64_t began_ns = clock_monotonic_ns();
     for (size_t i = 0; i < b->n_live; i++) {
         struct message *m = b->live[i];
+        int64_t now_ms = clock_monotonic_ms();
         if (atomic_load_explicit(&shared->stopping, memory_order_relaxed)) {
             m->verdict.kind = VERDICT_GIVE_BACK;
-        } else if (message_lease_left_ms(m, clock_monotonic_ms()) == 0) {
+        } else if (message_lease_left_ms(m, now_ms) == 0) {
             m->verdict.kind = VERDICT_LOST;
         } else {
-            handle_one(t, b, i);
+            handle_one(t, b, i, now_ms, &began_ns);
             handled++;
         }
     }
-    atomic_fetch_add_explicit(&shared->counters->batches, handled, memory_order_relaxed);
-    atomic_fetch_add_explicit(&shared->counters->handled, handled, memory_order_relaxed);
+    METRICS_COUNT(shared->metrics, batches, handled);
+    METRICS_COUNT(shared->metrics, handled, handled);
 }
 
 static void
-handle_together(struct handler_thread *t, struct batch *b)
+handle_together(struct handler_thread *t, struct batch *b, int64_t now_ms)
 {
     const struct plugin *plugin = t->pool->options.plugin;
     struct call_shared *shared = &t->pool->shared;
@@ -119,9 +139,10 @@ handle_together(struct handler_thread *t, struct batch *b)
     for (uint32_t i = 0; i < count; i++)
         b->views[i] = &b->live[i]->view;
     const struct handler_batch view = {.size = sizeof view, .count = count, .messages = b->views};
-    enter(t, b->live, count, b);
+    enter(t, b->live, count, b, now_ms);
+    int64_t began_ns = clock_monotonic_ns();
     int32_t value = plugin->table.handle_batch(t->pool->options.plugin_state, t->state, &t->call, &view);
-    leave(t);
+    leave(t, began_ns);
     if (!is_verdict(value) && value != HANDLER_UNSET)
         host_breach(shared, BREACH_RETURN, NULL, value);
     for (uint32_t i = 0; i < count; i++) {
@@ -132,15 +153,14 @@ handle_together(struct handler_thread *t, struct batch *b)
             host_breach(shared, BREACH_FORGOTTEN, m, value);
         apply_return(m, value);
     }
-    atomic_fetch_add_explicit(&shared->counters->batches, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&shared->counters->handled, count, memory_order_relaxed);
+    METRICS_COUNT(shared->metrics, batches, 1);
+    METRICS_COUNT(shared->metrics, handled, count);
 }
 
 /* Picks what is still ours: a message whose lease ended while it waited is somebody else's by now. */
 static void
-pick_live(struct batch *b)
+pick_live(struct batch *b, int64_t now_ms)
 {
-    int64_t now_ms = clock_monotonic_ms();
     b->n_live = 0;
     for (size_t i = 0; i < b->count; i++) {
         if (message_lease_left_ms(b->messages[i], now_ms) > 0)
@@ -154,7 +174,8 @@ static void
 run_batch(struct handler_thread *t, struct batch *b)
 {
     struct call_shared *shared = &t->pool->shared;
-    pick_live(b);
+    int64_t now_ms = clock_monotonic_ms();
+    pick_live(b, now_ms);
     if (t->pool->options.plugin->table.handle) {
         handle_each(t, b);
     } else if (b->n_live > 0) {
@@ -162,7 +183,7 @@ run_batch(struct handler_thread *t, struct batch *b)
             for (size_t i = 0; i < b->n_live; i++)
                 b->live[i]->verdict.kind = VERDICT_GIVE_BACK;
         else
-            handle_together(t, b);
+            handle_together(t, b, now_ms);
     }
     host_post(shared, &b->returned);
 }
@@ -272,7 +293,7 @@ pool_new(const struct pool_options *options, struct pool **ret_pool, struct err 
     if (!p)
         return err_no_memory(e);
     p->options = *options;
-    p->shared.counters = ledger_counters(options->ledger);
+    p->shared.metrics = ledger_metrics(options->ledger);
     p->shared.plugin = options->plugin->table.name;
     p->shared.wake = options->wake;
     p->shared.context = options->context;

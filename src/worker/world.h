@@ -2,7 +2,7 @@
  *
  * Filled in once, by engine_thread.c with the real ones and by the tests with a simulation, and handed to every module.
  * Nothing in this folder that takes a struct world asks another clock or speaks to another queue. Engine thread only,
- * except for the counters, which are relaxed atomics. */
+ * except for the metrics, which are relaxed atomics. */
 #ifndef FANOUT_WORKER_WORLD_H
 #define FANOUT_WORKER_WORLD_H
 
@@ -19,11 +19,12 @@ struct world {
     struct timers *timers;
     struct queue *queue;
     struct ledger *ledger;
-    struct ledger_counters *counters;
+    struct metrics *metrics;
     uint64_t random; /* xorshift64* state of all jitter, never 0 */
 };
 
-#define WORLD_COUNT(w, counter, n)                                                                                     \
-    ((void)atomic_fetch_add_explicit(&(w)->counters->counter, (uint64_t)(n), memory_order_relaxed))
+/* base/metrics_list.h has the names. */
+#define WORLD_COUNT(w, counter, n)         METRICS_COUNT((w)->metrics, counter, n)
+#define WORLD_OBSERVE(w, histogram, value) METRICS_OBSERVE((w)->metrics, histogram, value)
 
 #endif

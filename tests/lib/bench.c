@@ -259,7 +259,7 @@ bench_is_over(struct bench *b)
 size_t
 bench_in_hand(struct bench *b)
 {
-    return (size_t)atomic_load(&b->sim.world.counters->in_flight);
+    return (size_t)atomic_load(&b->sim.world.metrics->in_flight);
 }
 
 bool

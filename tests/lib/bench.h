@@ -70,6 +70,6 @@ bool bench_is_over(struct bench *b);
 size_t bench_in_hand(struct bench *b);
 bool bench_ledger_is_empty(struct bench *b);
 
-#define BENCH_COUNT(b, counter) ((long)atomic_load(&(b)->sim.world.counters->counter))
+#define BENCH_COUNT(b, counter) ((long)atomic_load(&(b)->sim.world.metrics->counter))
 
 #endif

@@ -154,7 +154,7 @@ live(const char *mode, struct ledger *l)
         struct err e;
         poll(&channel, 1, 20);
         if (!is(mode, "stalled"))
-            atomic_store(&ledger_counters(l)->engine_beat_ms, clock_monotonic_ms());
+            atomic_store(&ledger_metrics(l)->engine_beat_ms, clock_monotonic_ms());
         if (told_by_usr1 && is(mode, "recycle")) {
             send_or_die(IPC_RECYCLE, 0, "told so");
             leave(0, IPC_EXIT_OK);
@@ -207,8 +207,8 @@ work(const char *consumer, const char *mode)
         _exit(96);
     }
     ledger_reset(l);
-    uint64_t run = atomic_fetch_add(&ledger_counters(l)->polls, 1) + 1;
-    atomic_fetch_add(&ledger_counters(l)->received, 10);
+    uint64_t run = atomic_fetch_add(&ledger_metrics(l)->polls, 1) + 1;
+    atomic_fetch_add(&ledger_metrics(l)->received, 10);
     say("pid %d consumer %s mode %s run %llu records %u threads %u", (int)getpid(), consumer, mode,
         (unsigned long long)run, ledger_records(l), ledger_threads(l));
     if (is(mode, "refuse")) {

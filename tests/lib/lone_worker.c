@@ -64,7 +64,7 @@ lone_worker_start(struct lone_worker *w, const char *conf, unsigned threads, uns
         fprintf(stderr, "lone_worker: %s\n", e.text);
         abort();
     }
-    w->counters = ledger_counters(w->ledger);
+    w->metrics = ledger_metrics(w->ledger);
     int conf_fd = memfd_create("conf", MFD_CLOEXEC);
     CHECK(conf_fd >= 0 && write(conf_fd, conf, strlen(conf)) == (ssize_t)strlen(conf));
     const char *argv[MOST_ARGUMENTS] = {"fanout-worker", "--consumer", "orders", "--slot", "0"};

@@ -16,7 +16,7 @@ struct lone_worker {
     pid_t pid;      /* 0: it has ended */
     int channel_fd; /* our end; -1: closed */
     struct ledger *ledger;
-    struct ledger_counters *counters;
+    struct metrics *metrics;
     struct rusage usage; /* once it has ended */
 };
 

@@ -547,7 +547,7 @@ sim_init(struct sim *s, uint64_t seed, uint32_t records, uint32_t threads)
     s->world.wall_ms = sim_now_ms;
     s->world.timers = &s->timers;
     s->world.queue = &s->queue;
-    s->world.counters = ledger_counters(s->world.ledger);
+    s->world.metrics = ledger_metrics(s->world.ledger);
     s->world.random = seed | 1;
 }
 

@@ -275,7 +275,7 @@ all_is_deleted(void *context)
 static uint64_t
 attempts(const struct lone_worker *worker)
 {
-    return atomic_load(&worker->counters->aws_calls) + atomic_load(&worker->counters->aws_retries);
+    return atomic_load(&worker->metrics->aws_calls) + atomic_load(&worker->metrics->aws_retries);
 }
 
 static void
@@ -317,7 +317,7 @@ refused_connections_are_tried_again_with_patience(void **state)
     assert_true(proc_wait_until(all_is_deleted, sqs, FLOW_SOON_MS));
     kill(worker.pid, SIGTERM);
     assert_int_equal(lone_worker_end(&worker, FLOW_SOON_MS), 0);
-    assert_int_equal(atomic_load(&worker.counters->handled), FAULTY_MESSAGES);
+    assert_int_equal(atomic_load(&worker.metrics->handled), FAULTY_MESSAGES);
     lone_worker_clean_up(&worker);
     faulty_sqs_stop(sqs);
     tmp_remove(dir);
@@ -365,9 +365,9 @@ answers_of_megabytes_make_no_long_turn(void **state)
         kill(worker.pid, SIGTERM);
         assert_int_equal(lone_worker_end(&worker, FLOW_SOON_MS), 0);
         print_message("%zu bytes: the longest turn took %lld ms, %lld ms of them running\n", cases[i].bytes,
-                      (long long)atomic_load(&worker.counters->longest_turn_ms),
-                      (long long)atomic_load(&worker.counters->longest_turn_cpu_ms));
-        assert_in_range(atomic_load(&worker.counters->longest_turn_cpu_ms), 1, 100);
+                      (long long)atomic_load(&worker.metrics->longest_turn_ms),
+                      (long long)atomic_load(&worker.metrics->longest_turn_cpu_ms));
+        assert_in_range(atomic_load(&worker.metrics->longest_turn_cpu_ms), 1, 100);
         lone_worker_clean_up(&worker);
         canned_sqs_stop(sqs);
     }

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "lib/fake_fleet.h"
+#include "lib/prometheus.h"
 #include "lib/tmp.h"
 
 /* ---- the admin listener ---- */
@@ -31,6 +32,11 @@ health_and_metrics_are_served(void **state)
     assert_int_equal(fake_fleet_request(w, "GET", "/elsewhere", NULL), 404);
 
     assert_int_equal(fake_fleet_request(w, "GET", "/metrics", &text), 200);
+    char why[400];
+    const char *head_end = strstr(text, "\r\n\r\n");
+    assert_non_null(head_end);
+    if (!prometheus_check(head_end + 4, why, sizeof why))
+        fail_msg("%s:\n%s", why, text);
     static const char *const lines[] = {
         "Content-Type: text/plain; version=0.0.4",
         "\n# HELP fanout_received_total messages received\n# TYPE fanout_received_total counter\n",

@@ -201,7 +201,7 @@ static bool
 enough_deleted(void *context)
 {
     struct world *w = context;
-    return counted(&w->worker.counters->deleted) >= (long)w->deleted_target;
+    return counted(&w->worker.metrics->deleted) >= (long)w->deleted_target;
 }
 
 static void
@@ -209,7 +209,7 @@ wait_deleted(struct world *w, size_t n)
 {
     w->deleted_target = n;
     if (!proc_wait_until(enough_deleted, w, SOON_MS))
-        fail_msg("%ld of %zu deleted", counted(&w->worker.counters->deleted), n);
+        fail_msg("%ld of %zu deleted", counted(&w->worker.metrics->deleted), n);
 }
 
 /* Ends the worker; its exit code. */
@@ -257,9 +257,9 @@ everything_put_is_handled_once(void **state)
     assert_int_equal(drain(w, 10000), 0);
     assert_int_equal(recorded(w, " DONE 1\n"), 1000);
     assert_int_equal(recorded(w, "\n"), 1000);
-    assert_int_equal(counted(&w->worker.counters->received), 1000);
-    assert_int_equal(counted(&w->worker.counters->handled), 1000);
-    assert_int_equal(atomic_load(&w->worker.counters->in_flight), 0);
+    assert_int_equal(counted(&w->worker.metrics->received), 1000);
+    assert_int_equal(counted(&w->worker.metrics->handled), 1000);
+    assert_int_equal(atomic_load(&w->worker.metrics->in_flight), 0);
     assert_queue(w, w->url, 0, 0);
     forget_worker(w);
 }
@@ -275,7 +275,7 @@ a_retried_message_comes_back_after_its_backoff(void **state)
     assert_true(now_ms() - start_ms >= 900);
     assert_int_equal(recorded(w, " RETRY 1\n"), 20);
     assert_int_equal(recorded(w, " DONE 2\n"), 20);
-    assert_int_equal(counted(&w->worker.counters->retried), 20);
+    assert_int_equal(counted(&w->worker.metrics->retried), 20);
     assert_int_equal(drain(w, 10000), 0);
     forget_worker(w);
 }
@@ -336,8 +336,8 @@ a_slow_handler_keeps_its_message_past_the_visibility_timeout(void **state)
     send_messages(w, 3, "{}");
     wait_deleted(w, 3);
     assert_int_equal(recorded(w, "\n"), 3);
-    assert_true(counted(&w->worker.counters->extended) >= 9);
-    assert_int_equal(counted(&w->worker.counters->lost), 0);
+    assert_true(counted(&w->worker.metrics->extended) >= 9);
+    assert_int_equal(counted(&w->worker.metrics->lost), 0);
     assert_int_equal(drain(w, 10000), 0);
     forget_worker(w);
 }
@@ -357,7 +357,7 @@ a_drain_finishes_what_was_begun_and_gives_the_rest_back(void **state)
     count_queue(w, w->url);
     assert_in_range(w->counts.in_flight, 0, 4); /* what flaky broke off, one a thread, waits for its backoff */
     assert_int_equal(w->counts.messages + w->counts.in_flight + (int64_t)recorded(w, " DONE "), 300);
-    assert_true(counted(&w->worker.counters->given_back) > 0);
+    assert_true(counted(&w->worker.metrics->given_back) > 0);
     forget_worker(w);
 }
 
@@ -389,14 +389,14 @@ static bool
 is_something_in_flight(void *context)
 {
     struct world *w = context;
-    return atomic_load(&w->worker.counters->in_flight) > 0;
+    return atomic_load(&w->worker.metrics->in_flight) > 0;
 }
 
 static bool
 is_something_retried(void *context)
 {
     struct world *w = context;
-    return counted(&w->worker.counters->retried) > 0;
+    return counted(&w->worker.metrics->retried) > 0;
 }
 
 static void
@@ -445,7 +445,7 @@ kill_9_loses_nothing(void **state)
     send_messages(w, 500, "{}");
     for (int i = 0; i < 5; i++) {
         start_flaky(w, "visibility_timeout_s = 2;", "delay_ms = 10;");
-        size_t deleted = (size_t)counted(&w->worker.counters->deleted);
+        size_t deleted = (size_t)counted(&w->worker.metrics->deleted);
         wait_deleted(w, deleted + 30);
         kill(w->worker.pid, SIGKILL);
         assert_int_equal(lone_worker_end(&w->worker, 5000), -SIGKILL);
@@ -596,7 +596,7 @@ who_is_told_to_drain_while_its_plugin_opens_receives_nothing(void **state)
     assert_true(lone_worker_wait(&w->worker, IPC_DRAINED, &m, SOON_MS));
     assert_int_equal(m.number, 0);
     assert_int_equal(lone_worker_end(&w->worker, 5000), 0);
-    assert_int_equal(counted(&w->worker.counters->polls), 0);
+    assert_int_equal(counted(&w->worker.metrics->polls), 0);
     assert_queue(w, w->url, 3, 0);
     forget_worker(w);
 }

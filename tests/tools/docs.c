@@ -1,13 +1,12 @@
-/* docs: writes what documents the options: conf/fanoutd.conf, and in the README what is between <!-- options --> and
- * <!-- /options -->. Run by `make docs` in the repository; tests/unit/test_conf_docs.c says when it is due. */
+/* docs: writes what documents the options and the metrics: conf/fanoutd.conf, and in the README what is between
+ * <!-- options --> and <!-- /options -->, <!-- metrics --> and <!-- /metrics -->. Run by `make docs` in the repository;
+ * tests/unit/test_conf_docs.c says when it is due. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/metrics_text.h"
 #include "config/conf.h"
-
-#define OPENING "<!-- options -->\n"
-#define CLOSING "<!-- /options -->"
 
 static int
 read_all(const char *path, struct buf *out)
@@ -33,20 +32,21 @@ write_all(const char *path, const struct buf *text)
     return fclose(f) || n != text->len ? -1 : 0;
 }
 
+/* Replaces what is between the two lines. */
 static int
-write_readme(const char *path)
+write_table(const char *path, const char *opening_line, const char *closing_line, void (*print)(struct buf *out))
 {
     struct buf old = BUF_INIT, new = BUF_INIT;
     int rc = read_all(path, &old);
-    char *opening = rc == 0 && old.data ? strstr(old.data, OPENING) : NULL;
-    char *closing = opening ? strstr(opening, CLOSING) : NULL;
+    char *opening = rc == 0 && old.data ? strstr(old.data, opening_line) : NULL;
+    char *closing = opening ? strstr(opening, closing_line) : NULL;
     if (!closing) {
-        fprintf(stderr, "docs: %s has no lines %sand %s\n", path, OPENING, CLOSING);
+        fprintf(stderr, "docs: %s has no lines %sand %s\n", path, opening_line, closing_line);
         rc = -1;
     } else {
-        char *table = opening + strlen(OPENING);
+        char *table = opening + strlen(opening_line);
         buf_add(&new, old.data, (size_t)(table - old.data));
-        conf_print_markdown(&new);
+        print(&new);
         buf_add_string(&new, closing);
         rc = buf_failed(&new) ? -1 : write_all(path, &new);
     }
@@ -68,6 +68,7 @@ main(int argc, char **argv)
     if (rc)
         fprintf(stderr, "docs: cannot write %s\n", argv[1]);
     buf_clean_up(&example);
-    rc |= write_readme(argv[2]);
+    rc |= write_table(argv[2], "<!-- options -->\n", "<!-- /options -->", conf_print_markdown);
+    rc |= write_table(argv[2], "<!-- metrics -->\n", "<!-- /metrics -->", metrics_text_markdown);
     return rc ? 1 : 0;
 }

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "base/metrics_text.h"
 #include "config/conf.h"
 
 /* The tests run in the repository. Empty when the file cannot be opened. */
@@ -38,21 +39,29 @@ the_example_file_is_what_the_table_says(void **state)
 }
 
 static void
-the_readme_is_what_the_table_says(void **state)
+assert_table(const char *opening_line, const char *closing_line, void (*print)(struct buf *out))
 {
-    (void)state;
     struct buf file = contents("README.md"), table = BUF_INIT;
-    char *opening = file.data ? strstr(file.data, "<!-- options -->\n") : NULL;
-    char *closing = opening ? strstr(opening, "<!-- /options -->") : NULL;
+    char *opening = file.data ? strstr(file.data, opening_line) : NULL;
+    char *closing = opening ? strstr(opening, closing_line) : NULL;
     if (!closing)
-        fail_msg("README.md has no <!-- options --> and <!-- /options -->");
-    char *written = opening + strlen("<!-- options -->\n");
+        fail_msg("README.md has no %s and %s", opening_line, closing_line);
+    char *written = opening + strlen(opening_line);
     *closing = 0;
-    conf_print_markdown(&table);
+    print(&table);
     if (strcmp(written, table.data) != 0)
-        fail_msg("the options of README.md are not what the option table says: run `make docs`");
+        fail_msg("what README.md has between %s and %s is not what the table says: run `make docs`", opening_line,
+                 closing_line);
     buf_clean_up(&file);
     buf_clean_up(&table);
+}
+
+static void
+the_readme_is_what_the_tables_say(void **state)
+{
+    (void)state;
+    assert_table("<!-- options -->\n", "<!-- /options -->", conf_print_markdown);
+    assert_table("<!-- metrics -->\n", "<!-- /metrics -->", metrics_text_markdown);
 }
 
 static void
@@ -79,7 +88,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_example_file_is_what_the_table_says),
-        cmocka_unit_test(the_readme_is_what_the_table_says),
+        cmocka_unit_test(the_readme_is_what_the_tables_say),
         cmocka_unit_test(the_files_of_conf_are_right),
     };
     return cmocka_run_group_tests_name("conf_docs", tests, NULL, NULL);

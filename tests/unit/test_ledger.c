@@ -420,13 +420,13 @@ counters_outlive_their_worker_and_a_reset(void **state)
     (void)state;
     int fd;
     struct ledger *l = make(1, 0, &fd), *successor;
-    atomic_fetch_add(&ledger_counters(l)->received, 5);
+    atomic_fetch_add(&ledger_metrics(l)->received, 5);
     ledger_crash(l)->signal = 11;
     ledger_close(l);
     assert_int_equal(ledger_open(fd, &successor, NULL), 0);
     assert_int_equal(ledger_crash(successor)->signal, 11);
     ledger_reset(successor);
-    assert_int_equal(ledger_counters(successor)->received, 5);
+    assert_int_equal(ledger_metrics(successor)->received, 5);
     assert_int_equal(ledger_crash(successor)->signal, 0);
     assert_int_equal(ledger_crash(successor)->thread, -1);
     ledger_close(successor);

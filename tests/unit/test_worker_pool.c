@@ -25,7 +25,7 @@
 static struct rig {
     struct plugin plugin;
     struct ledger *ledger;
-    struct ledger_counters *counters;
+    struct metrics *metrics;
     struct pool *pool;
     struct timers timers;
     struct batcher batcher;
@@ -154,7 +154,7 @@ begin_with(const struct handler *table)
     assert_int_equal(ledger_create(&ledger, &fd, &rig.ledger, &e), 0);
     close(fd);
     ledger_reset(rig.ledger);
-    rig.counters = ledger_counters(rig.ledger);
+    rig.metrics = ledger_metrics(rig.ledger);
     timers_init(&rig.timers);
     batcher_init(&rig.batcher, &rig.timers, MOST, 0, gather, NULL);
 }
@@ -242,7 +242,7 @@ end(struct batch *b)
 static long
 violations(void)
 {
-    return (long)atomic_load(&rig.counters->violations);
+    return (long)atomic_load(&rig.metrics->violations);
 }
 
 /* ---- verdicts ---- */
@@ -262,8 +262,8 @@ each_message_gets_the_verdict_its_call_returned(void **state)
         assert_int_equal(b->messages[i]->verdict.delay_ms, -1);
     }
     assert_int_equal(violations(), 0);
-    assert_int_equal(atomic_load(&rig.counters->handled), 3);
-    assert_int_equal(atomic_load(&rig.counters->batches), 3);
+    assert_int_equal(atomic_load(&rig.metrics->handled), 3);
+    assert_int_equal(atomic_load(&rig.metrics->batches), 3);
     end(b);
 }
 
@@ -277,8 +277,8 @@ what_a_batch_call_returns_goes_to_what_it_did_not_settle(void **state)
     assert_int_equal(rig.n_settled, 0);
     for (size_t i = 0; i < 3; i++)
         assert_int_equal(b->messages[i]->verdict.kind, HANDLER_DONE);
-    assert_int_equal(atomic_load(&rig.counters->handled), 3);
-    assert_int_equal(atomic_load(&rig.counters->batches), 1);
+    assert_int_equal(atomic_load(&rig.metrics->handled), 3);
+    assert_int_equal(atomic_load(&rig.metrics->batches), 1);
     end(b);
 }
 
