@@ -26,10 +26,12 @@ struct sqs_message {
     struct slice md5_of_body;                      /* hex */
     unsigned receive_count;                        /* ApproximateReceiveCount; 1 when absent */
     int64_t sent_at_ms;                            /* SentTimestamp; 0 when absent */
-    struct slice group, dedup_id, sequence_number; /* empty when absent */
-    struct slice dead_letter_source_arn;           /* empty when absent */
-    struct slice trace_header;                     /* AWSTraceHeader */
-    const struct sqs_attribute *attributes;        /* message attributes */
+    struct slice group, dedup_id, sequence_number; /* as all slices from here on: empty when absent */
+    struct slice dead_letter_source_arn;
+    struct slice trace_header; /* AWSTraceHeader */
+    struct slice sender_id;
+    int64_t first_received_at_ms;           /* ApproximateFirstReceiveTimestamp; 0 when absent */
+    const struct sqs_attribute *attributes; /* message attributes */
     size_t n_attributes;
 };
 
@@ -39,6 +41,7 @@ struct sqs_receive_options {
     unsigned wait_time_s;     /* 0..20 */
     int visibility_timeout_s; /* negative: the queue's own */
     const char *attempt_id;   /* ReceiveRequestAttemptId; NULL: none */
+    bool all_attributes;      /* all system attributes; otherwise receive_count, sent_at_ms, group and trace_header */
     int64_t timeout_ms;       /* 0: wait_time_s + 10 s without a byte, + 120 s in all */
 };
 struct sqs_received {

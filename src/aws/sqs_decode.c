@@ -27,7 +27,7 @@ sqs_decode_clean_up(struct sqs_decoded *d)
 /* A message and what is known of it besides. */
 struct incoming {
     struct sqs_message m;
-    struct slice md5_of_attributes, receive_count, sent_at;
+    struct slice md5_of_attributes, receive_count, sent_at, first_received_at;
 };
 
 /* The messages that make sense, of at most max. */
@@ -51,6 +51,8 @@ static const struct sqs_field SYSTEM_ATTRIBUTES[] = {
     SQS_FIELD("SequenceNumber", struct incoming, m.sequence_number),
     SQS_FIELD("DeadLetterQueueSourceArn", struct incoming, m.dead_letter_source_arn),
     SQS_FIELD("AWSTraceHeader", struct incoming, m.trace_header),
+    SQS_FIELD("SenderId", struct incoming, m.sender_id),
+    SQS_FIELD("ApproximateFirstReceiveTimestamp", struct incoming, first_received_at),
 };
 
 struct attribute_text {
@@ -148,6 +150,8 @@ check_complete(struct incoming *in, struct err *e)
     int rc = number_of(in->receive_count, "ApproximateReceiveCount", &receive_count, e);
     if (rc == 0)
         rc = number_of(in->sent_at, "SentTimestamp", &in->m.sent_at_ms, e);
+    if (rc == 0)
+        rc = number_of(in->first_received_at, "ApproximateFirstReceiveTimestamp", &in->m.first_received_at_ms, e);
     in->m.receive_count = receive_count > UINT_MAX ? UINT_MAX : (unsigned)receive_count;
     return rc;
 }

@@ -45,7 +45,10 @@ sqs_encode_receive(struct buf *out, const struct sqs_receive_options *options)
         add_int_member(out, ",\"VisibilityTimeout\":", options->visibility_timeout_s);
     if (options->attempt_id)
         add_string_member(out, ",\"ReceiveRequestAttemptId\":", slice_of_string(options->attempt_id));
-    buf_add_string(out, ",\"MessageSystemAttributeNames\":[\"All\"],\"MessageAttributeNames\":[\"All\"]}");
+    buf_add_string(out, options->all_attributes ? ",\"MessageSystemAttributeNames\":[\"All\"]"
+                                                : ",\"MessageSystemAttributeNames\":[\"ApproximateReceiveCount\","
+                                                  "\"SentTimestamp\",\"MessageGroupId\",\"AWSTraceHeader\"]");
+    buf_add_string(out, ",\"MessageAttributeNames\":[\"All\"]}");
 }
 
 void

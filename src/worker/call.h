@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/arena.h"
 #include "ipc/ledger.h"
 #include "worker/batch.h"
 #include "worker/inbox.h"
@@ -17,7 +18,7 @@
 
 /* Breaches of the handler contract. */
 enum breach {
-    BREACH_INDEX,     /* settle: no such message in this call */
+    BREACH_INDEX,     /* an index that this call does not have */
     BREACH_TWICE,     /* settle: settled before */
     BREACH_VERDICT,   /* settle: no such verdict */
     BREACH_CALL,      /* a host function with a call that is not this thread's current one */
@@ -45,13 +46,24 @@ struct handler_call {
     struct batch *batch;
     struct message *const *messages; /* messages[i] is index i of the call */
     uint32_t count;
+    struct arena arena;       /* of what host_view.c makes for the current call */
+    struct host_view **views; /* by index; NULL: nothing was asked for */
 };
+
+/* The message of an index of the calling thread's current call; NULL: a breach, which is counted. */
+struct message *host_message(struct handler_call *call, uint32_t index);
+
+/* The call is over: what its views hold goes. */
+void host_forget_views(struct handler_call *call);
 
 extern const struct handler_host host_table;
 
 /* host->option answers from this plugin while open runs on the calling thread; NULL ends that. */
 struct plugin;
 void host_set_opening(const struct plugin *plugin);
+
+/* Whether the last open on the calling thread looked up the extension of that id. */
+bool host_opened_with(const char *extension);
 
 /* What the calling thread, a handler's, shares with the others; NULL: it is none (any more). */
 void host_set_thread(struct call_shared *shared);

@@ -261,6 +261,12 @@ engine_turn(struct engine *g, int64_t now_ms)
 }
 
 void
+engine_ask_for_attributes(struct engine *g)
+{
+    g->poll.options.all_attributes = true;
+}
+
+void
 engine_start(struct engine *g)
 {
     discover_start(&g->discover);

@@ -52,6 +52,9 @@ void engine_destroy(struct engine *g);
  * than the ledger has records. */
 size_t engine_cap(const struct engine *g);
 
+/* Receives ask for all system attributes, not only for those the engine needs. Before engine_start. */
+void engine_ask_for_attributes(struct engine *g);
+
 /* Finds the queue, then receives. */
 void engine_start(struct engine *g);
 

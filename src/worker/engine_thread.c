@@ -255,6 +255,12 @@ engine_thread_wake(void *engine_thread)
     http_engine_wakeup(((struct engine_thread *)engine_thread)->http);
 }
 
+void
+engine_thread_ask_for_attributes(struct engine_thread *t)
+{
+    engine_ask_for_attributes(t->engine);
+}
+
 int
 engine_thread_start(struct engine_thread *t, struct pool *pool, struct err *e)
 {

@@ -37,6 +37,9 @@ size_t engine_thread_cap(const struct engine_thread *t);
 /* For pool_options: ends the loop's wait. Any thread. */
 void engine_thread_wake(void *engine_thread);
 
+/* Receives ask for all system attributes. Before the start. */
+void engine_thread_ask_for_attributes(struct engine_thread *t);
+
 /* Starts the thread. pool must outlive it. */
 int engine_thread_start(struct engine_thread *t, struct pool *pool, struct err *e);
 

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "plugin/plugin.h"
+#include "worker/host_view.h"
 
 #define DELAY_MAX_MS   INT64_C(43200000)
 #define LOG_TEXT_BYTES 4000
@@ -15,7 +16,7 @@
 /* ---- what is wrong with a plugin ---- */
 
 static const char *const BREACHES[BREACH_KINDS] = {
-    [BREACH_INDEX] = "settle with an index that the call does not have",
+    [BREACH_INDEX] = "an index that the call does not have",
     [BREACH_TWICE] = "settle for a message that was settled before; the first verdict stands",
     [BREACH_VERDICT] = "settle with a verdict that does not exist",
     [BREACH_CALL] = "a host function was called with a call that is over, another thread's or NULL",
@@ -64,6 +65,17 @@ is_current(struct handler_call *call)
     return false;
 }
 
+struct message *
+host_message(struct handler_call *call, uint32_t index)
+{
+    if (!is_current(call))
+        return NULL;
+    if (index < call->count)
+        return call->messages[index];
+    host_breach(call->shared, BREACH_INDEX, NULL, index);
+    return NULL;
+}
+
 /* ---- log ---- */
 
 static enum log_level
@@ -110,13 +122,9 @@ host_log(struct handler_call *call, int32_t level, const char *text)
 static int32_t
 host_settle(struct handler_call *call, uint32_t index, int32_t verdict, int64_t delay_ms, const char *reason)
 {
-    if (!is_current(call))
+    struct message *m = host_message(call, index);
+    if (!m)
         return HANDLER_E_INDEX;
-    if (index >= call->count) {
-        host_breach(call->shared, BREACH_INDEX, NULL, index);
-        return HANDLER_E_INDEX;
-    }
-    struct message *m = call->messages[index];
     if (m->verdict.kind == VERDICT_LOST)
         return HANDLER_E_LOST;
     if (m->verdict.kind != VERDICT_NONE) {
@@ -191,11 +199,14 @@ host_stopping(struct handler_call *call)
 
 /* Set while open runs, on the thread it runs on: the ABI's option() has no other way to know whose. */
 static _Thread_local const struct plugin *opening;
+static _Thread_local unsigned looked_up; /* a bit for each extension, in their order */
 
 void
 host_set_opening(const struct plugin *plugin)
 {
     opening = plugin;
+    if (plugin)
+        looked_up = 0;
 }
 
 static const char *
@@ -204,11 +215,39 @@ host_option(const char *name)
     return opening && name ? plugin_option(opening, name) : NULL;
 }
 
+static const struct {
+    const char *id;
+    const void *functions;
+} EXTENSIONS[] = {
+    {HANDLER_EVENT_EXTENSION, &host_event_extension},
+    {HANDLER_ATTRIBUTES_EXTENSION, &host_attributes_extension},
+};
+#define N_EXTENSIONS (sizeof EXTENSIONS / sizeof *EXTENSIONS)
+
+static unsigned
+number_of_extension(const char *id)
+{
+    unsigned i = 0;
+    while (i < N_EXTENSIONS && strcmp(id, EXTENSIONS[i].id) != 0)
+        i++;
+    return i;
+}
+
 static const void *
 host_extension(const char *id)
 {
-    (void)id;
-    return NULL;
+    unsigned i = id ? number_of_extension(id) : N_EXTENSIONS;
+    if (i == N_EXTENSIONS)
+        return NULL;
+    if (opening)
+        looked_up |= 1u << i;
+    return EXTENSIONS[i].functions;
+}
+
+bool
+host_opened_with(const char *extension)
+{
+    return looked_up >> number_of_extension(extension) & 1;
 }
 
 const struct handler_host host_table = {.size = sizeof(struct handler_host),

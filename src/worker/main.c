@@ -25,6 +25,7 @@
 #include "base/log.h"
 #include "ipc/channel.h"
 #include "ipc/ledger.h"
+#include "worker/call.h"
 #include "worker/engine_thread.h"
 #include "worker/guard.h"
 #include "worker/load.h"
@@ -256,6 +257,8 @@ start(struct worker *w, struct err *e)
         rc = pool_open_plugin(w->load.plugin, &w->plugin_state, e);
     if (rc != 0)
         return rc;
+    if (host_opened_with(HANDLER_ATTRIBUTES_EXTENSION))
+        engine_thread_ask_for_attributes(w->engine);
     const struct pool_options pool = {.plugin = w->load.plugin,
                                       .plugin_state = w->plugin_state,
                                       .threads = (size_t)w->load.consumer->threads,

@@ -56,6 +56,51 @@ message_read_attributes(const struct message *m, struct sqs_attribute *ret_attri
     return n;
 }
 
+/* Each that there is, behind its number. */
+static void
+list_system(const struct sqs_message *r, struct slice ret_values[MESSAGE_SYSTEM_ATTRIBUTES])
+{
+    ret_values[MESSAGE_TRACE_HEADER] = r->trace_header;
+    ret_values[MESSAGE_SENDER_ID] = r->sender_id;
+    ret_values[MESSAGE_DEDUPLICATION_ID] = r->dedup_id;
+    ret_values[MESSAGE_SEQUENCE_NUMBER] = r->sequence_number;
+    ret_values[MESSAGE_DEAD_LETTER_SOURCE] = r->dead_letter_source_arn;
+}
+
+static size_t
+system_size(const struct slice values[MESSAGE_SYSTEM_ATTRIBUTES])
+{
+    size_t n = 0;
+    for (size_t i = 0; i < MESSAGE_SYSTEM_ATTRIBUTES; i++)
+        n += values[i].n > 0 ? 1 + sizeof(uint32_t) + values[i].n : 0;
+    return n;
+}
+
+static char *
+put_system(char *at, const struct slice values[MESSAGE_SYSTEM_ATTRIBUTES])
+{
+    for (size_t i = 0; i < MESSAGE_SYSTEM_ATTRIBUTES; i++) {
+        if (values[i].n > 0) {
+            *at++ = (char)i;
+            at = put_counted(at, values[i]);
+        }
+    }
+    return at;
+}
+
+struct slice
+message_system_attribute(const struct message *m, enum message_system which)
+{
+    for (struct slice rest = m->system; rest.n > 0;) {
+        char i = rest.p[0];
+        rest = slice_of(rest.p + 1, rest.n - 1);
+        struct slice value = take_counted(&rest);
+        if (i == (char)which)
+            return value;
+    }
+    return slice_of(NULL, 0);
+}
+
 uint64_t
 message_hash(struct slice id)
 {
@@ -85,8 +130,10 @@ put_string(char **at, struct slice s)
 struct message *
 message_new(const struct sqs_message *r, const char *queue_name, int64_t wall_ms, int64_t now_ms)
 {
-    size_t attributes = encoded_size(r);
-    size_t text = r->id.n + r->group.n + r->receipt_handle.n + r->md5_of_body.n + r->body.n + 5 + attributes;
+    struct slice system_values[MESSAGE_SYSTEM_ATTRIBUTES];
+    list_system(r, system_values);
+    size_t attributes = encoded_size(r), system = system_size(system_values);
+    size_t text = r->id.n + r->group.n + r->receipt_handle.n + r->md5_of_body.n + r->body.n + 5 + attributes + system;
     struct message *m = malloc(sizeof *m + text);
     if (!m)
         return NULL;
@@ -103,6 +150,8 @@ message_new(const struct sqs_message *r, const char *queue_name, int64_t wall_ms
         at = put_counted(at, r->attributes[i].type);
         at = put_counted(at, r->attributes[i].value);
     }
+    m->system = slice_of(at, system);
+    at = put_system(at, system_values);
     assert(at == (char *)(m + 1) + text);
 
     m->view = (struct handler_message){.size = sizeof m->view,
@@ -114,6 +163,7 @@ message_new(const struct sqs_message *r, const char *queue_name, int64_t wall_ms
                                        .body_len = m->body.n,
                                        .sent_at_ms = r->sent_at_ms,
                                        .received_at_ms = wall_ms};
+    m->first_received_at_ms = r->first_received_at_ms;
     m->hash = message_hash(m->id);
     m->record = MESSAGE_NO_RECORD;
     m->references = 1;

@@ -57,7 +57,9 @@ struct message {
     struct handler_message view; /* what the plugin sees */
     struct slice id, group, body;
     struct slice attributes; /* the message attributes, encoded: message_read_attributes */
+    struct slice system;     /* the system attributes, encoded: message_system_attribute */
     struct slice md5_of_body;
+    int64_t first_received_at_ms; /* wall, of any host; 0: nobody asked for it */
     uint64_t hash;
     int64_t in_hand_since_ms; /* monotonic: its first receive by this worker */
     uint32_t record;          /* in the ledger, or MESSAGE_NO_RECORD */
@@ -114,6 +116,17 @@ int message_receive_again(struct message *m, const struct sqs_message *r, int64_
 
 /* Decodes the message attributes: how many there are (at most max are filled in); slices point into m. */
 size_t message_read_attributes(const struct message *m, struct sqs_attribute *ret_attributes, size_t max);
+
+/* System attributes that are not fields of struct message or its view. Empty: it has none, or nobody asked for it. */
+enum message_system {
+    MESSAGE_TRACE_HEADER, /* always asked for */
+    MESSAGE_SENDER_ID,
+    MESSAGE_DEDUPLICATION_ID,
+    MESSAGE_SEQUENCE_NUMBER,
+    MESSAGE_DEAD_LETTER_SOURCE,
+    MESSAGE_SYSTEM_ATTRIBUTES
+};
+struct slice message_system_attribute(const struct message *m, enum message_system which);
 
 uint64_t message_hash(struct slice id);
 

@@ -185,8 +185,10 @@ static bool
 start(struct poll *p, unsigned max_messages, int64_t now_ms)
 {
     struct err e;
-    const struct sqs_receive_options o = {
-        .max_messages = max_messages, .wait_time_s = p->options.wait_time_s, .visibility_timeout_s = p->visibility_s};
+    const struct sqs_receive_options o = {.max_messages = max_messages,
+                                          .wait_time_s = p->options.wait_time_s,
+                                          .visibility_timeout_s = p->visibility_s,
+                                          .all_attributes = p->options.all_attributes};
     struct poll_call *c = calloc(1, sizeof *c);
     if (!c) {
         err_no_memory(&e);

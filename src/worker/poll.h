@@ -32,6 +32,7 @@ struct poll_options {
     size_t at_once; /* what handlers have in their hands at most: threads x batch.size */
     size_t batch_size;
     unsigned wait_time_s;
+    bool all_attributes; /* receives ask for all system attributes */
     /* The queue handed them out at handed_out_ms at the latest: their leases count from then. */
     void (*received)(void *context, const struct sqs_message *messages, size_t n, int64_t handed_out_ms,
                      int64_t now_ms);

@@ -68,6 +68,8 @@ static int64_t
 leave(struct handler_thread *t, int64_t began_ns)
 {
     atomic_store_explicit(&t->call.running, false, memory_order_relaxed);
+    if (t->call.views)
+        host_forget_views(&t->call);
     ledger_thread_leave(t->pool->options.ledger, t->number);
     int64_t now_ns = clock_monotonic_ns();
     METRICS_OBSERVE(t->pool->shared.metrics, handler_call, (now_ns - began_ns) / 1000);
@@ -257,6 +259,7 @@ start_threads(struct pool *p, struct err *e)
         t->pool = p;
         t->number = (uint32_t)i;
         t->call.shared = &p->shared;
+        arena_init(&t->call.arena, 0);
         int error = pthread_create(&t->thread, &attributes, run, t);
         if (error != 0)
             rc = err_set_errno(e, error, "handler thread %zu", i);
@@ -279,6 +282,8 @@ start_threads(struct pool *p, struct err *e)
 static void
 destroy(struct pool *p)
 {
+    for (size_t i = 0; i < p->started; i++)
+        arena_clean_up(&p->threads[i].call.arena);
     ring_destroy(p->ring);
     pthread_cond_destroy(&p->changed);
     pthread_mutex_destroy(&p->lock);

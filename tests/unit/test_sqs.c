@@ -128,7 +128,8 @@ a_receive_brings_messages(void **state)
     assert_string_equal(g.words[0], "m1 r1 hello");
     assert_request("AmazonSQS.ReceiveMessage",
                    "{\"QueueUrl\":\"" URL "\",\"MaxNumberOfMessages\":10,\"WaitTimeSeconds\":20,"
-                   "\"MessageSystemAttributeNames\":[\"All\"],\"MessageAttributeNames\":[\"All\"]}");
+                   "\"MessageSystemAttributeNames\":[\"ApproximateReceiveCount\",\"SentTimestamp\",\"MessageGroupId\","
+                   "\"AWSTraceHeader\"],\"MessageAttributeNames\":[\"All\"]}");
 }
 
 static void

@@ -18,17 +18,20 @@ assert_text(struct buf *text, const char *expected)
 }
 
 static void
-a_receive_asks_for_all_attributes(void **state)
+a_receive_asks_for_the_system_attributes_somebody_wants(void **state)
 {
     (void)state;
     struct buf text = BUF_INIT;
     sqs_encode_receive(&text, &(struct sqs_receive_options){
                                   .queue_url = URL, .max_messages = 10, .wait_time_s = 20, .visibility_timeout_s = -1});
     assert_text(&text, "{\"QueueUrl\":\"" URL "\",\"MaxNumberOfMessages\":10,\"WaitTimeSeconds\":20,"
-                       "\"MessageSystemAttributeNames\":[\"All\"],\"MessageAttributeNames\":[\"All\"]}");
-    sqs_encode_receive(&text,
-                       &(struct sqs_receive_options){
-                           .queue_url = URL, .max_messages = 1, .visibility_timeout_s = 0, .attempt_id = "try-\"1\""});
+                       "\"MessageSystemAttributeNames\":[\"ApproximateReceiveCount\",\"SentTimestamp\","
+                       "\"MessageGroupId\",\"AWSTraceHeader\"],\"MessageAttributeNames\":[\"All\"]}");
+    sqs_encode_receive(&text, &(struct sqs_receive_options){.queue_url = URL,
+                                                            .max_messages = 1,
+                                                            .visibility_timeout_s = 0,
+                                                            .attempt_id = "try-\"1\"",
+                                                            .all_attributes = true});
     assert_text(&text, "{\"QueueUrl\":\"" URL "\",\"MaxNumberOfMessages\":1,\"WaitTimeSeconds\":0,"
                        "\"VisibilityTimeout\":0,\"ReceiveRequestAttemptId\":\"try-\\\"1\\\"\","
                        "\"MessageSystemAttributeNames\":[\"All\"],\"MessageAttributeNames\":[\"All\"]}");
@@ -93,7 +96,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_receive_asks_for_all_attributes),
+        cmocka_unit_test(a_receive_asks_for_the_system_attributes_somebody_wants),
         cmocka_unit_test(entries_of_a_batch_are_called_by_their_positions),
         cmocka_unit_test(a_message_is_sent_with_all_that_belongs_to_it),
         cmocka_unit_test(queues_are_asked_about),

@@ -313,7 +313,8 @@ struct handler_slice {
  * same however often it is asked for. A body is taken apart when the first of these functions is called for its message
  * (or was, before its handler saw it, where the consumer has `envelope`, `unwrap` or `filter`), and never copied:
  * slices point into it. A JSON string that is written with escapes is the one exception: it is decoded once, so that
- * all texts are UTF-8 as meant. `detail`, `record` and `attributes` are JSON, byte for byte as it was written.
+ * all texts are UTF-8 as meant (half of a surrogate pair becomes U+FFFD). `detail`, `record` and `attributes` are JSON,
+ * byte for byte as it was written.
  *
  * Nothing here is asked for by receives, so that looking the extension up costs nothing. */
 #define HANDLER_EVENT_EXTENSION "fanout.event.v1"
