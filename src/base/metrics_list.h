@@ -20,6 +20,8 @@
     X(done, "messages the handler declared done")                                                                      \
     X(retried, "messages given back for another delivery")                                                             \
     X(rejected, "messages the handler rejected")                                                                       \
+    X(exhausted, "messages that failed as often as they may: dead letters, unless they are left to the queue")         \
+    X(left_to_queue, "failures after that of messages that are left to the queue's own RedrivePolicy")                 \
     X(violations, "breaches of the handler contract")                                                                  \
     X(deleted, "deletes confirmed while the lease was valid")                                                          \
     X(deleted_late, "deletes confirmed after the lease was over: outcome unknown")                                     \

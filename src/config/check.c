@@ -27,6 +27,16 @@ conf_check_consumer(struct conf_reader *r, const struct conf_consumer *c, config
         conf_problem(r, place_of(setting, "retry"), path, "retry.cap_ms (%d) is below retry.base_ms (%d)",
                      c->retry.cap_ms, c->retry.base_ms);
 
+    const char *delays = c->retry.delays_ms;
+    if (c->retry.policy == CONF_RETRY_LIST && delays && !*delays)
+        conf_problem(r, place_of(setting, "retry"), path, "retry.policy is list, but there are no retry.delays_ms");
+    if (c->retry.policy != CONF_RETRY_LIST && delays && *delays)
+        conf_problem(r, place_of(setting, "retry"), path,
+                     "retry.delays_ms is for retry.policy = \"list\"; without it, leave retry.delays_ms out");
+
+    if (c->queue && c->dead_letter.queue && *c->queue && strcmp(c->queue, c->dead_letter.queue) == 0)
+        conf_problem(r, place_of(setting, "dead_letter"), path, "dead_letter.queue is the consumer's own queue");
+
     long long in_flight = (long long)c->processes * c->threads * c->batch.size * (1 + c->prefetch);
     if (in_flight > IN_FLIGHT_MAX)
         conf_problem(r, setting, path,

@@ -37,6 +37,8 @@ struct conf_pair {
 enum conf_unwrap { CONF_UNWRAP_NONE, CONF_UNWRAP_SNS, CONF_UNWRAP_AUTO };
 enum conf_envelope { CONF_ENVELOPE_NONE, CONF_ENVELOPE_EVENTBRIDGE };
 enum conf_mismatch { CONF_MISMATCH_DELETE, CONF_MISMATCH_LEAVE, CONF_MISMATCH_DEAD_LETTER };
+enum conf_retry_policy { CONF_RETRY_EXPONENTIAL, CONF_RETRY_LINEAR, CONF_RETRY_LIST };
+enum conf_retry_then { CONF_RETRY_DEAD_LETTER, CONF_RETRY_LEAVE_TO_QUEUE };
 
 struct conf_consumer {
     const char *name;         /* [a-z0-9-]{1,40}, unique */
@@ -57,9 +59,16 @@ struct conf_consumer {
         int window_ms; /* wait at most so long for a batch to fill; 0: hand over what is there */
     } batch;
     struct {
-        int base_ms; /* ceiling of the first retry's delay */
-        int cap_ms;  /* ceiling of any */
+        enum conf_retry_policy policy;
+        int base_ms;           /* ceiling of the first retry's delay */
+        int cap_ms;            /* ceiling of any */
+        const char *delays_ms; /* of CONF_RETRY_LIST: conf_read_delays */
+        int max_attempts;      /* 0: as often as the queue allows */
+        enum conf_retry_then then;
     } retry;
+    struct {
+        const char *queue; /* "": the one of the queue's RedrivePolicy */
+    } dead_letter;
     struct {
         const char *bus;   /* "": none */
         const char *queue; /* "": none; without both, handlers publish nothing */
@@ -125,6 +134,11 @@ int conf_read_file(const char *path, struct conf **ret_conf, struct conf_problem
 int conf_read_text(const char *name, struct slice text, struct conf **ret_conf, struct conf_problems *problems,
                    struct err *e);
 void conf_destroy(struct conf *c); /* NULL is fine */
+
+/* The delays of a list like "1000, 5000, 60000", in milliseconds, each 1 to 43200000 (12 hours), at most
+ * CONF_DELAYS_MAX of them. Returns how many there are; 0: text is no such list. */
+#define CONF_DELAYS_MAX 32
+size_t conf_read_delays(const char *text, int64_t ret_delays_ms[CONF_DELAYS_MAX]);
 
 /* Prints every option with its effective value, in the syntax conf_read_text reads. only: just this consumer (for a
  * worker); NULL: all. */

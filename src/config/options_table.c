@@ -104,6 +104,13 @@ fits_queue_or_nothing(const char *text)
 }
 
 static bool
+fits_delays(const char *text)
+{
+    int64_t delays_ms[CONF_DELAYS_MAX];
+    return !*text || conf_read_delays(text, delays_ms) > 0;
+}
+
+static bool
 fits_bus_or_nothing(const char *text)
 {
     return is_made_of(text, QUEUE_NAME_CHARS "./:", 0, 1600) && (!strchr(text, ':') || strncmp(text, "arn:", 4) == 0);
@@ -366,14 +373,24 @@ const struct conf_option conf_options[] = {
      .help = "How long a batch that is not full waits for more; 0 hands over what is there.",
      .reloadable = true,
      .offset = OF(batch.window_ms)},
+    {.path = "consumers.retry.policy",
+     .type = CONF_ENUM,
+     .def = "exponential",
+     .choices = "exponential|linear|list",
+     .unit = "",
+     .help =
+         "How the ceiling of a failed message's delay grows: it doubles with each attempt, it grows by retry.base_ms, "
+         "or it is the attempt's place in retry.delays_ms. The delay is drawn evenly below the ceiling. A delay "
+         "that the handler asks for comes before all this.",
+     .reloadable = true,
+     .offset = OF(retry.policy)},
     {.path = "consumers.retry.base_ms",
      .type = CONF_INT,
      .def = "1000",
      .min = 1,
      .max = 43200000,
      .unit = "ms",
-     .help = "Ceiling of the delay after a message's first failure; it doubles with each further one. The delay is "
-             "drawn evenly below the ceiling.",
+     .help = "Ceiling of the delay after a message's first failure (exponential, linear).",
      .reloadable = true,
      .offset = OF(retry.base_ms)},
     {.path = "consumers.retry.cap_ms",
@@ -385,6 +402,47 @@ const struct conf_option conf_options[] = {
      .help = "Ceiling of any such delay; not below retry.base_ms. SQS's bound is 12 hours.",
      .reloadable = true,
      .offset = OF(retry.cap_ms)},
+    {.path = "consumers.retry.delays_ms",
+     .type = CONF_STRING,
+     .def = "",
+     .max = OPTION_MAX_BYTES,
+     .fits = fits_delays,
+     .allowed = "1 to 32 numbers from 1 to 43200000 with commas between them, like \"1000, 5000, 60000\"; \"\" unless "
+                "retry.policy is list",
+     .unit = "ms",
+     .help = "Ceilings of the delays after the first failure, the second, and so on; the last one repeats (list).",
+     .reloadable = true,
+     .offset = OF(retry.delays_ms)},
+    {.path = "consumers.retry.max_attempts",
+     .type = CONF_INT,
+     .def = "0",
+     .min = 0,
+     .max = 1000,
+     .unit = "",
+     .help = "How often a message may fail; 0 is as often as the queue allows (maxReceiveCount of its RedrivePolicy). "
+             "An attempt is a receive, less those of which this worker knows that they never got to the handler. Keep "
+             "maxReceiveCount at least 3 above.",
+     .reloadable = true,
+     .offset = OF(retry.max_attempts)},
+    {.path = "consumers.retry.then",
+     .type = CONF_ENUM,
+     .def = "dead_letter",
+     .choices = "dead_letter|leave_to_queue",
+     .unit = "",
+     .help = "What becomes of a message that failed so often: it is moved to the dead-letter queue with the reason, or "
+             "retried until the queue's own RedrivePolicy takes it.",
+     .reloadable = true,
+     .offset = OF(retry.then)},
+    {.path = "consumers.dead_letter.queue",
+     .type = CONF_STRING,
+     .def = "",
+     .max = OPTION_MAX_BYTES,
+     .fits = fits_queue_or_nothing,
+     .allowed = "a queue's name or its URL; \"\" is the one that the queue's RedrivePolicy names",
+     .unit = "",
+     .help = "Where dead letters go.",
+     .reloadable = true,
+     .offset = OF(dead_letter.queue)},
     {.path = "consumers.publish.bus",
      .type = CONF_STRING,
      .def = "",

@@ -43,8 +43,10 @@ enum ipc_type {
 enum ipc_health {
     IPC_HEALTH_OK,
     IPC_HEALTH_CREDENTIALS,
-    IPC_HEALTH_QUEUE,      /* it cannot be reached */
-    IPC_HEALTH_PERMISSION, /* one that the worker needs is missing */
+    IPC_HEALTH_QUEUE,        /* it cannot be reached */
+    IPC_HEALTH_PERMISSION,   /* one that the worker needs is missing */
+    IPC_HEALTH_DEAD_LETTERS, /* the configuration needs a dead-letter queue, and there is none */
+    IPC_HEALTH_STATES
 };
 
 #define IPC_TEXT_BYTES 1000

@@ -88,7 +88,8 @@ child_destroy(struct child *c)
 const char *
 child_health_name(const struct child *c)
 {
-    static const char *const names[] = {"ok", "credentials", "queue", "permission"};
+    static const char *const names[IPC_HEALTH_STATES] = {"ok", "credentials", "queue", "permission",
+                                                         "dead-letter queue"};
     return c->health_known ? names[c->health] : "unknown";
 }
 
@@ -201,7 +202,7 @@ child_apply(struct child *c, enum slots_event event, int64_t argument, int64_t n
 static void
 hear_health(struct child *c, const struct ipc_message *m, int64_t now_ms)
 {
-    if (m->number < IPC_HEALTH_OK || m->number > IPC_HEALTH_PERMISSION) {
+    if (m->number < IPC_HEALTH_OK || m->number >= IPC_HEALTH_STATES) {
         log_write(LOG_WARN, "worker speaks of an unknown health state", LOG_CHILD(c), LOG_INT("state", m->number));
         return;
     }

@@ -1,5 +1,6 @@
 #include "worker/discover.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,6 +8,7 @@
 
 #define VISIBILITY_S 30 /* SQS's default, where the queue's own cannot be read or is 0 */
 #define LOG_EVERY_MS 10000
+#define SPARE        3 /* receives beyond the attempts: a crash, a deployment, a lost answer */
 
 static const struct backoff_policy BACKOFF = {.base_ms = 500, .cap_ms = 15000, .floor_ms = 100};
 
@@ -52,9 +54,46 @@ replace_text(char **text, struct slice s)
     return true;
 }
 
+/* ---- the end ---- */
+
+static void
+forget_dead_letters(struct discover *d)
+{
+    free(d->world->queue->dead_letter_url);
+    d->world->queue->dead_letter_url = NULL;
+}
+
+/* Not received from: see discover.h. */
+static void
+refuse(struct discover *d, const char *problem)
+{
+    char why[300];
+    snprintf(why, sizeof why, "%s needs a dead-letter queue: %s", d->options.needs, problem);
+    log_write_limited(LOG_ERROR, LOG_EVERY_MS, "nothing is received: there is no dead-letter queue",
+                      LOG_STR("queue", d->options.queue), LOG_STR("needed_by", d->options.needs),
+                      LOG_STR("what_to_do", problem));
+    d->step = DISCOVER_URL; /* all of it again: the policy may have changed, or the queue */
+    d->options.refused(d->options.context, why);
+    wait(d);
+}
+
+static void
+warn_of_few_receives(const struct discover *d)
+{
+    uint32_t wanted = d->options.max_attempts + SPARE;
+    if (d->max_receive_count > 0 && d->max_receive_count < wanted)
+        log_write_limited(LOG_WARN, 3600000,
+                          "maxReceiveCount leaves few receives for crashes and deployments: SQS may move messages to "
+                          "the dead-letter queue that were not handled; raise it, or lower retry.max_attempts",
+                          LOG_STR("queue", d->world->queue->url), LOG_INT("max_receive_count", d->max_receive_count),
+                          LOG_INT("at_least", wanted), LOG_INT("max_attempts", d->options.max_attempts));
+}
+
 static void
 finish(struct discover *d)
 {
+    d->world->queue->max_receive_count = d->max_receive_count;
+    warn_of_few_receives(d);
     const char *url = d->world->queue->url;
     size_t n = strlen(url);
     if (n > 5 && strcmp(url + n - 5, ".fifo") == 0)
@@ -114,6 +153,51 @@ is_another_accounts(const struct discover *d, struct slice url)
     return account.n > 0 && d->dead_letter_account[0] && !slice_equals_string(account, d->dead_letter_account);
 }
 
+static bool
+is_given(const struct discover *d)
+{
+    return d->options.dead_letters && *d->options.dead_letters;
+}
+
+static void no_dead_letters(struct discover *d, const char *problem);
+static void use_dead_letters(struct discover *d, struct slice url);
+
+static void
+look_up_dead_letters(struct discover *d, struct slice name)
+{
+    if (replace_text(&d->dead_letter_name, name))
+        begin(d, DISCOVER_DEAD_LETTER);
+    else
+        wait(d);
+}
+
+/* The configuration's. */
+static void
+use_given(struct discover *d)
+{
+    struct slice given = slice_of_string(d->options.dead_letters);
+    if (strstr(d->options.dead_letters, "://"))
+        use_dead_letters(d, given);
+    else
+        look_up_dead_letters(d, given);
+}
+
+/* The RedrivePolicy's. */
+static void
+read_redrive_policy(struct discover *d, struct slice arn, bool denied)
+{
+    size_t name = arn.n;
+    while (name > 0 && arn.p[name - 1] != ':')
+        name--;
+    note_account(d, slice_of(arn.p, name > 0 ? name - 1 : 0));
+    if (name < arn.n)
+        look_up_dead_letters(d, slice_of(arn.p + name, arn.n - name));
+    else
+        no_dead_letters(d, denied ? "allow sqs:GetQueueAttributes, so that the queue's can be known, or set "
+                                    "dead_letter.queue"
+                                  : "give the queue a RedrivePolicy, or set dead_letter.queue");
+}
+
 static void
 attributes_found(void *context, const struct sqs_queue *q)
 {
@@ -129,26 +213,38 @@ attributes_found(void *context, const struct sqs_queue *q)
     if (d->visibility_s < 1)
         d->visibility_s = VISIBILITY_S;
     if (q->error)
-        log_write(LOG_WARN, "may not read the queue's attributes: its dead-letter queue is not known",
-                  LOG_INT("visibility_timeout_s", d->visibility_s), LOG_ERR(&q->error->err));
-
-    struct slice arn = q->error ? slice_of(NULL, 0) : q->dead_letter_arn;
-    size_t name = arn.n;
-    while (name > 0 && arn.p[name - 1] != ':')
-        name--;
-    note_account(d, slice_of(arn.p, name > 0 ? name - 1 : 0));
-    if (name == arn.n) {
-        free(d->world->queue->dead_letter_url);
-        d->world->queue->dead_letter_url = NULL;
-        finish(d);
-    } else if (!replace_text(&d->dead_letter_name, slice_of(arn.p + name, arn.n - name))) {
-        wait(d);
-    } else {
-        begin(d, DISCOVER_DEAD_LETTER);
-    }
+        log_write_limited(LOG_WARN, LOG_EVERY_MS,
+                          "may not read the queue's attributes: its dead-letter queue is not known",
+                          LOG_INT("visibility_timeout_s", d->visibility_s), LOG_ERR(&q->error->err));
+    d->max_receive_count = !q->error && q->max_receive_count > 0 ? (uint32_t)q->max_receive_count : 0;
+    if (is_given(d))
+        use_given(d);
+    else
+        read_redrive_policy(d, q->error ? slice_of(NULL, 0) : q->dead_letter_arn, q->error != NULL);
 }
 
 /* ---- its dead-letter queue ---- */
+
+static void
+no_dead_letters(struct discover *d, const char *problem)
+{
+    forget_dead_letters(d);
+    if (d->options.needs)
+        refuse(d, problem);
+    else
+        finish(d);
+}
+
+static void
+use_dead_letters(struct discover *d, struct slice url)
+{
+    if (slice_equals_string(url, d->world->queue->url))
+        no_dead_letters(d, "the one that is configured is the queue itself: set dead_letter.queue to another one");
+    else if (replace_text(&d->world->queue->dead_letter_url, url))
+        finish(d);
+    else
+        wait(d);
+}
 
 static void
 dead_letter_found(void *context, const struct sqs_queue *q)
@@ -160,22 +256,22 @@ dead_letter_found(void *context, const struct sqs_queue *q)
         failed(d, q->error);
         return;
     }
-    free(d->world->queue->dead_letter_url);
-    d->world->queue->dead_letter_url = NULL;
-    if (q->error)
-        log_write(LOG_WARN, "the queue's dead-letter queue cannot be used: what the handler rejects is retried",
-                  LOG_STR("dead_letter_queue", d->dead_letter_name), LOG_ERR(&q->error->err));
-    else if (is_another_accounts(d, q->url))
-        log_write(LOG_WARN,
-                  "the queue's dead-letter queue is in an account these credentials are not of: what the handler "
-                  "rejects is retried",
-                  LOG_STR("dead_letter_queue", d->dead_letter_name), LOG_STR("account", d->dead_letter_account),
-                  LOG_SLICE("found_instead", q->url));
-    else if (!replace_text(&d->world->queue->dead_letter_url, q->url)) {
-        wait(d);
-        return;
+    if (q->error) {
+        log_write_limited(LOG_WARN, LOG_EVERY_MS,
+                          "the dead-letter queue cannot be used: what would be moved there is retried",
+                          LOG_STR("dead_letter_queue", d->dead_letter_name), LOG_ERR(&q->error->err));
+        no_dead_letters(d, "the one that is named cannot be used: make it, allow sqs:GetQueueUrl on it, or set "
+                           "dead_letter.queue to its URL");
+    } else if (!is_given(d) && is_another_accounts(d, q->url)) {
+        log_write_limited(LOG_WARN, LOG_EVERY_MS,
+                          "the queue's dead-letter queue is in an account these credentials are not of: what would be "
+                          "moved there is retried; set dead_letter.queue to its URL",
+                          LOG_STR("dead_letter_queue", d->dead_letter_name), LOG_STR("account", d->dead_letter_account),
+                          LOG_SLICE("found_instead", q->url));
+        no_dead_letters(d, "the queue's is in another account: set dead_letter.queue to its URL");
+    } else {
+        use_dead_letters(d, q->url);
     }
-    finish(d);
 }
 
 /* ---- steps ---- */

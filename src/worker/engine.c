@@ -8,6 +8,7 @@
 #include "worker/engine_impl.h"
 
 #define LOG_EVERY_MS 1000
+#define ATTEMPTS     16384 /* messages whose receives are not their attempts */
 
 /* ---- the queue's answers ---- */
 
@@ -40,12 +41,19 @@ queue_answered(void *context, const struct aws_error *error)
 }
 
 static void
+queue_refused(void *context, const char *why)
+{
+    engine_set_health(context, IPC_HEALTH_DEAD_LETTERS, why);
+}
+
+static void
 queue_found(void *context, int visibility_s, int64_t now_ms)
 {
     struct engine *g = context;
     const char *dead = g->world.queue->dead_letter_url;
     log_write(LOG_INFO, "queue found", LOG_STR("url", g->world.queue->url),
-              LOG_INT("visibility_timeout_s", visibility_s), LOG_STR("dead_letter_queue", dead ? dead : "none"));
+              LOG_INT("visibility_timeout_s", visibility_s), LOG_STR("dead_letter_queue", dead ? dead : "none"),
+              LOG_INT("max_receive_count", g->world.queue->max_receive_count));
     engine_set_health(g, IPC_HEALTH_OK, "");
     if (g->draining)
         return;
@@ -59,6 +67,7 @@ queue_found(void *context, int visibility_s, int64_t now_ms)
 void
 engine_message_over(struct engine *g, struct message *m)
 {
+    engine_note_end(g, m);
     m->state = MESSAGE_OVER;
     lease_remove(&g->lease, m);
     if (m->record != MESSAGE_NO_RECORD)
@@ -136,7 +145,8 @@ received_again(struct engine *g, struct message *m, const struct sqs_message *r,
 {
     struct err e;
     if (message_receive_again(m, r, handed_out_ms) != 0)
-        return; /* the older handle has to do */
+        return;                       /* the older handle has to do */
+    engine_note_unused_receive(g, m); /* two receives, one handling */
     lease_begin(&g->lease, m, handed_out_ms);
     if (m->record != MESSAGE_NO_RECORD &&
         ledger_set_receipt(g->world.ledger, m->record, m->receipt_handle, m->receive_count,
@@ -339,7 +349,10 @@ engine_new(const struct engine_options *options, struct engine **ret_engine, str
     const struct lease_watcher watcher = {
         .lost = lease_lost, .extended = lease_extended, .quiet = lease_quiet, .context = g};
     lease_init(&g->lease, &g->world, &watcher);
-    const struct settle_options settle = {.retry = options->retry,
+    rc = attempts_init(&g->attempts, ATTEMPTS, e);
+    if (rc != 0)
+        goto fail;
+    const struct settle_options settle = {.retry = &g->options.retry,
                                           .consumer = options->consumer,
                                           .handler = options->handler,
                                           .over = settled,
@@ -360,8 +373,12 @@ engine_new(const struct engine_options *options, struct engine **ret_engine, str
     poll_init(&g->poll, &g->world, &poll);
     const struct discover_options discover = {.queue = options->queue,
                                               .visibility_timeout_s = options->visibility_timeout_s,
+                                              .dead_letters = options->dead_letters,
+                                              .needs = options->needs_dead_letters,
+                                              .max_attempts = options->retry.max_attempts,
                                               .found = queue_found,
                                               .failed = queue_failed,
+                                              .refused = queue_refused,
                                               .context = g};
     discover_init(&g->discover, &g->world, &discover);
     if (reserve_timers(g) != 0) {
@@ -371,6 +388,7 @@ engine_new(const struct engine_options *options, struct engine **ret_engine, str
     *ret_engine = g;
     return 0;
 fail:
+    attempts_clean_up(&g->attempts);
     inflight_clean_up(&g->in_hand);
     free(g);
     return rc;
@@ -390,6 +408,7 @@ engine_destroy(struct engine *g)
         lease_remove(&g->lease, m);
     lease_clean_up(&g->lease);
     batcher_clean_up(&g->batcher);
+    attempts_clean_up(&g->attempts);
     inflight_clean_up(&g->in_hand);
     free(g);
 }

@@ -12,11 +12,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/backoff.h"
 #include "base/err.h"
 #include "ipc/channel.h"
 #include "worker/batch.h"
 #include "worker/inbox.h"
+#include "worker/retry.h"
 #include "worker/screen.h"
 #include "worker/world.h"
 
@@ -29,7 +29,9 @@ struct engine_options {
     int64_t batch_window_ms;
     unsigned wait_time_s;
     int visibility_timeout_s; /* 0: the queue's own */
-    struct backoff_policy retry;
+    struct retry_policy retry;
+    const char *dead_letters;       /* dead_letter.queue; "" or NULL: the RedrivePolicy's; borrowed */
+    const char *needs_dead_letters; /* the options that do, or NULL; borrowed */
     struct screen_options screen;
 
     /* A batch for the handler threads; it comes back through engine_take. Never more than engine_cap of them wait for

@@ -7,6 +7,7 @@
 void
 engine_decide(struct engine *g, struct message *m, int64_t now_ms)
 {
+    engine_judge(g, m);
     if (m->verdict.kind == VERDICT_GIVE_BACK)
         engine_give_back(g, m);
     else

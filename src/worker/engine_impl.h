@@ -1,9 +1,10 @@
 /* engine_impl: what the engine's own files share: engine.c (a message's way through it), engine_intake.c (the gates
- * before its batch), engine_decide.c (what follows its verdict), engine_drain.c (the engine's end), engine_state.c
- * (what it tells about itself). */
+ * before its batch), engine_decide.c (what follows its verdict), engine_retry.c (what follows a failure),
+ * engine_drain.c (the engine's end), engine_state.c (what it tells about itself). */
 #ifndef FANOUT_WORKER_ENGINE_IMPL_H
 #define FANOUT_WORKER_ENGINE_IMPL_H
 
+#include "worker/attempts.h"
 #include "worker/discover.h"
 #include "worker/engine.h"
 #include "worker/inflight.h"
@@ -20,6 +21,7 @@ struct engine {
     struct inflight in_hand;
     struct lease lease;
     struct batcher batcher;
+    struct attempts attempts;
     struct settle settle;
     struct screen screen;
     struct poll poll;
@@ -83,6 +85,15 @@ void engine_again(struct engine *g, struct message *m, enum engine_gate from, in
 
 /* m->verdict is known, by its handler or by a gate: what becomes of m. m is MESSAGE_QUEUED. */
 void engine_decide(struct engine *g, struct message *m, int64_t now_ms);
+
+/* ---- engine_retry.c ---- */
+
+/* m's verdict is known: counts its attempts, and turns a failure that was one too many into a dead letter. */
+void engine_judge(struct engine *g, struct message *m);
+
+/* A receive of m ended without its handler, which is no attempt; or all of m is over. */
+void engine_note_unused_receive(struct engine *g, const struct message *m);
+void engine_note_end(struct engine *g, const struct message *m);
 
 /* engine_drain.c. While a receive of ours waits at the queue it would take back at once what is given back now: one
  * more receive spent, and nothing won. So m is held, under lease, until engine_give_back_held finds none outstanding.

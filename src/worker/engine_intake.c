@@ -29,7 +29,7 @@ batch_message(struct engine *g, struct message *m, int64_t now_ms)
     if (batcher_add(&g->batcher, m, now_ms) == 0)
         return;
     message_release(m); /* no memory for it: later */
-    m->verdict = (struct message_verdict){.kind = HANDLER_RETRY, .delay_ms = -1};
+    m->verdict = (struct message_verdict){.kind = VERDICT_LATER, .delay_ms = -1};
     engine_decide(g, m, now_ms);
 }
 

@@ -189,37 +189,52 @@ make_queue(struct engine_thread *t, struct err *e)
     return rc;
 }
 
+/* The options of c that are nothing without a dead-letter queue, as a person would name them; NULL: there are none. */
+static const char *
+needs_dead_letters(const struct conf_consumer *c)
+{
+    if (c->retry.max_attempts > 0 && c->retry.then == CONF_RETRY_DEAD_LETTER)
+        return "retry.max_attempts (unless retry.then is leave_to_queue)";
+    if (c->envelope == CONF_ENVELOPE_EVENTBRIDGE)
+        return "envelope = eventbridge (for bodies that are no events)";
+    if (c->on_mismatch == CONF_MISMATCH_DEAD_LETTER)
+        return "on_mismatch = dead_letter";
+    if (*c->dead_letter.queue)
+        return "dead_letter.queue";
+    return NULL;
+}
+
 static int
 make_engine(struct engine_thread *t, struct err *e)
 {
     const struct conf_consumer *c = t->options.consumer;
-    int64_t base_ms = c->retry.base_ms > 0 ? c->retry.base_ms : 1;
-    const struct engine_options engine = {
-        .world = {.clock_ms = clock_monotonic_ms,
-                  .wall_ms = clock_wall_ms,
-                  .timers = http_engine_timers(t->http),
-                  .queue = t->queue,
-                  .ledger = t->options.ledger,
-                  .metrics = ledger_metrics(t->options.ledger),
-                  .random = uuid_random_seed()},
-        .consumer = c->name,
-        .queue = c->queue,
-        .handler = t->options.handler,
-        .threads = (size_t)c->threads,
-        .batch_size = (size_t)c->batch.size,
-        .prefetch = (size_t)c->prefetch,
-        .batch_window_ms = c->batch.window_ms,
-        .wait_time_s = (unsigned)c->wait_time_s,
-        .visibility_timeout_s = c->visibility_timeout_s,
-        .retry = {.base_ms = base_ms, .cap_ms = c->retry.cap_ms > base_ms ? c->retry.cap_ms : base_ms, .floor_ms = 1},
-        .screen = {.unwrap = c->unwrap,
-                   .envelope = c->envelope,
-                   .filter = t->options.filter,
-                   .on_mismatch = c->on_mismatch},
-        .submit = submit,
-        .take_back = take_back,
-        .health = health,
-        .context = t};
+    struct engine_options engine = {.world = {.clock_ms = clock_monotonic_ms,
+                                              .wall_ms = clock_wall_ms,
+                                              .timers = http_engine_timers(t->http),
+                                              .queue = t->queue,
+                                              .ledger = t->options.ledger,
+                                              .metrics = ledger_metrics(t->options.ledger),
+                                              .random = uuid_random_seed()},
+                                    .consumer = c->name,
+                                    .queue = c->queue,
+                                    .handler = t->options.handler,
+                                    .threads = (size_t)c->threads,
+                                    .batch_size = (size_t)c->batch.size,
+                                    .prefetch = (size_t)c->prefetch,
+                                    .batch_window_ms = c->batch.window_ms,
+                                    .wait_time_s = (unsigned)c->wait_time_s,
+                                    .visibility_timeout_s = c->visibility_timeout_s,
+                                    .dead_letters = c->dead_letter.queue,
+                                    .needs_dead_letters = needs_dead_letters(c),
+                                    .screen = {.unwrap = c->unwrap,
+                                               .envelope = c->envelope,
+                                               .filter = t->options.filter,
+                                               .on_mismatch = c->on_mismatch},
+                                    .submit = submit,
+                                    .take_back = take_back,
+                                    .health = health,
+                                    .context = t};
+    retry_read_policy(c, &engine.retry);
     return engine_new(&engine, &t->engine, e);
 }
 

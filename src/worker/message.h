@@ -34,10 +34,20 @@ enum {
     VERDICT_NONE = HANDLER_UNSET,
     VERDICT_GIVE_BACK = 100, /* not started because the worker drains */
     VERDICT_LOST = 101,      /* not started, or its handler was told so: it decides nothing any more */
+    VERDICT_LATER = 102,     /* not started, for want of something here: given back after the consumer's delay */
     /* of gates, for messages that no handler sees: */
     VERDICT_FILTERED = 110,    /* filtered out: delete it */
     VERDICT_LEFT = 111,        /* filtered out, for another consumer: give it back after delay_ms */
     VERDICT_DEAD_LETTER = 112, /* move it to the dead-letter queue with its reason */
+};
+
+/* Why a message becomes a dead letter: of VERDICT_DEAD_LETTER, who decides so says which. */
+enum dead_reason {
+    DEAD_REJECTED, /* by its handler: HANDLER_REJECT */
+    DEAD_ATTEMPTS, /* they are used up */
+    DEAD_RECEIVES, /* the queue's own are */
+    DEAD_UNDECODABLE,
+    DEAD_MISMATCH, /* with the consumer's filter */
 };
 
 struct batch;
@@ -48,6 +58,7 @@ struct message_verdict {
     int32_t kind;
     int64_t delay_ms; /* of a retry; negative: the consumer's backoff */
     char *reason;     /* malloced, or NULL */
+    enum dead_reason dead;
 };
 
 #define MESSAGE_NO_RECORD UINT32_MAX
@@ -77,6 +88,9 @@ struct message {
     char *newer_handle; /* where receipt_handle lies after a redelivery; malloced */
     uint32_t handle_version;
     uint32_t receive_count;
+    uint32_t local_failures;         /* of this receive, before this verdict: it was handled again here */
+    uint32_t attempts;               /* when its verdict was decided upon: see attempts.h */
+    bool attempted;                  /* this receive came to its handler, who said something about it */
     int64_t received_ms;             /* monotonic; SQS's 12 h count from here */
     bool dead_lettered;              /* moved: what is left is the delete */
     bool given_back;                 /* unhandled, because of the drain; or about to be, when MESSAGE_QUEUED */

@@ -41,8 +41,9 @@ struct queue_ops {
 
 struct queue {
     const struct queue_ops *ops;
-    char *url;             /* NULL until it is known (discover.h) */
-    char *dead_letter_url; /* NULL: none */
+    char *url;                  /* NULL until it is known (discover.h) */
+    char *dead_letter_url;      /* NULL: none */
+    uint32_t max_receive_count; /* of its RedrivePolicy; 0: none that we know of */
 };
 
 /* Takes client: its calls end with the queue. */

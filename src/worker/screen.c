@@ -22,10 +22,10 @@ screen_init(struct screen *s, struct world *w, const struct screen_options *opti
 /* ---- verdicts ---- */
 
 static bool
-dead_letter(struct message *m, const char *reason)
+dead_letter(struct message *m, enum dead_reason why, const char *reason)
 {
-    m->verdict =
-        (struct message_verdict){.kind = VERDICT_DEAD_LETTER, .delay_ms = -1, .reason = message_copy_reason(reason)};
+    m->verdict = (struct message_verdict){
+        .kind = VERDICT_DEAD_LETTER, .delay_ms = -1, .reason = message_copy_reason(reason), .dead = why};
     return false;
 }
 
@@ -38,7 +38,7 @@ undecodable(struct screen *s, struct message *m, const char *why)
     log_write_limited(LOG_WARN, LOG_EVERY_MS,
                       "the body is not what the consumer expects: the message goes to the dead-letter queue",
                       LOG_SLICE("id", m->id), LOG_STR("reason", reason));
-    return dead_letter(m, reason);
+    return dead_letter(m, DEAD_UNDECODABLE, reason);
 }
 
 static bool
@@ -57,7 +57,7 @@ filtered_out(struct screen *s, struct message *m)
         break;
     case CONF_MISMATCH_DEAD_LETTER:
         WORLD_COUNT(s->world, filtered_dead, 1);
-        return dead_letter(m, "does not match the consumer's filter");
+        return dead_letter(m, DEAD_MISMATCH, "does not match the consumer's filter");
     }
     return false;
 }

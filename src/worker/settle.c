@@ -43,18 +43,17 @@ settle_again(struct settle *s, struct message *m, int64_t now_ms)
 /* ---- retry ---- */
 
 static int64_t
-retry_delay_ms(struct settle *s, const struct message *m)
+delay_ms(struct settle *s, const struct message *m)
 {
-    if (m->verdict.kind == HANDLER_RETRY && m->verdict.delay_ms >= 0)
-        return m->verdict.delay_ms;
-    return backoff_wait_ms(&s->options.retry, m->receive_count > 0 ? m->receive_count : 1, &s->world->random);
+    int64_t asked_ms = m->verdict.kind == HANDLER_RETRY ? m->verdict.delay_ms : -1;
+    return retry_delay_ms(s->options.retry, m->attempts, asked_ms, &s->world->random);
 }
 
-/* Gives m back after delay_ms: whole seconds are what SQS knows, so it is rounded up. */
+/* Gives m back after wait_ms: whole seconds are what SQS knows, so it is rounded up. */
 static void
-release(struct settle *s, struct message *m, int64_t delay_ms, int64_t now_ms)
+release(struct settle *s, struct message *m, int64_t wait_ms, int64_t now_ms)
 {
-    int64_t delay_s = (delay_ms + 999) / 1000;
+    int64_t delay_s = (wait_ms + 999) / 1000;
     int64_t longest_s = lease_longest_s(m, now_ms);
     m->release_s = (uint32_t)(delay_s < longest_s ? delay_s : longest_s);
     set_state(s, m, MESSAGE_RETRY, LEDGER_RETRY);
@@ -66,13 +65,13 @@ static void
 retry(struct settle *s, struct message *m, int64_t now_ms)
 {
     WORLD_COUNT(s->world, retried, 1);
-    release(s, m, retry_delay_ms(s, m), now_ms);
+    release(s, m, delay_ms(s, m), now_ms);
     if (m->verdict.reason)
         log_write_limited(LOG_WARN, LOG_EVERY_MS, "message will be retried", LOG_SLICE("id", m->id),
-                          LOG_INT("receive_count", m->receive_count), LOG_INT("delay_s", m->release_s),
-                          LOG_STR("reason", m->verdict.reason));
+                          LOG_INT("attempts", m->attempts), LOG_INT("receive_count", m->receive_count),
+                          LOG_INT("delay_s", m->release_s), LOG_STR("reason", m->verdict.reason));
     else
-        log_write(LOG_DEBUG, "message will be retried", LOG_SLICE("id", m->id),
+        log_write(LOG_DEBUG, "message will be retried", LOG_SLICE("id", m->id), LOG_INT("attempts", m->attempts),
                   LOG_INT("receive_count", m->receive_count), LOG_INT("delay_s", m->release_s));
 }
 
@@ -97,7 +96,7 @@ static void
 refused(void *context, struct message *m, int64_t now_ms)
 {
     struct settle *s = context;
-    release(s, m, retry_delay_ms(s, m), now_ms);
+    release(s, m, delay_ms(s, m), now_ms);
 }
 
 static void
@@ -108,12 +107,13 @@ dead_letter(struct settle *s, struct message *m, int64_t now_ms)
         deadletters_add(&s->deadletters, m, now_ms);
         return;
     }
-    log_write_limited(
-        LOG_ERROR, LOG_EVERY_MS,
-        "message rejected, but the queue has no dead-letter queue: retried; give the queue a RedrivePolicy",
-        LOG_SLICE("id", m->id), LOG_INT("receive_count", m->receive_count),
-        LOG_STR("reason", m->verdict.reason ? m->verdict.reason : ""));
-    release(s, m, retry_delay_ms(s, m), now_ms);
+    log_write_limited(LOG_ERROR, LOG_EVERY_MS,
+                      "a message is to be a dead letter, but the queue has no dead-letter queue: retried; give it a "
+                      "RedrivePolicy, or "
+                      "set dead_letter.queue",
+                      LOG_SLICE("id", m->id), LOG_INT("receive_count", m->receive_count),
+                      LOG_STR("reason", m->verdict.reason ? m->verdict.reason : ""));
+    release(s, m, delay_ms(s, m), now_ms);
 }
 
 /* ---- all of them ---- */
@@ -160,7 +160,7 @@ settle_verdict(struct settle *s, struct message *m, int64_t now_ms)
         m->given_back = true;
         release(s, m, 0, now_ms);
         break;
-    default: /* HANDLER_RETRY; VERDICT_LOST: it was received again after its handler had been told */
+    default: /* HANDLER_RETRY; VERDICT_LATER; VERDICT_LOST: it was received again after its handler had been told */
         retry(s, m, now_ms);
         break;
     }

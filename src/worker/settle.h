@@ -1,8 +1,8 @@
 /* settle: what becomes of a message once its handler has spoken.
  *
  *     done   -> deleted (deletes.h)
- *     retry  -> given back with a delay (releases.h): the handler's own, or the consumer's exponential backoff with
- *               full jitter on the receive count. Its extensions are stopped first and one under way is waited for, so
+ *     retry  -> given back with a delay (releases.h): the handler's own, or one by the consumer's policy and the
+ *               message's attempts (retry.h). Its extensions are stopped first and one under way is waited for, so
  *               that no heartbeat overwrites the delay.
  *     reject -> moved to the dead-letter queue with the reason, then deleted (deadletters.h). Where the queue has none
  *               it is retried, which is logged: nothing is deleted that nobody handled.
@@ -17,18 +17,18 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/backoff.h"
 #include "worker/deadletters.h"
 #include "worker/deletes.h"
 #include "worker/lease.h"
 #include "worker/message.h"
 #include "worker/releases.h"
+#include "worker/retry.h"
 #include "worker/world.h"
 
 struct settle_options {
-    struct backoff_policy retry; /* of the consumer */
-    const char *consumer;        /* borrowed */
-    const char *handler;         /* borrowed: "name version" */
+    const struct retry_policy *retry; /* borrowed, as all here: the consumer's */
+    const char *consumer;
+    const char *handler; /* "name version" */
     void (*over)(void *context, struct message *m, int64_t now_ms);
     void *context;
 };

@@ -167,7 +167,7 @@ bench_defaults(void)
                                    .batch_size = 10,
                                    .prefetch = 1,
                                    .wait_time_s = 20,
-                                   .retry = {.base_ms = 1000, .cap_ms = 60000, .floor_ms = 1}};
+                                   .retry = {.base_ms = 1000, .cap_ms = 60000}};
 }
 
 void

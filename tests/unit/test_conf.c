@@ -74,6 +74,11 @@ what_is_not_given_has_its_default(void **state)
     assert_int_equal(a->batch.window_ms, 0);
     assert_int_equal(a->retry.base_ms, 1000);
     assert_int_equal(a->retry.cap_ms, 900000);
+    assert_int_equal(a->retry.policy, CONF_RETRY_EXPONENTIAL);
+    assert_string_equal(a->retry.delays_ms, "");
+    assert_int_equal(a->retry.max_attempts, 0);
+    assert_int_equal(a->retry.then, CONF_RETRY_DEAD_LETTER);
+    assert_string_equal(a->dead_letter.queue, "");
     assert_string_equal(a->publish.bus, "");
     assert_string_equal(a->publish.queue, "");
     assert_int_equal(a->publish.buffer_mb, 64);
@@ -85,22 +90,24 @@ static void
 every_option_can_be_given(void **state)
 {
     (void)state;
-    struct conf *c =
-        conf_text_read("log = { level = \"debug\"; format = \"json\"; file = \"/var/log/f\"; };\n"
-                       "aws = { region = \"eu-central-1\"; profile = \"p 1\"; ca_file = \"/ca.pem\";\n"
-                       "        endpoint_url = \"http://127.0.0.1:4566\"; };\n"
-                       "admin = { listen = \"[::1]:0\"; };\n"
-                       "drain_timeout_s = 3600; plugin_dir = \"/plugins\";\n"
-                       "consumers = ( " CONF_TEXT_CONSUMER ", {\n"
-                       "  name = \"b-2\"; queue = \"https://sqs.eu-central-1.amazonaws.com/1/q.fifo\";\n"
-                       "  plugin = \"./p.so\"; processes = 2; threads = 256; prefetch = 0; wait_time_s = 0;\n"
-                       "  start_timeout_s = 3600;\n"
-                       "  visibility_timeout_s = 43200; batch = { size = 100; window_ms = 300000; };\n"
-                       "  retry = { base_ms = 1; cap_ms = 43200000; };\n"
-                       "  publish = { bus = \"default\"; queue = \"https://x/1/q\"; buffer_mb = 65536; };\n"
-                       "  options = { path = \"/x\"; n = -3; big = 9007199254740993L; f = 0.1; g = 1e30;\n"
-                       "              t = true; no = false; };\n"
-                       "} );");
+    struct conf *c = conf_text_read(
+        "log = { level = \"debug\"; format = \"json\"; file = \"/var/log/f\"; };\n"
+        "aws = { region = \"eu-central-1\"; profile = \"p 1\"; ca_file = \"/ca.pem\";\n"
+        "        endpoint_url = \"http://127.0.0.1:4566\"; };\n"
+        "admin = { listen = \"[::1]:0\"; };\n"
+        "drain_timeout_s = 3600; plugin_dir = \"/plugins\";\n"
+        "consumers = ( " CONF_TEXT_CONSUMER ", {\n"
+        "  name = \"b-2\"; queue = \"https://sqs.eu-central-1.amazonaws.com/1/q.fifo\";\n"
+        "  plugin = \"./p.so\"; processes = 2; threads = 256; prefetch = 0; wait_time_s = 0;\n"
+        "  start_timeout_s = 3600;\n"
+        "  visibility_timeout_s = 43200; batch = { size = 100; window_ms = 300000; };\n"
+        "  retry = { base_ms = 1; cap_ms = 43200000; policy = \"list\"; delays_ms = \"1,20 , 43200000\";\n"
+        "            max_attempts = 1000; then = \"leave_to_queue\"; };\n"
+        "  dead_letter = { queue = \"dead.fifo\"; };\n"
+        "  publish = { bus = \"default\"; queue = \"https://x/1/q\"; buffer_mb = 65536; };\n"
+        "  options = { path = \"/x\"; n = -3; big = 9007199254740993L; f = 0.1; g = 1e30;\n"
+        "              t = true; no = false; };\n"
+        "} );");
     assert_int_equal(c->log.level, LOG_DEBUG);
     assert_int_equal(c->log.format, LOG_FORMAT_JSON);
     assert_string_equal(c->log.file, "/var/log/f");
@@ -126,6 +133,11 @@ every_option_can_be_given(void **state)
     assert_int_equal(b->batch.window_ms, 300000);
     assert_int_equal(b->retry.base_ms, 1);
     assert_int_equal(b->retry.cap_ms, 43200000);
+    assert_int_equal(b->retry.policy, CONF_RETRY_LIST);
+    assert_string_equal(b->retry.delays_ms, "1,20 , 43200000");
+    assert_int_equal(b->retry.max_attempts, 1000);
+    assert_int_equal(b->retry.then, CONF_RETRY_LEAVE_TO_QUEUE);
+    assert_string_equal(b->dead_letter.queue, "dead.fifo");
     assert_string_equal(b->publish.bus, "default");
     assert_string_equal(b->publish.queue, "https://x/1/q");
     assert_int_equal(b->publish.buffer_mb, 65536);
@@ -160,11 +172,12 @@ an_unknown_key_is_refused_and_the_nearest_option_named(void **state)
     assert_consumer_problems(
         "zebra = 1;", "x.conf:2: consumers[0].zebra: unknown option; known here: name, queue, plugin, "
                       "processes, threads, prefetch, start_timeout_s, wait_time_s, visibility_timeout_s, unwrap, "
-                      "envelope, filter, on_mismatch, batch, retry, publish, options\n");
+                      "envelope, filter, on_mismatch, batch, retry, dead_letter, publish, options\n");
     assert_consumer_problems("publish = { zebra = 1; };", "x.conf:2: consumers[0].publish.zebra: unknown option; known "
                                                           "here: bus, queue, buffer_mb\n");
     assert_consumer_problems("retry = { zebra = 1; };",
-                             "x.conf:2: consumers[0].retry.zebra: unknown option; known here: base_ms, cap_ms\n");
+                             "x.conf:2: consumers[0].retry.zebra: unknown option; known here: policy, base_ms, "
+                             "cap_ms, delays_ms, max_attempts, then\n");
 }
 
 static void
@@ -327,6 +340,14 @@ options_are_checked_against_each_other(void **state)
     (void)state;
     assert_consumer_problems("retry = { base_ms = 10; cap_ms = 9; };",
                              "x.conf:2: consumers[0]: retry.cap_ms (9) is below retry.base_ms (10)\n");
+    assert_consumer_problems("retry = { policy = \"list\"; };",
+                             "x.conf:2: consumers[0]: retry.policy is list, but there are no retry.delays_ms\n");
+    assert_consumer_problems(
+        "retry = { delays_ms = \"1\"; };",
+        "x.conf:2: consumers[0]: retry.delays_ms is for retry.policy = \"list\"; without it, leave "
+        "retry.delays_ms out\n");
+    assert_consumer_problems("dead_letter = { queue = \"q\"; };",
+                             "x.conf:2: consumers[0]: dead_letter.queue is the consumer's own queue\n");
     assert_consumer_problems("processes = 2; threads = 10; batch = { size = 2001; }; prefetch = 2;",
                              "x.conf:1: consumers[0]: processes x threads x batch.size x (1 + prefetch) = 2 x 10 x "
                              "2001 x 3 = 120060 messages in flight; SQS allows 120000 of a queue\n");

@@ -53,6 +53,11 @@ assert_same_consumer(const struct conf_consumer *a, const struct conf_consumer *
     assert_int_equal(a->batch.window_ms, b->batch.window_ms);
     assert_int_equal(a->retry.base_ms, b->retry.base_ms);
     assert_int_equal(a->retry.cap_ms, b->retry.cap_ms);
+    assert_int_equal(a->retry.policy, b->retry.policy);
+    assert_string_equal(a->retry.delays_ms, b->retry.delays_ms);
+    assert_int_equal(a->retry.max_attempts, b->retry.max_attempts);
+    assert_int_equal(a->retry.then, b->retry.then);
+    assert_string_equal(a->dead_letter.queue, b->dead_letter.queue);
     assert_string_equal(a->publish.bus, b->publish.bus);
     assert_string_equal(a->publish.queue, b->publish.queue);
     assert_int_equal(a->publish.buffer_mb, b->publish.buffer_mb);
@@ -109,6 +114,11 @@ random_conf(uint64_t *random, struct conf *c)
         a->batch.window_ms = random_int(random, "consumers.batch.window_ms");
         a->retry.base_ms = random_int(random, "consumers.retry.base_ms");
         a->retry.cap_ms = a->retry.base_ms + (int)(xorshift_next(random) % (uint64_t)(43200001 - a->retry.base_ms));
+        a->retry.policy = (enum conf_retry_policy)(xorshift_next(random) % 3);
+        a->retry.delays_ms = a->retry.policy == CONF_RETRY_LIST ? "1, 43200000" : "";
+        a->retry.max_attempts = random_int(random, "consumers.retry.max_attempts");
+        a->retry.then = (enum conf_retry_then)(xorshift_next(random) % 2);
+        a->dead_letter.queue = xorshift_next(random) % 2 ? "b.fifo" : "";
         a->publish.bus = xorshift_next(random) % 2 ? "arn:aws:events:eu-west-1:1:event-bus/a" : "";
         a->publish.queue = xorshift_next(random) % 2 ? "b.fifo" : "";
         a->publish.buffer_mb = random_int(random, "consumers.publish.buffer_mb");
@@ -193,8 +203,15 @@ printing_names_every_option(void **state)
                                   "            window_ms = 0;\n"
                                   "        };\n"
                                   "        retry = {\n"
+                                  "            policy = \"exponential\";\n"
                                   "            base_ms = 1000;\n"
                                   "            cap_ms = 900000;\n"
+                                  "            delays_ms = \"\";\n"
+                                  "            max_attempts = 0;\n"
+                                  "            then = \"dead_letter\";\n"
+                                  "        };\n"
+                                  "        dead_letter = {\n"
+                                  "            queue = \"\";\n"
                                   "        };\n"
                                   "        publish = {\n"
                                   "            bus = \"\";\n"

@@ -284,6 +284,15 @@ nothing_is_extended_past_twelve_hours_from_the_receive(void **state)
 }
 
 static void
+retries_after_eleven_hours(struct bench *b, struct message *m, struct sim_message *s)
+{
+    (void)b;
+    (void)s;
+    m->verdict.kind = HANDLER_RETRY;
+    m->verdict.delay_ms = 11 * HOUR;
+}
+
+static void
 a_delay_past_twelve_hours_is_cut_to_what_the_queue_accepts(void **state)
 {
     (void)state;
@@ -291,10 +300,8 @@ a_delay_past_twelve_hours_is_cut_to_what_the_queue_accepts(void **state)
     struct engine_options o = bench_defaults();
     int64_t ms = 10 * HOUR;
     o.visibility_timeout_s = 600;
-    o.retry.base_ms = o.retry.cap_ms = 12 * HOUR;
-    o.retry.floor_ms = 11 * HOUR;
     bench_init(&b, 1, &o);
-    b.retry = 1000;
+    b.decide = retries_after_eleven_hours;
     b.takes = takes_so_long;
     b.context = &ms;
     bench_put(&b, 1);
