@@ -37,6 +37,10 @@ conf_check_consumer(struct conf_reader *r, const struct conf_consumer *c, config
     if (c->queue && c->dead_letter.queue && *c->queue && strcmp(c->queue, c->dead_letter.queue) == 0)
         conf_problem(r, place_of(setting, "dead_letter"), path, "dead_letter.queue is the consumer's own queue");
 
+    if (c->breaker.pause_cap_ms < c->breaker.pause_ms)
+        conf_problem(r, place_of(setting, "breaker"), path, "breaker.pause_cap_ms (%d) is below breaker.pause_ms (%d)",
+                     c->breaker.pause_cap_ms, c->breaker.pause_ms);
+
     long long in_flight = (long long)c->processes * c->threads * c->batch.size * (1 + c->prefetch);
     if (in_flight > IN_FLIGHT_MAX)
         conf_problem(r, setting, path,

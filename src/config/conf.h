@@ -74,6 +74,15 @@ struct conf_consumer {
         const char *queue; /* "": none; without both, handlers publish nothing */
         int buffer_mb;     /* what waits to be sent and confirmed, of each process */
     } publish;
+    struct {
+        int max_per_s; /* messages that a process hands to its handlers; 0: no limit */
+    } rate;
+    struct {
+        int failure_percent; /* 0: only HANDLER_DOWN opens it */
+        int window_s;
+        int min_calls;
+        int pause_ms, pause_cap_ms; /* ceilings */
+    } breaker;
     struct conf_pair *options; /* the plugin's */
     size_t n_options;
 };

@@ -7,6 +7,8 @@
 void
 engine_decide(struct engine *g, struct message *m, int64_t now_ms)
 {
+    if (engine_holds_back(g, m, now_ms))
+        return;
     engine_judge(g, m);
     if (m->verdict.kind == VERDICT_GIVE_BACK)
         engine_give_back(g, m);

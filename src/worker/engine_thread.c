@@ -80,6 +80,12 @@ take_back(void *context)
     return pool_take_back(((struct engine_thread *)context)->pool);
 }
 
+static void
+hold(void *context, bool held)
+{
+    pool_set_held(((struct engine_thread *)context)->pool, held);
+}
+
 static int
 health(void *context, enum ipc_health state, const char *why)
 {
@@ -230,8 +236,15 @@ make_engine(struct engine_thread *t, struct err *e)
                                                .envelope = c->envelope,
                                                .filter = t->options.filter,
                                                .on_mismatch = c->on_mismatch},
+                                    .breaker = {.failure_percent = (unsigned)c->breaker.failure_percent,
+                                                .min_calls = (unsigned)c->breaker.min_calls,
+                                                .window_ms = c->breaker.window_s * INT64_C(1000),
+                                                .pause_ms = c->breaker.pause_ms,
+                                                .pause_cap_ms = c->breaker.pause_cap_ms},
+                                    .max_per_s = (unsigned)c->rate.max_per_s,
                                     .submit = submit,
                                     .take_back = take_back,
+                                    .hold = hold,
                                     .health = health,
                                     .context = t};
     retry_read_policy(c, &engine.retry);

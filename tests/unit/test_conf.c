@@ -172,7 +172,7 @@ an_unknown_key_is_refused_and_the_nearest_option_named(void **state)
     assert_consumer_problems(
         "zebra = 1;", "x.conf:2: consumers[0].zebra: unknown option; known here: name, queue, plugin, "
                       "processes, threads, prefetch, start_timeout_s, wait_time_s, visibility_timeout_s, unwrap, "
-                      "envelope, filter, on_mismatch, batch, retry, dead_letter, publish, options\n");
+                      "envelope, filter, on_mismatch, batch, retry, dead_letter, publish, rate, breaker, options\n");
     assert_consumer_problems("publish = { zebra = 1; };", "x.conf:2: consumers[0].publish.zebra: unknown option; known "
                                                           "here: bus, queue, buffer_mb\n");
     assert_consumer_problems("retry = { zebra = 1; };",
@@ -348,6 +348,9 @@ options_are_checked_against_each_other(void **state)
         "retry.delays_ms out\n");
     assert_consumer_problems("dead_letter = { queue = \"q\"; };",
                              "x.conf:2: consumers[0]: dead_letter.queue is the consumer's own queue\n");
+    assert_consumer_problems(
+        "breaker = { pause_ms = 60001; };",
+        "x.conf:2: consumers[0]: breaker.pause_cap_ms (60000) is below breaker.pause_ms (60001)\n");
     assert_consumer_problems("processes = 2; threads = 10; batch = { size = 2001; }; prefetch = 2;",
                              "x.conf:1: consumers[0]: processes x threads x batch.size x (1 + prefetch) = 2 x 10 x "
                              "2001 x 3 = 120060 messages in flight; SQS allows 120000 of a queue\n");

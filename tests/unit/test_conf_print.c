@@ -58,6 +58,12 @@ assert_same_consumer(const struct conf_consumer *a, const struct conf_consumer *
     assert_int_equal(a->retry.max_attempts, b->retry.max_attempts);
     assert_int_equal(a->retry.then, b->retry.then);
     assert_string_equal(a->dead_letter.queue, b->dead_letter.queue);
+    assert_int_equal(a->rate.max_per_s, b->rate.max_per_s);
+    assert_int_equal(a->breaker.failure_percent, b->breaker.failure_percent);
+    assert_int_equal(a->breaker.window_s, b->breaker.window_s);
+    assert_int_equal(a->breaker.min_calls, b->breaker.min_calls);
+    assert_int_equal(a->breaker.pause_ms, b->breaker.pause_ms);
+    assert_int_equal(a->breaker.pause_cap_ms, b->breaker.pause_cap_ms);
     assert_string_equal(a->publish.bus, b->publish.bus);
     assert_string_equal(a->publish.queue, b->publish.queue);
     assert_int_equal(a->publish.buffer_mb, b->publish.buffer_mb);
@@ -119,6 +125,12 @@ random_conf(uint64_t *random, struct conf *c)
         a->retry.max_attempts = random_int(random, "consumers.retry.max_attempts");
         a->retry.then = (enum conf_retry_then)(xorshift_next(random) % 2);
         a->dead_letter.queue = xorshift_next(random) % 2 ? "b.fifo" : "";
+        a->rate.max_per_s = random_int(random, "consumers.rate.max_per_s");
+        a->breaker.failure_percent = random_int(random, "consumers.breaker.failure_percent");
+        a->breaker.window_s = random_int(random, "consumers.breaker.window_s");
+        a->breaker.min_calls = random_int(random, "consumers.breaker.min_calls");
+        a->breaker.pause_ms = random_int(random, "consumers.breaker.pause_ms");
+        a->breaker.pause_cap_ms = 3600000;
         a->publish.bus = xorshift_next(random) % 2 ? "arn:aws:events:eu-west-1:1:event-bus/a" : "";
         a->publish.queue = xorshift_next(random) % 2 ? "b.fifo" : "";
         a->publish.buffer_mb = random_int(random, "consumers.publish.buffer_mb");
@@ -217,6 +229,16 @@ printing_names_every_option(void **state)
                                   "            bus = \"\";\n"
                                   "            queue = \"\";\n"
                                   "            buffer_mb = 64;\n"
+                                  "        };\n"
+                                  "        rate = {\n"
+                                  "            max_per_s = 0;\n"
+                                  "        };\n"
+                                  "        breaker = {\n"
+                                  "            failure_percent = 0;\n"
+                                  "            window_s = 30;\n"
+                                  "            min_calls = 20;\n"
+                                  "            pause_ms = 5000;\n"
+                                  "            pause_cap_ms = 60000;\n"
                                   "        };\n"
                                   "        options = { };\n"
                                   "    }\n"
