@@ -35,6 +35,7 @@
     X(extended, "leases extended")                                                                                     \
     X(extend_errors, "lease extensions that failed")                                                                   \
     X(lost, "messages whose lease ran out before they were settled")                                                   \
+    X(held_too_long, "of them, messages that were held for longer than lease.max_s")                                   \
     X(given_back, "messages given back unhandled while draining")                                                      \
     X(dead_lettered, "messages moved to the dead-letter queue by fanoutd")                                             \
     X(aws_calls, "AWS calls")                                                                                          \

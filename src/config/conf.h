@@ -59,6 +59,9 @@ struct conf_consumer {
         int window_ms; /* wait at most so long for a batch to fill; 0: hand over what is there */
     } batch;
     struct {
+        int max_s; /* for its handler no message is held longer, from its receive; 0: 12 h, as long as SQS allows */
+    } lease;
+    struct {
         enum conf_retry_policy policy;
         int base_ms;           /* ceiling of the first retry's delay */
         int cap_ms;            /* ceiling of any */

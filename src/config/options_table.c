@@ -373,6 +373,18 @@ const struct conf_option conf_options[] = {
      .help = "How long a batch that is not full waits for more; 0 hands over what is there.",
      .reloadable = true,
      .offset = OF(batch.window_ms)},
+    {.path = "consumers.lease.max_s",
+     .type = CONF_INT,
+     .def = "0",
+     .min = 0,
+     .max = 43200,
+     .unit = "s",
+     .help = "No message is held longer for its handler, from its receive: its lease is not extended past that, "
+             "remaining_ms tells the handler how long is left, and then the message is lost to it (settle answers "
+             "HANDLER_E_LOST) and free for another delivery. 0 is as long as SQS allows, 12 hours. Not below "
+             "visibility_timeout_s.",
+     .reloadable = true,
+     .offset = OF(lease.max_s)},
     {.path = "consumers.retry.policy",
      .type = CONF_ENUM,
      .def = "exponential",

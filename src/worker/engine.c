@@ -357,7 +357,7 @@ engine_new(const struct engine_options *options, struct engine **ret_engine, str
         goto fail;
     const struct lease_watcher watcher = {
         .lost = lease_lost, .extended = lease_extended, .quiet = lease_quiet, .context = g};
-    lease_init(&g->lease, &g->world, &watcher);
+    lease_init(&g->lease, &g->world, options->lease_max_s, &watcher);
     rc = attempts_init(&g->attempts, ATTEMPTS, e);
     if (rc != 0)
         goto fail;

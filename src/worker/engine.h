@@ -30,6 +30,7 @@ struct engine_options {
     int64_t batch_window_ms;
     unsigned wait_time_s;
     int visibility_timeout_s; /* 0: the queue's own */
+    int lease_max_s;          /* 0: as long as SQS allows */
     struct retry_policy retry;
     const char *dead_letters;       /* dead_letter.queue; "" or NULL: the RedrivePolicy's; borrowed */
     const char *needs_dead_letters; /* the options that do, or NULL; borrowed */

@@ -230,6 +230,7 @@ make_engine(struct engine_thread *t, struct err *e)
                                     .batch_window_ms = c->batch.window_ms,
                                     .wait_time_s = (unsigned)c->wait_time_s,
                                     .visibility_timeout_s = c->visibility_timeout_s,
+        .lease_max_s = c->lease.max_s,
                                     .dead_letters = c->dead_letter.queue,
                                     .needs_dead_letters = needs_dead_letters(c),
                                     .screen = {.unwrap = c->unwrap,

@@ -51,6 +51,7 @@ assert_same_consumer(const struct conf_consumer *a, const struct conf_consumer *
     assert_int_equal(a->visibility_timeout_s, b->visibility_timeout_s);
     assert_int_equal(a->batch.size, b->batch.size);
     assert_int_equal(a->batch.window_ms, b->batch.window_ms);
+    assert_int_equal(a->lease.max_s, b->lease.max_s);
     assert_int_equal(a->retry.base_ms, b->retry.base_ms);
     assert_int_equal(a->retry.cap_ms, b->retry.cap_ms);
     assert_int_equal(a->retry.policy, b->retry.policy);
@@ -118,6 +119,7 @@ random_conf(uint64_t *random, struct conf *c)
         a->visibility_timeout_s = xorshift_next(random) % 2 ? 600 + (int)(xorshift_next(random) % 42600) : 0;
         a->batch.size = 1 + (int)(xorshift_next(random) % 10);
         a->batch.window_ms = random_int(random, "consumers.batch.window_ms");
+        a->lease.max_s = xorshift_next(random) % 2 ? 43200 : 0;
         a->retry.base_ms = random_int(random, "consumers.retry.base_ms");
         a->retry.cap_ms = a->retry.base_ms + (int)(xorshift_next(random) % (uint64_t)(43200001 - a->retry.base_ms));
         a->retry.policy = (enum conf_retry_policy)(xorshift_next(random) % 3);
@@ -213,6 +215,9 @@ printing_names_every_option(void **state)
                                   "        batch = {\n"
                                   "            size = 10;\n"
                                   "            window_ms = 0;\n"
+                                  "        };\n"
+                                  "        lease = {\n"
+                                  "            max_s = 0;\n"
                                   "        };\n"
                                   "        retry = {\n"
                                   "            policy = \"exponential\";\n"
