@@ -20,6 +20,7 @@ static const struct service SERVICES[] = {
     [AWS_S3] = {"s3", "s3", "AWS_ENDPOINT_URL_S3", "s3"},
     [AWS_EVENTBRIDGE] = {"events", "events", "AWS_ENDPOINT_URL_EVENTBRIDGE", "eventbridge"},
     [AWS_STS] = {"sts", "sts", "AWS_ENDPOINT_URL_STS", "sts"},
+    [AWS_DYNAMODB] = {"dynamodb", "dynamodb", "AWS_ENDPOINT_URL_DYNAMODB", "dynamodb"},
 };
 
 /* By the beginning of the region's name; all others are aws. (botocore's partitions.json) */

@@ -1,7 +1,7 @@
 /* endpoint: where a service is, and in which region.
  *
- * Order of a URL: the argument, AWS_ENDPOINT_URL_<SERVICE> (SQS, S3, EVENTBRIDGE, STS), AWS_ENDPOINT_URL, the profile's
- * services section, the profile's endpoint_url (the environment and the files are ignored under
+ * Order of a URL: the argument, AWS_ENDPOINT_URL_<SERVICE> (SQS, S3, EVENTBRIDGE, STS, DYNAMODB), AWS_ENDPOINT_URL, the
+ * profile's services section, the profile's endpoint_url (the environment and the files are ignored under
  * AWS_IGNORE_CONFIGURED_ENDPOINT_URLS=true, or ignore_configured_endpoint_urls = true in the profile), AWS's own host
  * of the region's partition: its FIPS host under AWS_USE_FIPS_ENDPOINT=true (use_fips_endpoint in the profile), the one
  * that IPv6 reaches too under AWS_USE_DUALSTACK_ENDPOINT=true (use_dualstack_endpoint). */
@@ -14,7 +14,7 @@
 
 struct endpoint {
     char url[512];         /* scheme://host[:port][/path], no slash at the end */
-    char signing_name[16]; /* "sqs", "s3", "events", "sts" */
+    char signing_name[16]; /* "sqs", "s3", "events", "sts", "dynamodb" */
     char region[64];
     bool custom; /* not AWS's own: S3 is addressed by path */
 };

@@ -64,6 +64,10 @@ prepare_headers(struct aws_call *q, const struct aws_request *request, struct er
         add_header(q, &n, "Content-Type", "application/x-amz-json-1.1");
         add_header(q, &n, "X-Amz-Target", target = target_of(q, "AWSEvents"));
         break;
+    case AWS_DYNAMODB:
+        add_header(q, &n, "Content-Type", "application/x-amz-json-1.0");
+        add_header(q, &n, "X-Amz-Target", target = target_of(q, "DynamoDB_20120810"));
+        break;
     case AWS_STS:
         add_header(q, &n, "Content-Type", "application/x-www-form-urlencoded; charset=utf-8");
         break;

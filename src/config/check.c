@@ -36,15 +36,11 @@ conf_check_consumer(struct conf_reader *r, const struct conf_consumer *c, config
 
     if (c->queue && c->dead_letter.queue && *c->queue && strcmp(c->queue, c->dead_letter.queue) == 0)
         conf_problem(r, place_of(setting, "dead_letter"), path, "dead_letter.queue is the consumer's own queue");
-
-    if (c->breaker.pause_cap_ms < c->breaker.pause_ms)
-        conf_problem(r, place_of(setting, "breaker"), path, "breaker.pause_cap_ms (%d) is below breaker.pause_ms (%d)",
-                     c->breaker.pause_cap_ms, c->breaker.pause_ms);
-
-    if (c->lease.max_s > 0 && c->lease.max_s < c->visibility_timeout_s)
-        conf_problem(r, place_of(setting, "lease"), path,
-                     "lease.max_s (%d) is below visibility_timeout_s (%d), which each receive grants", c->lease.max_s,
-                     c->visibility_timeout_s);
+    if (c->dedup.store == CONF_DEDUP_SQLITE && c->dedup.path && !*c->dedup.path)
+        conf_problem(r, place_of(setting, "dedup"), path, "dedup.store is \"sqlite\": dedup.path must name its file");
+    if (c->dedup.store == CONF_DEDUP_DYNAMODB && c->dedup.table && !*c->dedup.table)
+        conf_problem(r, place_of(setting, "dedup"), path,
+                     "dedup.store is \"dynamodb\": dedup.table must name its table");
 
     long long in_flight = (long long)c->processes * c->threads * c->batch.size * (1 + c->prefetch);
     if (in_flight > IN_FLIGHT_MAX)

@@ -33,9 +33,13 @@ struct conf_pair {
     const char *value;
 };
 
-/* consumers.unwrap, .envelope, .on_mismatch: in the order of their choices. */
+/* consumers.unwrap, .envelope, .on_mismatch, .dedup.store, .dedup.key, .dedup.on_error: in the order of their choices.
+ */
 enum conf_unwrap { CONF_UNWRAP_NONE, CONF_UNWRAP_SNS, CONF_UNWRAP_AUTO };
 enum conf_envelope { CONF_ENVELOPE_NONE, CONF_ENVELOPE_EVENTBRIDGE };
+enum conf_dedup_store { CONF_DEDUP_NONE, CONF_DEDUP_MEMORY, CONF_DEDUP_SQLITE, CONF_DEDUP_DYNAMODB };
+enum conf_dedup_key { CONF_DEDUP_EVENT_ID, CONF_DEDUP_BODY };
+enum conf_dedup_on_error { CONF_DEDUP_HOLD, CONF_DEDUP_HANDLE };
 enum conf_mismatch { CONF_MISMATCH_DELETE, CONF_MISMATCH_LEAVE, CONF_MISMATCH_DEAD_LETTER };
 enum conf_retry_policy { CONF_RETRY_EXPONENTIAL, CONF_RETRY_LINEAR, CONF_RETRY_LIST };
 enum conf_retry_then { CONF_RETRY_DEAD_LETTER, CONF_RETRY_LEAVE_TO_QUEUE };
@@ -59,9 +63,6 @@ struct conf_consumer {
         int window_ms; /* wait at most so long for a batch to fill; 0: hand over what is there */
     } batch;
     struct {
-        int max_s; /* for its handler no message is held longer, from its receive; 0: 12 h, as long as SQS allows */
-    } lease;
-    struct {
         enum conf_retry_policy policy;
         int base_ms;           /* ceiling of the first retry's delay */
         int cap_ms;            /* ceiling of any */
@@ -73,19 +74,20 @@ struct conf_consumer {
         const char *queue; /* "": the one of the queue's RedrivePolicy */
     } dead_letter;
     struct {
+        enum conf_dedup_store store;
+        int window_s; /* a completed event is remembered so long */
+        enum conf_dedup_key key;
+        enum conf_dedup_on_error on_error;
+        int max_entries;          /* memory */
+        const char *path;         /* sqlite */
+        const char *table;        /* dynamodb */
+        const char *endpoint_url; /* dynamodb; "": the environment's, or AWS itself */
+    } dedup;
+    struct {
         const char *bus;   /* "": none */
         const char *queue; /* "": none; without both, handlers publish nothing */
         int buffer_mb;     /* what waits to be sent and confirmed, of each process */
     } publish;
-    struct {
-        int max_per_s; /* messages that a process hands to its handlers; 0: no limit */
-    } rate;
-    struct {
-        int failure_percent; /* 0: only HANDLER_DOWN opens it */
-        int window_s;
-        int min_calls;
-        int pause_ms, pause_cap_ms; /* ceilings */
-    } breaker;
     struct conf_pair *options; /* the plugin's */
     size_t n_options;
 };

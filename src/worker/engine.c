@@ -69,6 +69,7 @@ engine_message_over(struct engine *g, struct message *m)
 {
     engine_note_end(g, m);
     m->state = MESSAGE_OVER;
+    dedup_drop(&g->dedup, m);
     lease_remove(&g->lease, m);
     if (m->record != MESSAGE_NO_RECORD)
         ledger_release(g->world.ledger, m->record);
@@ -106,7 +107,9 @@ lease_lost(void *context, struct message *m, int64_t now_ms)
 static void
 lease_extended(void *context, struct message *m, int64_t now_ms)
 {
-    settle_extended(&((struct engine *)context)->settle, m, now_ms);
+    struct engine *g = context;
+    dedup_extended(&g->dedup, m);
+    settle_extended(&g->settle, m, now_ms);
 }
 
 static void
@@ -196,12 +199,6 @@ messages_received(void *context, const struct sqs_message *messages, size_t n, i
     engine_give_back_held(g, now_ms);
 }
 
-static size_t
-room_for_messages(void *context, size_t reserved, size_t most, int64_t now_ms, int64_t *ret_again_ms)
-{
-    return pressure_room(&((struct engine *)context)->pressure, reserved, most, now_ms, ret_again_ms);
-}
-
 /* ---- batches ---- */
 
 static void
@@ -210,7 +207,6 @@ submit_batch(void *context, struct batch *b, int64_t now_ms)
     struct engine *g = context;
     (void)now_ms;
     assert(g->batcher.out <= g->cap + g->options.threads);
-    b->trial = g->pressure.breaker.state == BREAKER_TRYING;
     g->options.submit(g->options.context, b);
 }
 
@@ -269,7 +265,7 @@ engine_take(struct engine *g, struct inbox_node *list, int64_t now_ms)
 void
 engine_turn(struct engine *g, int64_t now_ms)
 {
-    engine_step_pressure(g, now_ms);
+    dedup_turn(&g->dedup);
     batcher_end_receive(&g->batcher, now_ms); /* what gates let pass since the last receive */
     poll_step(&g->poll, now_ms);
     engine_give_back_held(g, now_ms);
@@ -328,7 +324,6 @@ reserve_timers(struct engine *g)
     struct timer *const timers[] = {&g->discover.again,
                                     &g->poll.again,
                                     &g->batcher.window,
-                                    &g->pressure.again,
                                     &g->lease.next,
                                     &g->lease.box.flush,
                                     &g->settle.deletes.box.flush,
@@ -346,18 +341,26 @@ int
 engine_new(const struct engine_options *options, struct engine **ret_engine, struct err *e)
 {
     struct engine *g = calloc(1, sizeof *g);
-    if (!g)
+    if (!g) {
+        if (options->dedup.store)
+            options->dedup.store->ops->destroy(options->dedup.store);
         return err_no_memory(e);
+    }
     g->options = *options;
     g->world = options->world;
+    int rc = engine_dedup_init(g, e);
+    if (rc != 0) {
+        free(g);
+        return rc;
+    }
     g->cap = cap_of(options);
     name_of_queue(options->queue, g->queue_name, sizeof g->queue_name);
-    int rc = inflight_init(&g->in_hand, g->cap, e);
+    rc = inflight_init(&g->in_hand, g->cap, e);
     if (rc != 0)
         goto fail;
     const struct lease_watcher watcher = {
         .lost = lease_lost, .extended = lease_extended, .quiet = lease_quiet, .context = g};
-    lease_init(&g->lease, &g->world, options->lease_max_s, &watcher);
+    lease_init(&g->lease, &g->world, &watcher);
     rc = attempts_init(&g->attempts, ATTEMPTS, e);
     if (rc != 0)
         goto fail;
@@ -376,11 +379,9 @@ engine_new(const struct engine_options *options, struct engine **ret_engine, str
                                       .at_once = options->threads * options->batch_size,
                                       .batch_size = options->batch_size,
                                       .wait_time_s = options->wait_time_s,
-                                      .room = room_for_messages,
                                       .received = messages_received,
                                       .answered = queue_answered,
                                       .context = g};
-    engine_pressure_init(g);
     poll_init(&g->poll, &g->world, &poll);
     const struct discover_options discover = {.queue = options->queue,
                                               .visibility_timeout_s = options->visibility_timeout_s,
@@ -400,6 +401,7 @@ engine_new(const struct engine_options *options, struct engine **ret_engine, str
     return 0;
 fail:
     attempts_clean_up(&g->attempts);
+    dedup_clean_up(&g->dedup);
     inflight_clean_up(&g->in_hand);
     free(g);
     return rc;
@@ -413,7 +415,6 @@ engine_destroy(struct engine *g)
     timers_cancel(g->world.timers, &g->poll_deadline);
     timers_cancel(g->world.timers, &g->deadline);
     discover_clean_up(&g->discover);
-    pressure_clean_up(&g->pressure);
     poll_clean_up(&g->poll);
     settle_clean_up(&g->settle);
     for (struct message *m = g->in_hand.oldest; m; m = m->next)
@@ -421,6 +422,7 @@ engine_destroy(struct engine *g)
     lease_clean_up(&g->lease);
     batcher_clean_up(&g->batcher);
     attempts_clean_up(&g->attempts);
+    dedup_clean_up(&g->dedup);
     inflight_clean_up(&g->in_hand);
     free(g);
 }

@@ -5,13 +5,20 @@
 #include "worker/engine_impl.h"
 
 void
-engine_decide(struct engine *g, struct message *m, int64_t now_ms)
+engine_decide_after_dedup(struct engine *g, struct message *m, int64_t now_ms)
 {
-    if (engine_holds_back(g, m, now_ms))
-        return;
-    engine_judge(g, m);
     if (m->verdict.kind == VERDICT_GIVE_BACK)
         engine_give_back(g, m);
     else
         settle_verdict(&g->settle, m, now_ms);
+}
+
+void
+engine_decide(struct engine *g, struct message *m, int64_t now_ms)
+{
+    if (dedup_is_completing(m))
+        return; /* it was settled early, and now its batch has returned */
+    engine_judge(g, m);
+    if (dedup_settle(&g->dedup, m))
+        engine_decide_after_dedup(g, m, now_ms);
 }

@@ -93,7 +93,8 @@ engine_is_over(const struct engine *g, size_t *ret_left)
 {
     if (!g->draining)
         return false;
-    if (!g->deadline_passed && (g->in_hand.count > 0 || g->poll.outstanding > 0 || g->batcher.out > 0))
+    if (!g->deadline_passed &&
+        (g->in_hand.count > 0 || g->poll.outstanding > 0 || g->batcher.out > 0 || !dedup_is_idle(&g->dedup)))
         return false;
     *ret_left = g->in_hand.count;
     return true;

@@ -5,12 +5,12 @@
 #define FANOUT_WORKER_ENGINE_IMPL_H
 
 #include "worker/attempts.h"
+#include "worker/dedup.h"
 #include "worker/discover.h"
 #include "worker/engine.h"
 #include "worker/inflight.h"
 #include "worker/lease.h"
 #include "worker/poll.h"
-#include "worker/pressure.h"
 #include "worker/settle.h"
 
 struct engine {
@@ -21,12 +21,11 @@ struct engine {
     struct discover discover;
     struct inflight in_hand;
     struct lease lease;
-    struct pressure pressure;
-    bool handlers_held; /* options.hold was told so */
     struct batcher batcher;
     struct attempts attempts;
     struct settle settle;
     struct screen screen;
+    struct dedup dedup;
     struct poll poll;
     bool health_known; /* the queue was asked, and answered or not: */
     enum ipc_health health;
@@ -84,18 +83,6 @@ void engine_leave_gate(struct engine *g, struct message *m);
  * `from` and the gates behind it as soon as the call it was in is over. */
 void engine_again(struct engine *g, struct message *m, enum engine_gate from, int64_t now_ms);
 
-/* ---- engine_pressure.c: the breaker and the rate ---- */
-
-extern const struct engine_gate_ops engine_pressure_gate;
-
-void engine_pressure_init(struct engine *g);
-
-/* Of a turn: lets go what may, and while the breaker is open takes back what no handler has begun. */
-void engine_step_pressure(struct engine *g, int64_t now_ms);
-
-/* The breaker learns m's verdict. True: m stays in hand and is handled again when the breaker lets it. */
-bool engine_holds_back(struct engine *g, struct message *m, int64_t now_ms);
-
 /* ---- engine_decide.c ---- */
 
 /* m->verdict is known, by its handler or by a gate: what becomes of m. m is MESSAGE_QUEUED. */
@@ -109,6 +96,12 @@ void engine_judge(struct engine *g, struct message *m);
 /* A receive of m ended without its handler, which is no attempt; or all of m is over. */
 void engine_note_unused_receive(struct engine *g, const struct message *m);
 void engine_note_end(struct engine *g, const struct message *m);
+/* A step that waited is over: the ones behind it. */
+void engine_decide_after_dedup(struct engine *g, struct message *m, int64_t now_ms);
+
+/* engine_dedup.c: the gate, and the module's other ends. */
+extern const struct engine_gate_ops engine_dedup_gate;
+int engine_dedup_init(struct engine *g, struct err *e);
 
 /* engine_drain.c. While a receive of ours waits at the queue it would take back at once what is given back now: one
  * more receive spent, and nothing won. So m is held, under lease, until engine_give_back_held finds none outstanding.

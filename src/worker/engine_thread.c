@@ -17,6 +17,7 @@
 #include "base/uuid.h"
 #include "http/http.h"
 #include "ipc/channel.h"
+#include "worker/dedup_store.h"
 #include "worker/engine.h"
 #include "worker/queue.h"
 
@@ -78,12 +79,6 @@ static struct batch *
 take_back(void *context)
 {
     return pool_take_back(((struct engine_thread *)context)->pool);
-}
-
-static void
-hold(void *context, bool held)
-{
-    pool_set_held(((struct engine_thread *)context)->pool, held);
 }
 
 static int
@@ -151,7 +146,7 @@ run(void *argument)
         update_stats(t, now_ms);
         if (engine_is_over(t->engine, &t->left))
             break;
-        assert(!t->untold); /* only what http_engine_run calls submits */
+        tell_handlers(t); /* of what gates let pass in this turn: the wait may be long */
         if (http_engine_run(t->http, WAIT_MS, &e) != 0) {
             log_write_limited(LOG_ERROR, 10000, "the HTTP engine fails", LOG_ERR(&e));
             poll(NULL, 0, FAILED_MS); /* it may not have waited */
@@ -211,9 +206,46 @@ needs_dead_letters(const struct conf_consumer *c)
 }
 
 static int
+make_dynamodb(struct engine_thread *t, struct dedup_store **ret_store, struct err *e)
+{
+    const struct conf *c = t->options.conf;
+    const struct conf_consumer *consumer = t->options.consumer;
+    const struct aws_client_options options = {.engine = t->http,
+                                               .credentials = t->credentials,
+                                               .service = AWS_DYNAMODB,
+                                               .region = c->aws.region,
+                                               .profile = c->aws.profile,
+                                               .endpoint_url = consumer->dedup.endpoint_url};
+    struct aws_client *client;
+    int rc = aws_client_new(&options, &client, e);
+    return rc == 0 ? dedup_dynamodb_new(client, consumer->dedup.table, ret_store, e) : rc;
+}
+
+static int
+make_dedup_store(struct engine_thread *t, struct dedup_store **ret_store, struct err *e)
+{
+    const struct conf_consumer *c = t->options.consumer;
+    switch (c->dedup.store) {
+    case CONF_DEDUP_NONE:
+        break;
+    case CONF_DEDUP_MEMORY:
+        return dedup_memory_new((size_t)c->dedup.max_entries, ret_store, e);
+    case CONF_DEDUP_SQLITE:
+        return dedup_sqlite_new(c->dedup.path, engine_thread_wake, t, ret_store, e);
+    case CONF_DEDUP_DYNAMODB:
+        return make_dynamodb(t, ret_store, e);
+    }
+    return 0;
+}
+
+static int
 make_engine(struct engine_thread *t, struct err *e)
 {
     const struct conf_consumer *c = t->options.consumer;
+    struct dedup_store *store = NULL;
+    int rc = make_dedup_store(t, &store, e);
+    if (rc != 0)
+        return rc;
     struct engine_options engine = {.world = {.clock_ms = clock_monotonic_ms,
                                               .wall_ms = clock_wall_ms,
                                               .timers = http_engine_timers(t->http),
@@ -230,22 +262,18 @@ make_engine(struct engine_thread *t, struct err *e)
                                     .batch_window_ms = c->batch.window_ms,
                                     .wait_time_s = (unsigned)c->wait_time_s,
                                     .visibility_timeout_s = c->visibility_timeout_s,
-        .lease_max_s = c->lease.max_s,
                                     .dead_letters = c->dead_letter.queue,
                                     .needs_dead_letters = needs_dead_letters(c),
                                     .screen = {.unwrap = c->unwrap,
                                                .envelope = c->envelope,
                                                .filter = t->options.filter,
                                                .on_mismatch = c->on_mismatch},
-                                    .breaker = {.failure_percent = (unsigned)c->breaker.failure_percent,
-                                                .min_calls = (unsigned)c->breaker.min_calls,
-                                                .window_ms = c->breaker.window_s * INT64_C(1000),
-                                                .pause_ms = c->breaker.pause_ms,
-                                                .pause_cap_ms = c->breaker.pause_cap_ms},
-                                    .max_per_s = (unsigned)c->rate.max_per_s,
+                                    .dedup = {.store = store,
+                                              .window_ms = c->dedup.window_s * INT64_C(1000),
+                                              .by_body = c->dedup.key == CONF_DEDUP_BODY,
+                                              .handle_anyway = c->dedup.on_error == CONF_DEDUP_HANDLE},
                                     .submit = submit,
                                     .take_back = take_back,
-                                    .hold = hold,
                                     .health = health,
                                     .context = t};
     retry_read_policy(c, &engine.retry);
