@@ -88,7 +88,7 @@ screen_message(struct screen *s, struct message *m)
     bool first = !m->content;
     if (!take_apart(m, s->options.unwrap != CONF_UNWRAP_NONE)) {
         log_write_limited(LOG_ERROR, LOG_EVERY_MS, "out of memory: a message is retried", LOG_SLICE("id", m->id));
-        m->verdict = (struct message_verdict){.kind = HANDLER_RETRY, .delay_ms = -1};
+        m->verdict = (struct message_verdict){.kind = VERDICT_LATER, .delay_ms = -1};
         return false;
     }
     const struct content *c = m->content;

@@ -46,7 +46,9 @@ static int64_t
 delay_ms(struct settle *s, const struct message *m)
 {
     int64_t asked_ms = m->verdict.kind == HANDLER_RETRY ? m->verdict.delay_ms : -1;
-    return retry_delay_ms(s->options.retry, m->attempts, asked_ms, &s->world->random);
+    /* What no handler ever sees has no attempts, but comes back all the same. */
+    uint32_t times = m->verdict.kind == VERDICT_DEAD_LETTER ? m->receive_count : m->attempts;
+    return retry_delay_ms(s->options.retry, times, asked_ms, &s->world->random);
 }
 
 /* Gives m back after wait_ms: whole seconds are what SQS knows, so it is rounded up. */
