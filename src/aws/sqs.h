@@ -41,8 +41,9 @@ struct sqs_receive_options {
     unsigned wait_time_s;     /* 0..20 */
     int visibility_timeout_s; /* negative: the queue's own */
     const char *attempt_id;   /* ReceiveRequestAttemptId; NULL: none */
-    bool all_attributes;      /* all system attributes; otherwise receive_count, sent_at_ms, group and trace_header */
-    int64_t timeout_ms;       /* 0: wait_time_s + 10 s without a byte, + 120 s in all */
+    bool all_attributes; /* all system attributes; otherwise receive_count, sent_at_ms, first_received_at_ms, group and
+                          trace_header */
+    int64_t timeout_ms;  /* 0: wait_time_s + 10 s without a byte, + 120 s in all */
 };
 struct sqs_received {
     const struct aws_error *error; /* NULL: success */
@@ -91,6 +92,7 @@ struct sqs_send {
     const struct sqs_attribute *attributes;
     size_t n_attributes;
     struct slice group, dedup_id; /* empty: none */
+    struct slice trace_header;    /* AWSTraceHeader, a system attribute; empty: none */
     int delay_s;                  /* negative: the queue's own */
 };
 int sqs_send_batch(struct aws_client *c, const char *queue_url, const struct sqs_send *entries, size_t n,

@@ -47,7 +47,8 @@ sqs_encode_receive(struct buf *out, const struct sqs_receive_options *options)
         add_string_member(out, ",\"ReceiveRequestAttemptId\":", slice_of_string(options->attempt_id));
     buf_add_string(out, options->all_attributes ? ",\"MessageSystemAttributeNames\":[\"All\"]"
                                                 : ",\"MessageSystemAttributeNames\":[\"ApproximateReceiveCount\","
-                                                  "\"SentTimestamp\",\"MessageGroupId\",\"AWSTraceHeader\"]");
+                                                  "\"SentTimestamp\",\"ApproximateFirstReceiveTimestamp\","
+                                                  "\"MessageGroupId\",\"AWSTraceHeader\"]");
     buf_add_string(out, ",\"MessageAttributeNames\":[\"All\"]}");
 }
 
@@ -111,6 +112,12 @@ add_message(struct buf *out, const struct sqs_send *m)
     }
     if (m->n_attributes > 0)
         buf_add_char(out, '}');
+    if (m->trace_header.n > 0) {
+        add_string_member(out,
+                          ",\"MessageSystemAttributes\":{\"AWSTraceHeader\":{\"DataType\":\"String\",\"StringValue\":",
+                          m->trace_header);
+        buf_add_string(out, "}}");
+    }
     if (m->group.n > 0)
         add_string_member(out, ",\"MessageGroupId\":", m->group);
     if (m->dedup_id.n > 0)

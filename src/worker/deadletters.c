@@ -1,20 +1,15 @@
 #include "worker/deadletters.h"
 
-#include <stdio.h>
 #include <string.h>
 
-#include "base/json.h"
 #include "base/log.h"
+#include "worker/letter.h"
 
-#define LINGER_MS     5
-#define MAX_CALLS     8
-#define LEASE_MS      30000   /* in hand before a move starts */
-#define LEASE_ASK_MS  60000   /* asked for when there is less */
-#define ATTRIBUTES    10      /* SQS: message attributes of a message */
-#define MESSAGE_BYTES 1048576 /* SQS: a message, and all of a batch, attributes included */
-#define CALL_BYTES    (MESSAGE_BYTES - 4096)
-#define OURS          5
-#define LOG_EVERY_MS  1000
+#define LINGER_MS    5
+#define MAX_CALLS    8
+#define LEASE_MS     30000 /* in hand before a move starts */
+#define LEASE_ASK_MS 60000 /* asked for when there is less */
+#define LOG_EVERY_MS 1000
 
 static struct deadletters *
 deadletters_of(struct outbox *b)
@@ -22,71 +17,7 @@ deadletters_of(struct outbox *b)
     return (struct deadletters *)((char *)b - offsetof(struct deadletters, box));
 }
 
-/* ---- the dead letter ---- */
-
-/* One message of a call: its own attributes, ours behind them, and the text ours point to. */
-struct letter {
-    struct sqs_attribute attributes[ATTRIBUTES];
-    size_t n;
-    char count[16];
-    struct buf folded;
-};
-
-static struct sqs_attribute
-text_attribute(const char *name, struct slice value)
-{
-    return (struct sqs_attribute){.name = slice_of_string(name), .type = SLICE("String"), .value = value};
-}
-
-static void
-fold(struct buf *out, const struct sqs_attribute *ours)
-{
-    for (size_t i = 0; i < OURS; i++) {
-        buf_add_char(out, i == 0 ? '{' : ',');
-        json_write_string(out, slice_of(ours[i].name.p + strlen("fanout."), ours[i].name.n - strlen("fanout.")));
-        buf_add_char(out, ':');
-        json_write_string(out, ours[i].value);
-    }
-    buf_add_char(out, '}');
-}
-
-static size_t
-attribute_bytes(const struct sqs_attribute *attributes, size_t n)
-{
-    size_t bytes = 0;
-    for (size_t i = 0; i < n; i++)
-        bytes += attributes[i].name.n + attributes[i].type.n + attributes[i].value.n;
-    return bytes;
-}
-
-static void
-write_letter(const struct deadletters *d, const struct message *m, struct letter *ret_letter)
-{
-    struct letter *t = ret_letter;
-    t->n = message_read_attributes(m, t->attributes, ATTRIBUTES);
-    if (t->n > ATTRIBUTES)
-        t->n = ATTRIBUTES;
-    buf_init(&t->folded);
-    snprintf(t->count, sizeof t->count, "%u", (unsigned)m->receive_count);
-    const char *reason = m->verdict.reason ? m->verdict.reason : "";
-    const struct sqs_attribute ours[OURS] = {
-        text_attribute("fanout.reason", slice_of_string(*reason ? reason : "rejected without a reason")),
-        text_attribute("fanout.message-id", m->id),
-        text_attribute("fanout.receive-count", slice_of_string(t->count)),
-        text_attribute("fanout.consumer", slice_of_string(d->options.consumer)),
-        text_attribute("fanout.handler", slice_of_string(d->options.handler)),
-    };
-    size_t bytes = m->body.n + attribute_bytes(t->attributes, t->n);
-    if (t->n + OURS <= ATTRIBUTES && bytes + attribute_bytes(ours, OURS) <= MESSAGE_BYTES) {
-        memcpy(t->attributes + t->n, ours, sizeof ours);
-        t->n += OURS;
-        return;
-    }
-    fold(&t->folded, ours);
-    struct sqs_attribute folded = text_attribute("fanout.dead-letter", buf_slice(&t->folded));
-    if (t->n < ATTRIBUTES && !buf_failed(&t->folded) && bytes + attribute_bytes(&folded, 1) <= MESSAGE_BYTES)
-        t->attributes[t->n++] = folded;
-}
+/* ---- calls ---- */
 
 static bool
 is_fifo(const char *url)
@@ -95,22 +26,23 @@ is_fifo(const char *url)
     return n > 5 && strcmp(url + n - 5, ".fifo") == 0;
 }
 
-/* ---- calls ---- */
-
 static int
 send(struct outbox *b, struct message *const *messages, size_t n, sqs_batch_fn *done, void *context, struct err *e)
 {
     struct queue *q = b->world->queue;
     bool fifo = is_fifo(q->dead_letter_url);
+    const struct deadletters *d = deadletters_of(b);
+    int64_t wall_ms = b->world->wall_ms();
     struct letter letters[SQS_BATCH_MAX];
     struct sqs_send entries[SQS_BATCH_MAX] = {{.delay_s = -1}};
     for (size_t i = 0; i < n; i++) {
         const struct message *m = messages[i];
-        write_letter(deadletters_of(b), m, &letters[i]);
+        letter_write(&d->options.sender, m, wall_ms, &letters[i]);
         entries[i] = (struct sqs_send){.body = m->body,
                                        .attributes = letters[i].attributes,
                                        .n_attributes = letters[i].n,
                                        .group = m->group,
+                                       .trace_header = message_system_attribute(m, MESSAGE_TRACE_HEADER),
                                        .delay_s = -1};
         if (fifo) {
             entries[i].dedup_id = m->id;
@@ -119,14 +51,8 @@ send(struct outbox *b, struct message *const *messages, size_t n, sqs_batch_fn *
     }
     int rc = q->ops->send_dead(q, entries, n, done, context, e);
     for (size_t i = 0; i < n; i++)
-        buf_clean_up(&letters[i].folded);
+        letter_clean_up(&letters[i]);
     return rc;
-}
-
-static size_t
-weight(const struct message *m)
-{
-    return m->body.n + m->attributes.n + MESSAGE_REASON_BYTES + 1024;
 }
 
 static bool
@@ -160,6 +86,7 @@ finished(struct outbox *b, struct message *m, const struct outbox_outcome *o, in
         WORLD_COUNT(d->world, dead_lettered, 1);
         log_write_limited(LOG_WARN, LOG_EVERY_MS, "message moved to the dead-letter queue", LOG_SLICE("id", m->id),
                           LOG_STR("dead_letter_id", o->result->message_id),
+                          LOG_STR("kind", letter_kind(m->verdict.dead)), LOG_INT("attempts", m->attempts),
                           LOG_STR("reason", m->verdict.reason ? m->verdict.reason : ""));
         d->options.moved(d->options.context, m, now_ms);
         return false;
@@ -187,8 +114,8 @@ static const struct outbox_ops OPS = {.name = "send to the dead-letter queue",
                                       .send = send,
                                       .finished = finished,
                                       .wanted = wanted,
-                                      .weight = weight,
-                                      .max_bytes = CALL_BYTES,
+                                      .weight = letter_bytes_at_most,
+                                      .max_bytes = LETTER_BYTES,
                                       .entry_offset = offsetof(struct message, settling)};
 
 /* ---- the owner's side ---- */

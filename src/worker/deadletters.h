@@ -1,10 +1,8 @@
-/* deadletters: rejected messages, moved to the queue's dead-letter queue with the reason.
+/* deadletters: messages that nobody will handle, moved to the dead-letter queue with the reason.
  *
- * Body and message attributes stay what they were; fanout.reason, fanout.message-id, fanout.receive-count,
- * fanout.consumer and fanout.handler say why the message is there and where it came from. SQS allows ten attributes:
- * when ours do not fit beside the message's own they are folded into one, fanout.dead-letter, a JSON object; when even
- * that does not fit, or the message would pass SQS's size limit, it goes without. On a FIFO dead-letter queue the group
- * is kept and the original message id is the deduplication id.
+ * Body, message attributes and trace header stay what they were; letter.h says what comes along. On a FIFO dead-letter
+ * queue the group is kept (the message id is that of a message without one), and the original message id is the
+ * deduplication id.
  *
  * A move starts only with 30 s of lease in hand (extended first when there is less), and the message is deleted from
  * its queue only after the send was confirmed. A send whose answer was lost is sent again, so that a dead letter can be
@@ -16,13 +14,13 @@
 #include <stdint.h>
 
 #include "worker/lease.h"
+#include "worker/letter.h"
 #include "worker/message.h"
 #include "worker/outbox.h"
 #include "worker/world.h"
 
 struct deadletters_options {
-    const char *consumer; /* borrowed, as all here */
-    const char *handler;  /* the plugin's "name version" */
+    struct letter_sender sender; /* borrowed, as all here */
 
     /* The dead letter is safe: delete the message. */
     void (*moved)(void *context, struct message *m, int64_t now_ms);

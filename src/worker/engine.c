@@ -367,6 +367,7 @@ engine_new(const struct engine_options *options, struct engine **ret_engine, str
     const struct settle_options settle = {.retry = &g->options.retry,
                                           .consumer = options->consumer,
                                           .handler = options->handler,
+                                          .host = options->host,
                                           .over = settled,
                                           .context = g};
     rc = settle_init(&g->settle, &g->world, &g->lease, &settle, e);

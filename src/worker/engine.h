@@ -26,6 +26,7 @@ struct engine;
 struct engine_options {
     struct world world;                     /* its queue, timers and ledger are borrowed */
     const char *consumer, *queue, *handler; /* borrowed; handler: "name version" */
+    const char *host;                       /* this one's name, for dead letters; borrowed */
     size_t threads, batch_size, prefetch;
     int64_t batch_window_ms;
     unsigned wait_time_s;

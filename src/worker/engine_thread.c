@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -27,8 +28,10 @@
 #define UNTOLD_MS       1 /* how long batches of a turn may wait for its end */
 #define NO_DRAIN        INT64_MAX
 #define MAX_CONNECTIONS 128
+#define HOST_BYTES      256
 
 struct engine_thread {
+    char host[HOST_BYTES];
     struct engine_thread_options options;
     struct http_engine *http;
     struct creds_provider *credentials;
@@ -256,6 +259,7 @@ make_engine(struct engine_thread *t, struct err *e)
                                     .consumer = c->name,
                                     .queue = c->queue,
                                     .handler = t->options.handler,
+                                    .host = t->host,
                                     .threads = (size_t)c->threads,
                                     .batch_size = (size_t)c->batch.size,
                                     .prefetch = (size_t)c->prefetch,
@@ -287,6 +291,8 @@ engine_thread_new(const struct engine_thread_options *options, struct engine_thr
     if (!t)
         return err_no_memory(e);
     t->options = *options;
+    if (gethostname(t->host, sizeof t->host) != 0 || !memchr(t->host, 0, sizeof t->host))
+        t->host[0] = 0;
     atomic_init(&t->drain_deadline_ms, NO_DRAIN);
     t->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     int rc = t->done_fd < 0 ? err_set_errno(e, errno, "eventfd") : make_queue(t, e);

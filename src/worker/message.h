@@ -72,7 +72,7 @@ struct message {
     struct slice attributes; /* the message attributes, encoded: message_read_attributes */
     struct slice system;     /* the system attributes, encoded: message_system_attribute */
     struct slice md5_of_body;
-    int64_t first_received_at_ms; /* wall, of any host; 0: nobody asked for it */
+    int64_t first_received_at_ms; /* wall, of any host; 0: unknown */
     uint64_t hash;
     int64_t in_hand_since_ms; /* monotonic: its first receive by this worker */
     uint32_t record;          /* in the ledger, or MESSAGE_NO_RECORD */

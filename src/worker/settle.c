@@ -221,8 +221,7 @@ settle_init(struct settle *s, struct world *w, struct lease *lease, const struct
     if (rc != 0)
         return rc;
     releases_init(&s->releases, w, finish, s);
-    const struct deadletters_options dead = {.consumer = options->consumer,
-                                             .handler = options->handler,
+    const struct deadletters_options dead = {.sender = {options->consumer, options->handler, options->host},
                                              .moved = moved,
                                              .refused = refused,
                                              .over = finish,

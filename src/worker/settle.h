@@ -29,6 +29,7 @@ struct settle_options {
     const struct retry_policy *retry; /* borrowed, as all here: the consumer's */
     const char *consumer;
     const char *handler; /* "name version" */
+    const char *host;    /* its name */
     void (*over)(void *context, struct message *m, int64_t now_ms);
     void *context;
 };

@@ -29,7 +29,7 @@ struct pending {
     struct {
         char handle[64];
         unsigned timeout_s;
-        char reason[64], id[40];
+        char reason[64], kind[16], attempts[16], id[40];
         struct sim_fault fault;
     } entry[SQS_BATCH_MAX];
     struct sqs_result results[SQS_BATCH_MAX];
@@ -213,6 +213,12 @@ receive_over(struct pending *p)
     p->sim->asked -= p->max_messages;
 }
 
+static int
+receives_at_most(const struct sim *s)
+{
+    return s->max_receive_count > 0 ? s->max_receive_count : 10;
+}
+
 /* What can be had now. */
 static void
 pick(struct pending *p)
@@ -224,6 +230,10 @@ pick(struct pending *p)
         bool duplicate = m->receives > 0 && sim_chance(s, s->duplicates);
         if (m->deleted || (m->visible_at_ms > now && !duplicate))
             continue;
+        if (s->redrives && (int)m->receives >= receives_at_most(s)) {
+            m->deleted = m->moved = true;
+            continue;
+        }
         m->receives++;
         m->visible_at_ms = now + p->visibility_ms;
         m->received_at_ms = now;
@@ -329,6 +339,8 @@ execute(struct sim *s, struct pending *p, size_t i, struct sqs_result *r)
         assert(m);
         m->dead_letters++;
         snprintf(m->dead_reason, sizeof m->dead_reason, "%s", p->entry[i].reason);
+        snprintf(m->dead_kind, sizeof m->dead_kind, "%s", p->entry[i].kind);
+        snprintf(m->dead_attempts, sizeof m->dead_attempts, "%s", p->entry[i].attempts);
         break;
     default:
         abort();
@@ -459,6 +471,10 @@ sim_send_dead(struct queue *q, const struct sqs_send *entries, size_t n, sqs_bat
         struct slice reason = attribute(&entries[i], "fanout.reason");
         snprintf(p->entry[i].handle, sizeof p->entry[i].handle, "%.*s/0", SLICE_ARG(id));
         snprintf(p->entry[i].reason, sizeof p->entry[i].reason, "%.*s", SLICE_ARG(reason));
+        struct slice kind = attribute(&entries[i], "fanout.reason-kind");
+        snprintf(p->entry[i].kind, sizeof p->entry[i].kind, "%.*s", SLICE_ARG(kind));
+        struct slice attempts = attribute(&entries[i], "fanout.attempts");
+        snprintf(p->entry[i].attempts, sizeof p->entry[i].attempts, "%.*s", SLICE_ARG(attempts));
     }
     return 0;
 }
@@ -474,7 +490,7 @@ queue_fires(struct timer *t, int64_t now_ms)
     struct aws_error error = error_of(p);
     struct sqs_queue r = {.error = p->fault.call ? &error : NULL,
                           .visibility_timeout_s = s->visibility_s,
-                          .max_receive_count = s->has_dead_letters ? 10 : -1};
+                          .max_receive_count = s->has_dead_letters ? receives_at_most(s) : -1};
     if (p->call == SIM_FIND)
         r.url = !p->dead_letter      ? SLICE("http://sim/orders")
                 : s->dead_letter_url ? slice_of_string(s->dead_letter_url)

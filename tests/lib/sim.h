@@ -26,7 +26,8 @@ struct sim_message {
     unsigned receives; /* the handle of a receive is "ID/RECEIVES" */
     bool deleted;
     unsigned dead_letters; /* copies in the dead-letter queue */
-    char dead_reason[64];
+    char dead_reason[64], dead_kind[16], dead_attempts[16];
+    bool moved; /* silently, by the queue's RedrivePolicy */
     /* for the test's own books */
     unsigned handled, done, rejected;
     bool delete_confirmed;
@@ -51,6 +52,8 @@ struct sim {
     size_t n_messages;
     int visibility_s; /* the queue's own */
     bool has_dead_letters;
+    int max_receive_count; /* of its RedrivePolicy; 0: 10 */
+    bool redrives;         /* it moves what was received so often at the next receive, as SQS does */
     const char *dead_letter_arn, *dead_letter_url; /* NULL: the usual ones */
     int64_t latency_ms;                            /* each way, at most; a call is executed between the two */
     int64_t extra_ms[SIM_CALLS];                   /* more of it, on the way there */

@@ -128,7 +128,8 @@ a_receive_brings_messages(void **state)
     assert_string_equal(g.words[0], "m1 r1 hello");
     assert_request("AmazonSQS.ReceiveMessage",
                    "{\"QueueUrl\":\"" URL "\",\"MaxNumberOfMessages\":10,\"WaitTimeSeconds\":20,"
-                   "\"MessageSystemAttributeNames\":[\"ApproximateReceiveCount\",\"SentTimestamp\",\"MessageGroupId\","
+                   "\"MessageSystemAttributeNames\":[\"ApproximateReceiveCount\",\"SentTimestamp\","
+                   "\"ApproximateFirstReceiveTimestamp\",\"MessageGroupId\","
                    "\"AWSTraceHeader\"],\"MessageAttributeNames\":[\"All\"]}");
 }
 

@@ -19,7 +19,7 @@ static const uint64_t KEPT_SEEDS[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
 static bool
 is_rightly_dead(const struct sim_message *m)
 {
-    return m->rejected > 0 || strncmp(m->dead_reason, "failed at receive ", 18) == 0;
+    return m->rejected > 0 || strcmp(m->dead_kind, "receives") == 0;
 }
 
 /* Nothing disappears that nobody declared done or that is not a dead letter. */
