@@ -75,6 +75,7 @@ ABI      := $(call tests_in,abi)
 TESTS    := $(UNIT) $(ABI) $(PROCESS) $(INTEROP)
 # The random ones: every test program with seeds of its own (tests/lib/seeds.h).
 SOAK     := $(patsubst tests/%.c,$(B)/tests/%,$(shell grep -l 'KEPT_SEEDS' tests/*/test_*.c | grep -v test_seeds))
+CHAOS    := $(call tests_in,chaos)
 TESTPLUGINS := $(patsubst tests/%.c,$(B)/tests/%.so,$(wildcard tests/plugins/*.c))
 BENCHES  := $(patsubst tests/bench/%.c,$(B)/tests/bench/%,$(wildcard tests/bench/bench_*.c))
 
@@ -135,7 +136,7 @@ $(B)/.objects: FORCE
 FORCE:
 
 # ---- checks --------------------------------------------------------------------------------------------------------
-.PHONY: deps test test-run soak soak-run interop-tools interop-more-tools test-interop test-interop-run check check-run lint check-layers bench bench-run fuzz fuzz-run demo install docs figures help
+.PHONY: deps test test-run soak soak-run chaos chaos-run interop-tools interop-more-tools test-interop test-interop-run check check-run lint check-layers bench bench-run fuzz fuzz-run demo install docs figures help
 
 deps:
 	@.ci/deps build
@@ -181,8 +182,8 @@ check:
 check-run: all $(UNIT) $(ABI) $(SOAK) $(TESTPLUGINS)
 	@tests/lib/run $(sort $(UNIT) $(ABI) $(SOAK))
 
-## make soak             random tests at full size, each for SOAK_SECONDS (600) with new seeds, or with SEEDS="7 20-29";
-##                       SOAK_EVENTS=20000 of a run
+## make soak             random tests at full size, each for SOAK_SECONDS (600) with new seeds (make chaos's: 100 of them),
+##                       or with SEEDS="7 20-29"; SOAK_EVENTS=20000 of a run
 SOAK_SECONDS ?= 600
 SOAK_EVENTS  ?= 20000
 soak:
@@ -191,7 +192,19 @@ soak:
 
 soak-run: all $(SOAK) $(TESTPLUGINS)
 	@FANOUT_SEEDS='$(SEEDS)' FANOUT_SOAK_S='$(SOAK_SECONDS)' FANOUT_EVENTS='$(SOAK_EVENTS)' TEST_TIMEOUT_S=86400 \
-	  TEST_SHOW='seed ' TEST_LOG_LINES=100000 tests/lib/run $(SOAK)
+	  TEST_SHOW='seed ' TEST_LOG_LINES=100000 tests/lib/run $(filter-out $(CHAOS),$(SOAK))
+	@FANOUT_SEEDS='$(or $(SEEDS),$(shell shuf -i 1000-999999999 -n 100))' FANOUT_EVENTS='$(SOAK_EVENTS)' \
+	  TEST_TIMEOUT_S=86400 TEST_SHOW='seed ' TEST_LOG_LINES=100000 tests/lib/run $(CHAOS)
+
+## make chaos            the whole fleet in storms of faults: two fixed ones, or SEEDS="7 20-29"; of MESSAGES=50000 each
+MESSAGES ?= 50000
+chaos:
+	@.ci/deps test
+	+@$(again) chaos-run
+
+chaos-run: all $(CHAOS) $(TESTPLUGINS)
+	@FANOUT_SEEDS='$(SEEDS)' FANOUT_EVENTS='$(MESSAGES)' TEST_TIMEOUT_S=86400 TEST_SHOW='seed ' TEST_LOG_LINES=1000 \
+	  tests/lib/run $(CHAOS)
 
 ## make lint             clang-format, clang-tidy, cppcheck, headers that stand alone
 C_FILES := $(wildcard src/*/*.c plugins/*.c tests/*/*.c tests/interop/more/*.c)

@@ -1,0 +1,70 @@
+/* account_impl: what account.c (which hears) and account_judge.c (which judges) share. */
+#ifndef FANOUT_TESTS_LIB_ACCOUNT_IMPL_H
+#define FANOUT_TESTS_LIB_ACCOUNT_IMPL_H
+
+#include <pthread.h>
+
+#include "lib/account.h"
+
+#define ACCOUNT_FINDINGS_MAX 40
+
+/* Times in ns are CLOCK_MONOTONIC's, 0: never. */
+struct account_message {
+    enum account_fate fate;
+    unsigned queue;
+    uint32_t group;
+
+    /* heard */
+    unsigned deliveries;
+    uint32_t receives;    /* the highest receive count */
+    int64_t delivered_ns; /* last */
+    int64_t lease_ms;     /* of the run's clock: over then at the latest */
+    bool in_hand;
+    unsigned letters_asked;
+    int64_t delete_asked_ns, delete_confirmed_ns, letter_asked_ns, letter_confirmed_ns; /* first */
+
+    /* read in the record */
+    unsigned handled;
+    int32_t last_verdict;
+    int64_t first_began_ns, last_began_ns, last_ended_ns;
+    int64_t done_ns;       /* a verdict of done was about to be told, first */
+    int64_t done_began_ns; /* ... of a call that began then */
+    int64_t decided_ns;    /* done or rejected, first; or the last failure before its dead letter was sent */
+
+    /* shown */
+    unsigned letters;
+    bool letter_by_us;
+    char reason[ACCOUNT_REASON];
+};
+
+struct account_handle {
+    uint64_t hash; /* 0: free */
+    uint32_t n;
+};
+
+struct account_receive {
+    uint64_t number;
+    unsigned queue, epoch;
+    size_t n;
+};
+
+struct account {
+    struct account_rules rules;
+    pthread_mutex_t lock;
+    struct account_message *messages;
+    struct account_handle *handles;
+    size_t n_handles, used_handles;
+    struct account_receive *receives; /* outstanding */
+    size_t n_receives;
+    size_t cap[ACCOUNT_QUEUES], in_hand[ACCOUNT_QUEUES], reserved[ACCOUNT_QUEUES];
+    unsigned epoch[ACCOUNT_QUEUES]; /* a receive of an earlier one is not ours to count */
+    size_t deleted, calls, failed_calls, broken_calls;
+    bool doubles; /* of dead letters */
+    struct buf findings;
+    size_t found;
+};
+
+/* Something is wrong. */
+void account_find(struct account *a, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#endif

@@ -1,0 +1,195 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/account_impl.h"
+
+#include <fanout/handler.h>
+
+/* ---- the record -------------------------------------------------------------------------------------------------- */
+
+static void
+read_entry(struct account *a, struct chaos_entry *e)
+{
+    int32_t verdict = atomic_load(&e->verdict);
+    int64_t ended_ns = atomic_load(&e->ended_ns);
+    if (e->began_ns == 0 || e->message >= a->rules.messages)
+        return; /* killed before it was written */
+    struct account_message *m = &a->messages[e->message];
+    m->handled++;
+    if (!m->first_began_ns || e->began_ns < m->first_began_ns)
+        m->first_began_ns = e->began_ns;
+    if (e->began_ns > m->last_began_ns) {
+        m->last_began_ns = e->began_ns;
+        m->last_verdict = verdict;
+        m->last_ended_ns = ended_ns;
+    }
+    if (verdict == HANDLER_DONE && (!m->done_ns || ended_ns < m->done_ns)) {
+        m->done_ns = ended_ns;
+        m->done_began_ns = e->began_ns;
+    }
+    bool decides = verdict == HANDLER_DONE || verdict == HANDLER_REJECT;
+    if (decides && (!m->decided_ns || ended_ns < m->decided_ns))
+        m->decided_ns = ended_ns;
+    if (verdict == HANDLER_RETRY && m->fate == ACCOUNT_FAILED && m->letter_asked_ns && ended_ns < m->letter_asked_ns &&
+        ended_ns > m->decided_ns)
+        m->decided_ns = ended_ns;
+}
+
+static void
+read_record(struct account *a, struct chaos_record *r)
+{
+    uint32_t n = atomic_load(&r->next);
+    if (n > r->capacity) {
+        account_find(a, "record: no room for %u entries of %u", n - r->capacity, n);
+        n = r->capacity;
+    }
+    for (uint32_t i = 0; i < n; i++)
+        read_entry(a, &chaos_record_entries(r)[i]);
+}
+
+/* ---- one message ------------------------------------------------------------------------------------------------- */
+
+static bool
+begins_with(const char *text, const char *start)
+{
+    return strncmp(text, start, strlen(start)) == 0;
+}
+
+/* Whether a dead letter's reason is that its attempts, or the queue's receives, were used up, and they were. Receives
+ * that faults swallowed count, so one that was to be done in the end may have been given up. */
+static bool
+is_given_up(const struct account *a, const struct account_message *m)
+{
+    unsigned times;
+    if (sscanf(m->reason, "failed %u times, as often as retry.max_attempts allows; last: ", &times) == 1)
+        return times >= a->rules.max_attempts && m->receives + m->handled > times;
+    return sscanf(m->reason,
+                  "failed at receive %u, the last that the queue's maxReceiveCount allows; last: ", &times) == 1 &&
+           times <= m->receives;
+}
+
+static bool
+has_right_reason(const struct account *a, const struct account_message *m, uint32_t n)
+{
+    char wanted[ACCOUNT_REASON];
+    switch (m->fate) {
+    case ACCOUNT_DONE:
+        return m->done_ns == 0 && is_given_up(a, m);
+    case ACCOUNT_REJECTED:
+        snprintf(wanted, sizeof wanted, "message %u is rejected", n);
+        return strcmp(m->reason, wanted) == 0;
+    case ACCOUNT_FAILED:
+        return is_given_up(a, m);
+    case ACCOUNT_UNDECODABLE:
+        return begins_with(m->reason, "undecodable body: ");
+    default:
+        return false;
+    }
+}
+
+static void
+judge_end(struct account *a, const struct account_message *m, uint32_t n)
+{
+    bool unhandled = m->fate == ACCOUNT_FILTERED || m->fate == ACCOUNT_UNDECODABLE;
+    if (unhandled && m->handled > 0)
+        account_find(a, "handled: message %u, which was to be %s, %u times", n,
+                     m->fate == ACCOUNT_FILTERED ? "filtered out" : "found undecodable", m->handled);
+    if (m->letters > 0 && !m->letter_by_us)
+        account_find(a, "end: message %u was moved by the queue, not by us, after %u receives and %u calls", n,
+                     m->receives, m->handled);
+    else if (m->letters > 0 && !has_right_reason(a, m, n))
+        account_find(a,
+                     "reason: message %u, whose fate is %d, was dead-lettered: \"%s\", after %u receives and %u calls",
+                     n, m->fate, m->reason, m->receives, m->handled);
+    bool accounted = m->letters > 0 || (m->fate == ACCOUNT_DONE && m->done_ns) ||
+                     (m->fate == ACCOUNT_FILTERED && m->delete_asked_ns);
+    if (!accounted)
+        account_find(a, "lost: message %u, whose fate is %d: %u deliveries, %u calls, the last verdict %d", n, m->fate,
+                     m->deliveries, m->handled, m->last_verdict);
+    if (m->letter_by_us && m->letters > m->letters_asked * (a->doubles ? 2 : 1))
+        account_find(a, "dead letter: message %u lies there %u times and was sent %u times", n, m->letters,
+                     m->letters_asked);
+}
+
+static void
+judge_delete(struct account *a, const struct account_message *m, uint32_t n)
+{
+    bool done = m->done_ns && m->done_ns <= m->delete_asked_ns;
+    bool moved = m->letter_confirmed_ns && m->letter_confirmed_ns <= m->delete_asked_ns;
+    if (m->delete_asked_ns && !done && !moved && m->fate != ACCOUNT_FILTERED)
+        account_find(a, "delete: message %u was deleted before it was done or moved", n);
+    /* One that was delivered once more before its delete was confirmed is at least once's. */
+    if (m->delete_confirmed_ns && m->last_began_ns > m->delete_confirmed_ns && m->delivered_ns < m->done_began_ns)
+        account_find(a, "again: message %u was handled after its delete was confirmed", n);
+}
+
+/* ---- groups ------------------------------------------------------------------------------------------------------ */
+
+static void
+judge_order(struct account *a)
+{
+    uint32_t groups = 0;
+    for (size_t i = 0; i < a->rules.messages; i++)
+        if (a->messages[i].group != ACCOUNT_NO_GROUP && a->messages[i].group >= groups)
+            groups = a->messages[i].group + 1;
+    struct account_message **last = calloc(groups + 1, sizeof(struct account_message *));
+    if (!last)
+        abort();
+    for (size_t i = 0; i < a->rules.messages; i++) {
+        struct account_message *m = &a->messages[i];
+        if (m->group == ACCOUNT_NO_GROUP)
+            continue;
+        struct account_message *before = last[m->group];
+        if (m->fate != ACCOUNT_FILTERED && m->fate != ACCOUNT_UNDECODABLE)
+            last[m->group] = m;
+        if (before && m->first_began_ns && (!before->decided_ns || m->first_began_ns < before->decided_ns))
+            account_find(a, "order: message %zu of group %u was begun before message %zu was decided", i, m->group,
+                         (size_t)(before - a->messages));
+    }
+    free(last);
+}
+
+/* ---- all --------------------------------------------------------------------------------------------------------- */
+
+static void
+sum_up(const struct account *a, struct buf *out)
+{
+    size_t handled = 0, again = 0, letters = 0, deliveries = 0, by_fate[ACCOUNT_FATES] = {0};
+    for (size_t i = 0; i < a->rules.messages; i++) {
+        const struct account_message *m = &a->messages[i];
+        handled += m->handled;
+        again += m->handled > 1;
+        letters += m->letters;
+        deliveries += m->deliveries;
+        by_fate[m->fate]++;
+    }
+    buf_add_format(out,
+                   "%zu messages (to be done %zu, rejected %zu, given up %zu, filtered out %zu, found undecodable "
+                   "%zu): %zu deliveries, %zu calls of the handler "
+                   "(%zu messages more than once), %zu dead letters; %zu requests, %zu failed, %zu broken off",
+                   a->rules.messages, by_fate[ACCOUNT_DONE], by_fate[ACCOUNT_REJECTED], by_fate[ACCOUNT_FAILED],
+                   by_fate[ACCOUNT_FILTERED], by_fate[ACCOUNT_UNDECODABLE], deliveries, handled, again, letters,
+                   a->calls, a->failed_calls, a->broken_calls);
+}
+
+size_t
+account_judge(struct account *a, struct chaos_record *record, struct buf *out, struct buf *sums)
+{
+    pthread_mutex_lock(&a->lock);
+    read_record(a, record);
+    for (uint32_t n = 0; n < a->rules.messages; n++) {
+        judge_end(a, &a->messages[n], n);
+        judge_delete(a, &a->messages[n], n);
+    }
+    if (a->rules.ordered)
+        judge_order(a);
+    sum_up(a, sums);
+    if (a->found > 0)
+        buf_add_slice(out, buf_slice(&a->findings));
+    if (a->found > ACCOUNT_FINDINGS_MAX)
+        buf_add_format(out, "... and %zu more\n", a->found - ACCOUNT_FINDINGS_MAX);
+    size_t found = a->found;
+    pthread_mutex_unlock(&a->lock);
+    return found;
+}

@@ -1,0 +1,73 @@
+/* chaos_run: one run of the whole fleet in a storm that a seed draws.
+ *
+ * fanout-local with a standard and a FIFO queue, each with its dead-letter queue; fanoutd with a consumer (plugin
+ * chaos, tests/plugins) for each, behind a wiretap; an account that hears everything. The messages, what their handler
+ * does with each, and the storm (lib/chaos_storm.h) follow from the seed; what the scheduler makes of it does not, so a
+ * seed gives the same plan, not the same run. The clock is the run's own: it leaps when nothing else happens, so that
+ * backoffs and visibility timeouts take no time.
+ *
+ * What goes wrong fails the test. One thread. */
+#ifndef FANOUT_TESTS_LIB_CHAOS_RUN_H
+#define FANOUT_TESTS_LIB_CHAOS_RUN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "lib/account.h"
+#include "lib/system.h"
+#include "lib/wiretap.h"
+
+#define CHAOS_WORKERS_MAX 16
+
+struct chaos_run {
+    uint64_t seed, random; /* random: seeds_draw's */
+    size_t messages;
+    const char *dir;
+    struct clock_page *clock;
+    int64_t clock_began_ms;
+    int64_t stepped_ns;
+    struct system *system;
+    char urls[ACCOUNT_QUEUES][200], dead_urls[ACCOUNT_QUEUES][200]; /* at fanout-local itself */
+    struct account *account;
+    struct wiretap *tap;
+    struct chaos_record *record;
+    const char *record_path;
+    const char *env[10];
+    char endpoint[128];
+    pid_t old[CHAOS_WORKERS_MAX]; /* workers that are being replaced, but for n_kept of them; n_old 0: none is */
+    size_t n_old, n_kept;
+    unsigned kills, restarts, reloads; /* of the server and workers; of the fleet; HUPs */
+};
+
+void chaos_run_begin(struct chaos_run *r, uint64_t seed, size_t messages);
+void chaos_run_clean_up(struct chaos_run *r, bool failed); /* failed: prints what the programs wrote */
+
+/* Puts the messages into the queues; takes the dead letters out of theirs, for the account (chaos_messages.c). */
+void chaos_run_fill(struct chaos_run *r);
+void chaos_run_read_letters(struct chaos_run *r);
+
+/* Starts fanoutd. It is stopped, and started again; reloaded; fanout-local is killed, and started again. */
+void chaos_run_start_fleet(struct chaos_run *r);
+void chaos_run_restart_fleet(struct chaos_run *r);
+void chaos_run_reload_fleet(struct chaos_run *r);
+void chaos_run_kill_server(struct chaos_run *r);
+void chaos_run_kill_worker(struct chaos_run *r);
+
+/* Knows again how many workers there are, if a reload or a kill has come to its end. */
+void chaos_run_look_at_fleet(struct chaos_run *r);
+
+/* A while passes: a moment, or a leap of the clock if nothing happens otherwise. */
+void chaos_run_pass(struct chaos_run *r);
+int64_t chaos_run_clock_ms(const struct chaos_run *r); /* since the begin */
+
+/* So many calls of the handlers have begun. */
+size_t chaos_run_handled(const struct chaos_run *r);
+
+/* Without a storm: until the queues are empty, then the fleet's end; reads the dead letters and judges. Returns how
+ * much was wrong, with the words for it in out. */
+size_t chaos_run_finish(struct chaos_run *r, struct buf *out, struct buf *sums);
+
+#endif
