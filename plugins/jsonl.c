@@ -1,4 +1,4 @@
-/* jsonl: appends each message's body as one line to a file or to standard output.
+/* jsonl: appends each message's body, or the detail of the event in it, as one line to a file or to standard output.
  *
  * A body is JSON as a rule, where raw line ends are white space between tokens and nothing else; so a raw CR or LF
  * becomes a space, and a message is always exactly one line. (In a body that is no JSON, that is a change.)
@@ -30,10 +30,13 @@ struct jsonl {
     int is_file;     /* a regular file that we opened ourselves: it can be locked and cut back */
     int is_readable; /* and its last byte can be looked at */
     int sync;
+    const struct handler_event_extension *events; /* NULL: bodies are written as they are */
 };
 
 /* Lines on their way into the file. */
 struct pieces {
+    struct handler_slice *lines; /* of the batch's messages; p == NULL: it gets none, and is settled */
+    uint32_t capacity;
     int fd;
     int n;
     int error; /* errno of the first write that failed; nothing is written after it */
@@ -74,9 +77,9 @@ add_piece(struct pieces *p, const char *data, size_t n)
 }
 
 static void
-add_line(struct pieces *p, const struct handler_message *m)
+add_line(struct pieces *p, struct handler_slice line)
 {
-    const char *at = m->body, *end = m->body + m->body_len;
+    const char *at = line.p, *end = line.p + line.n;
     for (const char *c = at; c < end; c++) {
         if (*c != '\n' && *c != '\r')
             continue;
@@ -99,7 +102,7 @@ lock_file(struct jsonl *j)
 
 /* Appends all messages or nothing; returns 0 or an errno. The caller holds the lock. */
 static int
-append(struct jsonl *j, const struct handler_batch *batch, struct pieces *p)
+append(struct jsonl *j, uint32_t n, struct pieces *p)
 {
     off_t before = j->is_file ? lseek(j->fd, 0, SEEK_END) : 0;
     char last = '\n';
@@ -109,8 +112,9 @@ append(struct jsonl *j, const struct handler_batch *batch, struct pieces *p)
         j->host->log(NULL, HANDLER_LOG_WARN, "the file ended within a line; that line was closed");
         add_piece(p, "\n", 1);
     }
-    for (uint32_t i = 0; i < batch->count; i++)
-        add_line(p, batch->messages[i]);
+    for (uint32_t i = 0; i < n; i++)
+        if (p->lines[i].p)
+            add_line(p, p->lines[i]);
     write_pieces(p);
     if (p->error && j->is_file && ftruncate(j->fd, before) != 0)
         handler_logf(j->host, NULL, HANDLER_LOG_ERROR, "cannot cut off a half-written line: %s", strerror(errno));
@@ -118,13 +122,42 @@ append(struct jsonl *j, const struct handler_batch *batch, struct pieces *p)
 }
 
 static int32_t
-give_back(struct jsonl *j, struct handler_call *call, uint32_t count, const char *what, int error)
+give_back(struct jsonl *j, struct handler_call *call, const struct pieces *p, uint32_t count, const char *what,
+          int error)
 {
     char reason[200];
     snprintf(reason, sizeof reason, "%s: %s", what, strerror(error));
     for (uint32_t i = 0; i < count; i++)
-        j->host->settle(call, i, HANDLER_RETRY, -1, reason);
+        if (p->lines[i].p)
+            j->host->settle(call, i, HANDLER_RETRY, -1, reason);
     return HANDLER_UNSET;
+}
+
+/* What of each message is to be written; returns 0 or an errno. */
+static int
+choose_lines(struct jsonl *j, struct handler_call *call, const struct handler_batch *batch, struct pieces *p)
+{
+    if (p->capacity < batch->count) {
+        struct handler_slice *more = realloc(p->lines, batch->count * sizeof *more);
+        if (!more)
+            return ENOMEM;
+        p->lines = more;
+        p->capacity = batch->count;
+    }
+    for (uint32_t i = 0; i < batch->count; i++) {
+        const struct handler_message *m = batch->messages[i];
+        p->lines[i] = (struct handler_slice){m->body, m->body_len};
+        if (!j->events)
+            continue;
+        int32_t kind = j->events->kind(call, i);
+        const struct handler_event *e = j->events->event(call, i);
+        p->lines[i] = e ? e->detail : (struct handler_slice){NULL, 0};
+        if (!e && (kind < 0 || kind == HANDLER_BODY_EVENT))
+            j->host->settle(call, i, HANDLER_RETRY, -1, "out of memory");
+        else if (!e)
+            j->host->settle(call, i, HANDLER_REJECT, -1, "the body is no EventBridge event");
+    }
+    return 0;
 }
 
 static int32_t
@@ -134,19 +167,21 @@ handle_batch(void *plugin, void *thread, struct handler_call *call, const struct
     struct pieces *p = thread;
     p->fd = j->fd;
     p->n = p->error = 0;
+    if (choose_lines(j, call, batch, p) != 0)
+        return HANDLER_RETRY;
 
     pthread_mutex_lock(&j->lock);
     int error = lock_file(j);
     if (!error)
-        error = append(j, batch, p);
+        error = append(j, batch->count, p);
     if (j->is_file)
         flock(j->fd, LOCK_UN);
     pthread_mutex_unlock(&j->lock);
 
     if (error)
-        return give_back(j, call, batch->count, "cannot write", error);
+        return give_back(j, call, p, batch->count, "cannot write", error);
     if (j->sync && fdatasync(j->fd) != 0 && errno != EINVAL) /* EINVAL: a pipe or a terminal */
-        return give_back(j, call, batch->count, "cannot sync", errno);
+        return give_back(j, call, p, batch->count, "cannot sync", errno);
     return HANDLER_DONE;
 }
 
@@ -189,11 +224,24 @@ static int32_t
 open_jsonl(const struct handler_host *host, void **plugin)
 {
     const char *path = host->option("path");
+    const char *what = host->option("write");
+    const struct handler_event_extension *events = NULL;
+    if (strcmp(what, "detail") == 0) {
+        events = host->extension(HANDLER_EVENT_EXTENSION);
+        if (!events) {
+            host->log(NULL, HANDLER_LOG_ERROR, "write = detail: this fanoutd is older than that");
+            return -1;
+        }
+    } else if (strcmp(what, "body") != 0) {
+        handler_logf(host, NULL, HANDLER_LOG_ERROR, "option write is \"%s\"; body and detail are allowed", what);
+        return -1;
+    }
     struct jsonl *j = calloc(1, sizeof *j);
     if (!j) {
         host->log(NULL, HANDLER_LOG_ERROR, "out of memory");
         return -1;
     }
+    j->events = events;
     j->host = host;
     j->sync = strcmp(host->option("fsync"), "true") == 0;
     j->fd = STDOUT_FILENO;
@@ -230,17 +278,22 @@ open_thread(void *plugin, void **thread)
 static void
 close_thread(void *plugin, void *thread)
 {
+    struct pieces *p = thread;
     (void)plugin;
-    free(thread);
+    free(p->lines);
+    free(p);
 }
 
 static const struct handler_option OPTIONS[] = {
     {"path", "string", "-", "The file to append to, made when it is not there; \"-\" is standard output."},
+    {"write", "string", "body",
+     "What of a message: body, or detail, which is that of the EventBridge event in it; other bodies are rejected."},
     {"fsync", "bool", "false", "Have the disk confirm each batch before its messages are deleted from the queue."},
     {0},
 };
 
 HANDLER_DEFINE(.name = "jsonl", .version = "1",
-               .help = "Appends each message's body as one line to a file or to standard output.", .options = OPTIONS,
-               .handle_batch = handle_batch, .open = open_jsonl, .close = close_jsonl, .thread_open = open_thread,
-               .thread_close = close_thread);
+               .help =
+                   "Appends each message's body, or its event's detail, as one line to a file or to standard output.",
+               .options = OPTIONS, .handle_batch = handle_batch, .open = open_jsonl, .close = close_jsonl,
+               .thread_open = open_thread, .thread_close = close_thread);

@@ -61,9 +61,11 @@ read_event(struct host_view *v, const struct event_envelope *from)
 static int32_t
 event_kind(struct handler_call *call, uint32_t index)
 {
+    if (!host_message(call, index))
+        return HANDLER_E_INDEX;
     struct host_view *v = host_view_of(call, index);
     const struct content *c = v ? host_view_content(v) : NULL;
-    return c ? c->kind : HANDLER_BODY_OTHER;
+    return c ? c->kind : HANDLER_E_LIMIT;
 }
 
 static const struct handler_event *

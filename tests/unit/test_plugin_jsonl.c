@@ -434,7 +434,7 @@ an_option_it_does_not_have_is_refused(void **state)
     struct err e;
     struct fake_plugin f;
     assert_int_equal(fake_plugin_open("jsonl", (struct plugin_option[]){{"file", "x"}}, 1, &f, &e), ERR_INVALID);
-    assert_string_equal(e.text, "plugin jsonl has no option file; it has path, fsync");
+    assert_string_equal(e.text, "plugin jsonl has no option file; it has path, write, fsync");
     assert_int_equal(fake_plugin_open("jsonl", (struct plugin_option[]){{"fsync", "yes"}}, 1, &f, &e), ERR_INVALID);
     assert_string_equal(e.text, "option fsync of plugin jsonl: \"yes\" is no bool (true or false)");
 }

@@ -279,7 +279,7 @@ a_call_that_is_not_the_threads_own_sees_nothing_and_is_counted(void **state)
     assert_null(attributes->system(&f->call, UINT32_MAX));
     assert_int_equal(atomic_load(&f->metrics.violations), 2);
     atomic_store(&f->call.running, false);
-    assert_int_equal(event->kind(&f->call, 0), HANDLER_BODY_OTHER);
+    assert_int_equal(event->kind(&f->call, 0), HANDLER_E_INDEX);
     assert_null(event->event(&f->call, 0));
     assert_null(event->sns(&f->call, 0));
     assert_null(event->s3(&f->call, 0, 0));

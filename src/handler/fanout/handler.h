@@ -368,10 +368,12 @@ struct handler_s3_record {
 struct handler_event_extension {
     uint32_t size;
 
-    /* HANDLER_BODY_...; what a later host adds, this one's plugins take for OTHER. */
+    /* HANDLER_BODY_...; one that a plugin does not know, because the host is newer, is OTHER to it. Negative:
+     * HANDLER_E_INDEX, or _LIMIT when there is no memory to take the body apart (so retry); the functions below then
+     * answer that there is nothing. */
     int32_t (*kind)(struct handler_call *call, uint32_t index);
 
-    /* NULL: the body is no EventBridge event. */
+    /* NULL: the body is no EventBridge event (or, if kind says it is one, there is no memory; so with s3). */
     const struct handler_event *(*event)(struct handler_call *call, uint32_t index);
 
     /* NULL: the body came in no SNS notification, or the consumer's `unwrap` is none. */
