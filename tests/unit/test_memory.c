@@ -260,7 +260,7 @@ a_queue_is_looked_for_again_though_there_was_no_memory_for_a_timer(void **state)
                                            .threads = 1,
                                            .batch_size = 10,
                                            .wait_time_s = 20,
-                                           .retry = {.base_ms = 1000, .cap_ms = 60000, .floor_ms = 1},
+                                           .retry = {.base_ms = 1000, .cap_ms = 60000},
                                            .health = hear_of_health};
     assert_int_equal(engine_new(&options, &g, &e), 0);
     for (size_t i = 0; s.timers.claimed < s.timers.capacity; i++) {
