@@ -1,0 +1,3 @@
+/* script_each: script, a message at a time. */
+#define SCRIPT_EACH
+#include "script.c"
