@@ -40,7 +40,7 @@ struct pending {
     int64_t sent_ms; /* the attempt that is answered */
     int64_t way_ms;  /* from the queue back to the caller */
     bool executed;
-    bool dead_letter; /* SIM_FIND: of the dead-letter queue */
+    char url[100]; /* SIM_FIND: the answer */
 };
 
 static int64_t now;
@@ -492,9 +492,7 @@ queue_fires(struct timer *t, int64_t now_ms)
                           .visibility_timeout_s = s->visibility_s,
                           .max_receive_count = s->has_dead_letters ? receives_at_most(s) : -1};
     if (p->call == SIM_FIND)
-        r.url = !p->dead_letter      ? SLICE("http://sim/orders")
-                : s->dead_letter_url ? slice_of_string(s->dead_letter_url)
-                                     : SLICE("http://sim/orders-dlq");
+        r.url = slice_of_string(p->url);
     else if (s->has_dead_letters)
         r.dead_letter_arn = s->dead_letter_arn ? slice_of_string(s->dead_letter_arn)
                                                : SLICE("arn:aws:sqs:us-east-1:000000000000:orders-dlq");
@@ -510,7 +508,10 @@ sim_find_queue(struct queue *q, const char *name, sqs_queue_fn *done, void *cont
     (void)e;
     struct pending *p = begin((struct sim *)((char *)q - offsetof(struct sim, queue)), SIM_FIND, context, queue_fires);
     p->done.queue = done;
-    p->dead_letter = strcmp(name, "orders-dlq") == 0;
+    if (strcmp(name, "orders-dlq") == 0 && p->sim->dead_letter_url)
+        snprintf(p->url, sizeof p->url, "%s", p->sim->dead_letter_url);
+    else
+        snprintf(p->url, sizeof p->url, "http://sim/%.80s", name);
     return 0;
 }
 

@@ -82,8 +82,8 @@ struct sim {
     uint64_t random;
 };
 
-/* The queue is at "http://sim/orders", its dead-letter queue at "http://sim/orders-dlq". Time starts at 1,000,000 ms.
- * records: of the ledger. */
+/* The queue NAME is at "http://sim/NAME"; the dead-letter queue of "orders" is "orders-dlq". Time starts at 1,000,000
+ * ms. records: of the ledger. */
 void sim_init(struct sim *s, uint64_t seed, uint32_t records, uint32_t threads);
 void sim_clean_up(struct sim *s);
 
