@@ -1,7 +1,7 @@
 /* flaky: a handler that fails as it is told to, for demos and for tests of what happens then.
  *
  * Which messages of fail_percent fail depends on their ids and the seed alone, so that a run can be repeated. The order
- * of what is asked of a message: crash_pattern, delay_ms, reject_pattern, pattern, fail_percent. */
+ * of what is asked of a message: crash_pattern, delay_ms, down_file, reject_pattern, pattern, fail_percent. */
 #include <fanout/handler.h>
 
 #include <errno.h>
@@ -17,7 +17,7 @@
 struct flaky {
     const struct handler_host *host;
     long long fail_percent, fail_first_receives, seed, delay_ms;
-    const char *pattern, *reject_pattern, *crash_pattern;
+    const char *pattern, *reject_pattern, *crash_pattern, *down_file;
     int record; /* -1: none */
     int record_body;
 };
@@ -62,6 +62,10 @@ decide(const struct flaky *f, struct handler_call *call, const struct handler_me
         *reason = "the worker is stopping";
         return HANDLER_RETRY;
     }
+    if (*f->down_file && access(f->down_file, F_OK) == 0) {
+        *reason = "the file of option down_file is there";
+        return HANDLER_DOWN;
+    }
     if (has(m, f->reject_pattern)) {
         *reason = "the body has reject_pattern";
         return HANDLER_REJECT;
@@ -83,7 +87,7 @@ decide(const struct flaky *f, struct handler_call *call, const struct handler_me
 static int
 record(const struct flaky *f, const struct handler_message *m, int32_t verdict)
 {
-    static const char *const WORDS[] = {"UNSET", "DONE", "RETRY", "REJECT"};
+    static const char *const WORDS[] = {"UNSET", "DONE", "RETRY", "REJECT", "DOWN"};
     size_t capacity = strlen(m->id) + 32 + (f->record_body ? m->body_len + 1 : 0);
     char *line = malloc(capacity);
     ssize_t written;
@@ -168,6 +172,7 @@ open_flaky(const struct handler_host *host, void **plugin)
                         .pattern = host->option("pattern"),
                         .reject_pattern = host->option("reject_pattern"),
                         .crash_pattern = host->option("crash_pattern"),
+                        .down_file = host->option("down_file"),
                         .record = -1,
                         .record_body = strcmp(host->option("record_body"), "true") == 0};
     int wrong = f->fail_percent < 0 || f->fail_first_receives < 0 || f->delay_ms < 0;
@@ -201,6 +206,7 @@ static const struct handler_option OPTIONS[] = {
     {"pattern", "string", "", "Messages whose body has this text are always retried; \"\": none."},
     {"reject_pattern", "string", "", "Messages whose body has this text are rejected; \"\": none."},
     {"crash_pattern", "string", "", "A message whose body has this text kills the process (SIGSEGV); \"\": none."},
+    {"down_file", "string", "", "While this file is there, what the handler depends on is down; \"\": it never is."},
     {"delay_ms", "int", "0", "How long each message takes; a worker that stops gets it back sooner."},
     {"record", "string", "", "A file that gets a line ID VERDICT RECEIVE_COUNT for each message; \"\": none."},
     {"record_body", "bool", "false", "Whether BODY follows in that line."},

@@ -23,6 +23,10 @@
     X(exhausted, "messages that failed as often as they may: dead letters, unless they are left to the queue")         \
     X(left_to_queue, "failures after that of messages that are left to the queue's own RedrivePolicy")                 \
     X(violations, "breaches of the handler contract")                                                                  \
+    X(down, "messages for which the handler said that what it depends on is down")                                     \
+    X(breaker_openings, "times the breaker opened, after tries that failed, too")                                      \
+    X(breaker_tries, "messages that went to the handler while the breaker was not closed")                             \
+    X(held_back, "messages that waited for the breaker or the rate")                                                   \
     X(deleted, "deletes confirmed while the lease was valid")                                                          \
     X(deleted_late, "deletes confirmed after the lease was over: outcome unknown")                                     \
     X(delete_errors, "delete entries that failed and were tried again")                                                \
@@ -31,6 +35,7 @@
     X(extended, "leases extended")                                                                                     \
     X(extend_errors, "lease extensions that failed")                                                                   \
     X(lost, "messages whose lease ran out before they were settled")                                                   \
+    X(held_too_long, "of them, messages that were held for longer than lease.max_s")                                   \
     X(given_back, "messages given back unhandled while draining")                                                      \
     X(dead_lettered, "messages moved to the dead-letter queue by fanoutd")                                             \
     X(aws_calls, "AWS calls")                                                                                          \
@@ -73,6 +78,8 @@
  * reading: VALUE, MS (shown in seconds), SINCE (a monotonic time in ms, shown as its age), SINCE_WALL. */
 #define METRICS_GAUGES(X)                                                                                              \
     X(in_flight, "fanout_in_flight", VALUE, "messages in hand")                                                        \
+    X(held, "fanout_held", VALUE, "messages in hand that wait for the breaker or the rate")                            \
+    X(breaker_state, "fanout_breaker_state", VALUE, "0: closed; 1: trying, a few messages at a time; 2: open")         \
     X(oldest_sent_at_ms, "fanout_oldest_message_age_seconds", SINCE_WALL, "since the oldest message in hand was sent") \
     X(longest_turn_ms, "fanout_engine_longest_turn_seconds", MS,                                                       \
       "longest turn of the worker's engine, without waiting")                                                          \
@@ -93,7 +100,7 @@
       "worker processes that ended without having announced it")                                                       \
     X(worker_state, "fanout_worker_state", GAUGE, "consumer, slot, state", "1 for the state the slot's worker is in")  \
     X(worker_healthy, "fanout_worker_healthy", GAUGE, "consumer, slot",                                                \
-      "1 when the worker is ready, last reached its queue and has the permissions it used")                            \
+      "1 when the worker is ready, last reached its queue, has the permissions it used and its breaker is closed")     \
     X(worker_uptime, "fanout_worker_uptime_seconds", GAUGE, "consumer, slot", "age of the slot's worker process")
 
 #endif

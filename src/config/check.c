@@ -42,6 +42,15 @@ conf_check_consumer(struct conf_reader *r, const struct conf_consumer *c, config
         conf_problem(r, place_of(setting, "dedup"), path,
                      "dedup.store is \"dynamodb\": dedup.table must name its table");
 
+    if (c->breaker.pause_cap_ms < c->breaker.pause_ms)
+        conf_problem(r, place_of(setting, "breaker"), path, "breaker.pause_cap_ms (%d) is below breaker.pause_ms (%d)",
+                     c->breaker.pause_cap_ms, c->breaker.pause_ms);
+
+    if (c->lease.max_s > 0 && c->lease.max_s < c->visibility_timeout_s)
+        conf_problem(r, place_of(setting, "lease"), path,
+                     "lease.max_s (%d) is below visibility_timeout_s (%d), which each receive grants", c->lease.max_s,
+                     c->visibility_timeout_s);
+
     long long in_flight = (long long)c->processes * c->threads * c->batch.size * (1 + c->prefetch);
     if (in_flight > IN_FLIGHT_MAX)
         conf_problem(r, setting, path,

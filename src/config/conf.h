@@ -63,6 +63,9 @@ struct conf_consumer {
         int window_ms; /* wait at most so long for a batch to fill; 0: hand over what is there */
     } batch;
     struct {
+        int max_s; /* for its handler no message is held longer, from its receive; 0: 12 h, as long as SQS allows */
+    } lease;
+    struct {
         enum conf_retry_policy policy;
         int base_ms;           /* ceiling of the first retry's delay */
         int cap_ms;            /* ceiling of any */
@@ -88,6 +91,15 @@ struct conf_consumer {
         const char *queue; /* "": none; without both, handlers publish nothing */
         int buffer_mb;     /* what waits to be sent and confirmed, of each process */
     } publish;
+    struct {
+        int max_per_s; /* messages that a process hands to its handlers; 0: no limit */
+    } rate;
+    struct {
+        int failure_percent; /* 0: only HANDLER_DOWN opens it */
+        int window_s;
+        int min_calls;
+        int pause_ms, pause_cap_ms; /* ceilings */
+    } breaker;
     struct conf_pair *options; /* the plugin's */
     size_t n_options;
 };

@@ -46,6 +46,7 @@ enum ipc_health {
     IPC_HEALTH_QUEUE,        /* it cannot be reached */
     IPC_HEALTH_PERMISSION,   /* one that the worker needs is missing */
     IPC_HEALTH_DEAD_LETTERS, /* the configuration needs a dead-letter queue, and there is none */
+    IPC_HEALTH_HANDLER,      /* what the handler depends on is down: its breaker is not closed */
     IPC_HEALTH_DEDUP,        /* the deduplication store fails */
     IPC_HEALTH_STATES
 };

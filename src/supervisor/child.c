@@ -89,7 +89,7 @@ const char *
 child_health_name(const struct child *c)
 {
     static const char *const names[IPC_HEALTH_STATES] = {"ok",         "credentials",       "queue",
-                                                         "permission", "dead-letter queue", "dedup"};
+                                                         "permission", "dead-letter queue", "handler", "dedup"};
     return c->health_known ? names[c->health] : "unknown";
 }
 

@@ -93,10 +93,12 @@ fleet_retire(struct fleet_place *p, struct child **role, int64_t now_ms)
 
 /* ---- what workers tell ---- */
 
+/* It has reached its queue; what its handler depends on may be down, as it is for the current one, too. */
 static bool
 can_take_over(const struct child *c)
 {
-    return c->slots.state == SLOTS_READY && c->health_known && c->health == IPC_HEALTH_OK;
+    return c->slots.state == SLOTS_READY && c->health_known &&
+           (c->health == IPC_HEALTH_OK || c->health == IPC_HEALTH_HANDLER);
 }
 
 static void

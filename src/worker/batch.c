@@ -118,6 +118,12 @@ batcher_end_receive(struct batcher *g, int64_t now_ms)
         submit_open(g, now_ms);
 }
 
+void
+batcher_flush(struct batcher *g, int64_t now_ms)
+{
+    submit_open(g, now_ms);
+}
+
 struct batch *
 batcher_take_open(struct batcher *g)
 {

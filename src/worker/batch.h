@@ -22,6 +22,8 @@ struct batch {
     struct message **messages; /* a reference of each is the batch's */
     size_t count, capacity;
 
+    bool trial; /* to be handled although handlers are held back: the breaker tries */
+
     /* the handler thread's */
     struct message **live; /* what it hands to the plugin: those that were not lost meanwhile */
     const struct handler_message **views;
@@ -52,6 +54,9 @@ int batcher_add(struct batcher *g, struct message *m, int64_t now_ms);
 
 /* A receive's messages are all in. */
 void batcher_end_receive(struct batcher *g, int64_t now_ms);
+
+/* What is open goes out now, whatever its window. */
+void batcher_flush(struct batcher *g, int64_t now_ms);
 
 /* Takes the open batch out, unsubmitted, or NULL when it is empty. */
 struct batch *batcher_take_open(struct batcher *g);

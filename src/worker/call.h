@@ -33,6 +33,7 @@ struct call_shared {
     struct metrics *metrics;
     const char *plugin; /* its name, for logs */
     _Atomic bool stopping;
+    _Atomic bool held;                   /* nothing is begun but trials: the breaker is not closed */
     _Atomic bool breached[BREACH_KINDS]; /* logged already */
     void (*wake)(void *context);
     void *context;
@@ -43,6 +44,7 @@ struct handler_call {
     struct call_shared *shared;
     pthread_t thread;
     _Atomic bool running;
+    bool down; /* a message of it was settled as HANDLER_DOWN */
     struct batch *batch;
     struct message *const *messages; /* messages[i] is index i of the call */
     uint32_t count;

@@ -199,6 +199,12 @@ messages_received(void *context, const struct sqs_message *messages, size_t n, i
     engine_give_back_held(g, now_ms);
 }
 
+static size_t
+room_for_messages(void *context, size_t reserved, size_t most, int64_t now_ms, int64_t *ret_again_ms)
+{
+    return pressure_room(&((struct engine *)context)->pressure, reserved, most, now_ms, ret_again_ms);
+}
+
 /* ---- batches ---- */
 
 static void
@@ -207,6 +213,7 @@ submit_batch(void *context, struct batch *b, int64_t now_ms)
     struct engine *g = context;
     (void)now_ms;
     assert(g->batcher.out <= g->cap + g->options.threads);
+    b->trial = g->pressure.breaker.state == BREAKER_TRYING;
     g->options.submit(g->options.context, b);
 }
 
@@ -266,6 +273,7 @@ void
 engine_turn(struct engine *g, int64_t now_ms)
 {
     dedup_turn(&g->dedup);
+    engine_step_pressure(g, now_ms);
     batcher_end_receive(&g->batcher, now_ms); /* what gates let pass since the last receive */
     poll_step(&g->poll, now_ms);
     engine_give_back_held(g, now_ms);
@@ -324,6 +332,7 @@ reserve_timers(struct engine *g)
     struct timer *const timers[] = {&g->discover.again,
                                     &g->poll.again,
                                     &g->batcher.window,
+                                    &g->pressure.again,
                                     &g->lease.next,
                                     &g->lease.box.flush,
                                     &g->settle.deletes.box.flush,
@@ -360,7 +369,7 @@ engine_new(const struct engine_options *options, struct engine **ret_engine, str
         goto fail;
     const struct lease_watcher watcher = {
         .lost = lease_lost, .extended = lease_extended, .quiet = lease_quiet, .context = g};
-    lease_init(&g->lease, &g->world, &watcher);
+    lease_init(&g->lease, &g->world, options->lease_max_s, &watcher);
     rc = attempts_init(&g->attempts, ATTEMPTS, e);
     if (rc != 0)
         goto fail;
@@ -380,9 +389,11 @@ engine_new(const struct engine_options *options, struct engine **ret_engine, str
                                       .at_once = options->threads * options->batch_size,
                                       .batch_size = options->batch_size,
                                       .wait_time_s = options->wait_time_s,
+                                      .room = room_for_messages,
                                       .received = messages_received,
                                       .answered = queue_answered,
                                       .context = g};
+    engine_pressure_init(g);
     poll_init(&g->poll, &g->world, &poll);
     const struct discover_options discover = {.queue = options->queue,
                                               .visibility_timeout_s = options->visibility_timeout_s,
@@ -416,6 +427,7 @@ engine_destroy(struct engine *g)
     timers_cancel(g->world.timers, &g->poll_deadline);
     timers_cancel(g->world.timers, &g->deadline);
     discover_clean_up(&g->discover);
+    pressure_clean_up(&g->pressure);
     poll_clean_up(&g->poll);
     settle_clean_up(&g->settle);
     for (struct message *m = g->in_hand.oldest; m; m = m->next)

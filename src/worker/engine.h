@@ -15,6 +15,7 @@
 #include "base/err.h"
 #include "ipc/channel.h"
 #include "worker/batch.h"
+#include "worker/breaker.h"
 #include "worker/dedup.h"
 #include "worker/inbox.h"
 #include "worker/retry.h"
@@ -31,10 +32,13 @@ struct engine_options {
     int64_t batch_window_ms;
     unsigned wait_time_s;
     int visibility_timeout_s; /* 0: the queue's own */
+    int lease_max_s;          /* 0: as long as SQS allows */
     struct retry_policy retry;
     const char *dead_letters;       /* dead_letter.queue; "" or NULL: the RedrivePolicy's; borrowed */
     const char *needs_dead_letters; /* the options that do, or NULL; borrowed */
     struct screen_options screen;
+    struct breaker_policy breaker; /* all but `full` */
+    unsigned max_per_s;            /* messages handed to handlers; 0: no limit */
     struct dedup_options dedup; /* its store is taken by engine_new, which sets consumer, callbacks and context */
 
     /* A batch for the handler threads; it comes back through engine_take. Never more than engine_cap of them wait for
@@ -42,6 +46,8 @@ struct engine_options {
     void (*submit)(void *context, struct batch *b);
     /* A submitted batch that no handler thread has taken yet, or NULL: for the drain. */
     struct batch *(*take_back)(void *context);
+    /* Handlers are to begin nothing but batches that are trials, or everything again. */
+    void (*hold)(void *context, bool held);
     /* Its health changed. Not 0: it could not be told; a second later it is tried again. */
     int (*health)(void *context, enum ipc_health health, const char *why);
     void *context;

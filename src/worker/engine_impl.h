@@ -11,6 +11,7 @@
 #include "worker/inflight.h"
 #include "worker/lease.h"
 #include "worker/poll.h"
+#include "worker/pressure.h"
 #include "worker/settle.h"
 
 struct engine {
@@ -21,6 +22,8 @@ struct engine {
     struct discover discover;
     struct inflight in_hand;
     struct lease lease;
+    struct pressure pressure;
+    bool handlers_held; /* options.hold was told so */
     struct batcher batcher;
     struct attempts attempts;
     struct settle settle;
@@ -82,6 +85,18 @@ void engine_leave_gate(struct engine *g, struct message *m);
 /* m, whose verdict is known, is not settled but handled again by this worker, under the same lease: it goes through
  * `from` and the gates behind it as soon as the call it was in is over. */
 void engine_again(struct engine *g, struct message *m, enum engine_gate from, int64_t now_ms);
+
+/* ---- engine_pressure.c: the breaker and the rate ---- */
+
+extern const struct engine_gate_ops engine_pressure_gate;
+
+void engine_pressure_init(struct engine *g);
+
+/* Of a turn: lets go what may, and while the breaker is open takes back what no handler has begun. */
+void engine_step_pressure(struct engine *g, int64_t now_ms);
+
+/* The breaker learns m's verdict. True: m stays in hand and is handled again when the breaker lets it. */
+bool engine_holds_back(struct engine *g, struct message *m, int64_t now_ms);
 
 /* ---- engine_decide.c ---- */
 

@@ -19,7 +19,7 @@ static const struct engine_gate_ops *const GATES[ENGINE_GATES] = {
     [ENGINE_GATE_ORDER] = NULL,
     [ENGINE_GATE_SCREEN] = &SCREEN,
     [ENGINE_GATE_DEDUP] = &engine_dedup_gate,
-    [ENGINE_GATE_BREAKER] = NULL,
+    [ENGINE_GATE_BREAKER] = &engine_pressure_gate,
 };
 
 static void
@@ -89,5 +89,7 @@ engine_again(struct engine *g, struct message *m, enum engine_gate from, int64_t
         return;
     }
     message_forget_verdict(m);
+    if (m->record != MESSAGE_NO_RECORD)
+        ledger_set_state(g->world.ledger, m->record, LEDGER_QUEUED, -1); /* no handler's any more */
     engine_admit(g, m, from, now_ms);
 }

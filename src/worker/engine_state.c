@@ -35,12 +35,20 @@ engine_tell_health(struct engine *g, int64_t now_ms)
         return;
     const char *missing = g->health == IPC_HEALTH_OK ? missing_permission(g) : NULL;
     const char *dedup = g->health == IPC_HEALTH_OK && !missing ? dedup_failure(&g->dedup, now_ms) : NULL;
-    enum ipc_health health = missing ? IPC_HEALTH_PERMISSION : dedup ? IPC_HEALTH_DEDUP : g->health;
+    bool waits = g->health == IPC_HEALTH_OK && !missing && !dedup && g->pressure.breaker.state != BREAKER_CLOSED;
+    enum ipc_health health = missing ? IPC_HEALTH_PERMISSION
+                             : dedup ? IPC_HEALTH_DEDUP
+                             : waits ? IPC_HEALTH_HANDLER
+                                     : g->health;
     if (g->health_told && g->told == health)
         return;
-    char text[100];
-    snprintf(text, sizeof text, "%s is denied", missing ? missing : "");
-    if (g->options.health(g->options.context, health, missing ? text : dedup ? dedup : g->health_text) != 0) {
+    char text[300];
+    if (waits)
+        snprintf(text, sizeof text, "the breaker is open: %s", g->pressure.reason);
+    else
+        snprintf(text, sizeof text, "%s is denied", missing ? missing : "");
+    const char *why = missing || waits ? text : dedup ? dedup : g->health_text;
+    if (g->options.health(g->options.context, health, why) != 0) {
         g->tell_due_ms = now_ms + TELL_AGAIN_MS;
         return;
     }
@@ -53,6 +61,8 @@ engine_update_gauges(struct engine *g, int64_t now_ms)
 {
     struct metrics *c = g->world.metrics;
     METRICS_SET(c, in_flight, (int64_t)g->in_hand.count);
+    METRICS_SET(c, held, (int64_t)g->pressure.kept);
+    METRICS_SET(c, breaker_state, (int64_t)g->pressure.breaker.state);
     if (now_ms < g->gauges_due_ms)
         return;
     g->gauges_due_ms = now_ms + GAUGES_MS;
@@ -70,7 +80,8 @@ engine_dump(const struct engine *g, int64_t now_ms)
     log_write(LOG_INFO, "state", LOG_STR("queue", g->world.queue->url ? g->world.queue->url : g->options.queue),
               LOG_INT("cap", g->cap), LOG_INT("in_hand", g->in_hand.count), LOG_INT("reserved", g->poll.reserved),
               LOG_INT("receives", g->poll.outstanding), LOG_INT("receives_wanted", g->poll.target),
-              LOG_INT("batches", g->batcher.out), LOG_BOOL("draining", g->draining));
+              LOG_INT("batches", g->batcher.out), LOG_BOOL("draining", g->draining),
+              LOG_STR("breaker", breaker_state_name(g->pressure.breaker.state)), LOG_INT("kept", g->pressure.kept));
     log_write(
         LOG_INFO, "state of settlements", LOG_INT("deletes_ready", g->settle.deletes.box.ready),
         LOG_INT("deletes_sent", g->settle.deletes.box.sent), LOG_INT("deletes_waiting", g->settle.deletes.box.waiting),

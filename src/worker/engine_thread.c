@@ -84,6 +84,12 @@ take_back(void *context)
     return pool_take_back(((struct engine_thread *)context)->pool);
 }
 
+static void
+hold(void *context, bool held)
+{
+    pool_set_held(((struct engine_thread *)context)->pool, held);
+}
+
 static int
 health(void *context, enum ipc_health state, const char *why)
 {
@@ -266,18 +272,26 @@ make_engine(struct engine_thread *t, struct err *e)
                                     .batch_window_ms = c->batch.window_ms,
                                     .wait_time_s = (unsigned)c->wait_time_s,
                                     .visibility_timeout_s = c->visibility_timeout_s,
+        .lease_max_s = c->lease.max_s,
                                     .dead_letters = c->dead_letter.queue,
                                     .needs_dead_letters = needs_dead_letters(c),
                                     .screen = {.unwrap = c->unwrap,
                                                .envelope = c->envelope,
                                                .filter = t->options.filter,
                                                .on_mismatch = c->on_mismatch},
+                                    .breaker = {.failure_percent = (unsigned)c->breaker.failure_percent,
+                                                .min_calls = (unsigned)c->breaker.min_calls,
+                                                .window_ms = c->breaker.window_s * INT64_C(1000),
+                                                .pause_ms = c->breaker.pause_ms,
+                                                .pause_cap_ms = c->breaker.pause_cap_ms},
+                                    .max_per_s = (unsigned)c->rate.max_per_s,
                                     .dedup = {.store = store,
                                               .window_ms = c->dedup.window_s * INT64_C(1000),
                                               .by_body = c->dedup.key == CONF_DEDUP_BODY,
                                               .handle_anyway = c->dedup.on_error == CONF_DEDUP_HANDLE},
                                     .submit = submit,
                                     .take_back = take_back,
+                                    .hold = hold,
                                     .health = health,
                                     .context = t};
     retry_read_policy(c, &engine.retry);

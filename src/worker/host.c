@@ -131,7 +131,7 @@ host_settle(struct handler_call *call, uint32_t index, int32_t verdict, int64_t 
         host_breach(call->shared, BREACH_TWICE, m, verdict);
         return HANDLER_E_SETTLED;
     }
-    if (verdict != HANDLER_DONE && verdict != HANDLER_RETRY && verdict != HANDLER_REJECT) {
+    if (verdict < HANDLER_DONE || verdict > HANDLER_DOWN) {
         host_breach(call->shared, BREACH_VERDICT, m, verdict);
         return HANDLER_E_VERDICT;
     }
@@ -142,6 +142,7 @@ host_settle(struct handler_call *call, uint32_t index, int32_t verdict, int64_t 
     m->verdict.kind = verdict;
     m->verdict.delay_ms = delay_ms > DELAY_MAX_MS ? DELAY_MAX_MS : delay_ms;
     m->verdict.reason = verdict == HANDLER_DONE ? NULL : message_copy_reason(reason);
+    call->down |= verdict == HANDLER_DOWN;
     host_post(call->shared, &m->settled);
     return HANDLER_OK;
 }

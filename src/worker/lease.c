@@ -31,6 +31,21 @@ lease_longest_s(const struct message *m, int64_t now_ms)
     return left_ms > 0 ? left_ms / 1000 : 0;
 }
 
+static bool
+is_undecided(const struct message *m)
+{
+    return m->state == MESSAGE_QUEUED || m->state == MESSAGE_KEPT;
+}
+
+/* As lease_longest_s, with lease.max_s. */
+static int64_t
+longest_extension_s(const struct lease *l, const struct message *m, int64_t now_ms)
+{
+    int64_t left_ms = m->received_ms + l->max_ms - now_ms, longest_s = lease_longest_s(m, now_ms);
+    int64_t left_s = left_ms > 0 ? left_ms / 1000 : 0;
+    return is_undecided(m) && left_s < longest_s ? left_s : longest_s;
+}
+
 /* What to ask for in an extension sent now; 0: it would gain nothing. */
 static int64_t
 extension_s(const struct lease *l, const struct message *m, int64_t now_ms)
@@ -39,7 +54,7 @@ extension_s(const struct lease *l, const struct message *m, int64_t now_ms)
     if (m->wanted_until_ms - now_ms > ms)
         ms = m->wanted_until_ms - now_ms;
     int64_t s = (ms + 999) / 1000;
-    int64_t longest_s = lease_longest_s(m, now_ms);
+    int64_t longest_s = longest_extension_s(l, m, now_ms);
     if (s > longest_s)
         s = longest_s;
     return now_ms + s * 1000 > lease_end(m) ? s : 0;
@@ -69,7 +84,7 @@ static int
 watch(struct lease *l, struct message *m, int64_t now_ms)
 {
     int64_t at_ms = lease_end(m);
-    bool refreshes = !m->lease_stopped && !outbox_holds(&l->box, m) && lease_longest_s(m, lease_end(m)) > 0;
+    bool refreshes = !m->lease_stopped && !outbox_holds(&l->box, m) && longest_extension_s(l, m, lease_end(m)) > 0;
     if (refreshes && refresh_at(l, m) < at_ms)
         at_ms = refresh_at(l, m);
     if (at_ms < now_ms)
@@ -101,7 +116,11 @@ message_due(struct timer *t, int64_t horizon_ms)
     struct lease *l = m->lease;
     (void)horizon_ms;
     if (l->now_ms >= lease_end(m)) {
-        lose(l, m, l->now_ms, "the visibility timeout ran out");
+        bool held_too_long =
+            l->max_ms < LEASE_LONGEST_MS && is_undecided(m) && longest_extension_s(l, m, l->now_ms) == 0;
+        WORLD_COUNT(l->world, held_too_long, held_too_long);
+        lose(l, m, l->now_ms,
+             held_too_long ? "its handler holds it for longer than lease.max_s" : "the visibility timeout ran out");
         return;
     }
     if (!m->lease_stopped && !outbox_holds(&l->box, m) && extension_s(l, m, l->now_ms) > 0)
@@ -205,9 +224,10 @@ static const struct outbox_ops EXTENSIONS = {.name = "extend leases",
 /* ---- the owner's side ---- */
 
 void
-lease_init(struct lease *l, struct world *w, const struct lease_watcher *watcher)
+lease_init(struct lease *l, struct world *w, int max_s, const struct lease_watcher *watcher)
 {
-    *l = (struct lease){.world = w, .watcher = *watcher};
+    *l =
+        (struct lease){.world = w, .watcher = *watcher, .max_ms = max_s > 0 ? max_s * INT64_C(1000) : LEASE_LONGEST_MS};
     timers_init(&l->due);
     l->next.fire = run;
     outbox_init(&l->box, &EXTENSIONS, w, LINGER_MS, MAX_CALLS);
@@ -251,6 +271,13 @@ lease_stop(struct lease *l, struct message *m)
         set_next(l);
     }
     return false;
+}
+
+void
+lease_decided(struct lease *l, struct message *m, int64_t now_ms)
+{
+    if (l->max_ms < LEASE_LONGEST_MS && !m->lease_stopped && timer_is_set(&m->lease_timer))
+        watch(l, m, now_ms);
 }
 
 void

@@ -2,8 +2,10 @@
  *
  * Every message in hand is watched from its receive. When half of the visibility timeout is left it is extended, ten a
  * call, over and over, until lease_stop (its retry is about to be sent) or lease_remove (it is over), but never past
- * SQS's 12 hours from the receive. What the queue answers is inspected entry by entry: what it refuses as the sender's
- * fault, and what it did not confirm before the lease ended, is lost.
+ * SQS's 12 hours from the receive, and not past lease.max_s while it is undecided: a handler that holds a message for
+ * so long has lost it. What was decided by then is still held until that is confirmed. What the queue answers is
+ * inspected entry by entry: what it refuses as the sender's fault, and what it did not confirm before the lease ended,
+ * is lost.
  *
  * Times are cautious: a lease counts from when an extension was sent, not from when it was answered; after a receive,
  * whose waiting time says nothing, a margin is taken off. Engine thread only. */
@@ -34,13 +36,15 @@ struct lease {
     struct world *world;
     struct lease_watcher watcher;
     int64_t visibility_ms;
+    int64_t max_ms;    /* of a message that is undecided, from its receive */
     struct timers due; /* of all watched messages */
     struct timer next; /* of the loop, for the earliest of them */
     struct outbox box; /* extensions */
     int64_t now_ms;    /* during a run */
 };
 
-void lease_init(struct lease *l, struct world *w, const struct lease_watcher *watcher);
+/* max_s: lease.max_s, 0: as long as SQS allows. */
+void lease_init(struct lease *l, struct world *w, int max_s, const struct lease_watcher *watcher);
 void lease_clean_up(struct lease *l);
 
 /* The visibility timeout that receives ask for; before the first lease_begin. >= 1. */
@@ -53,6 +57,9 @@ int lease_begin(struct lease *l, struct message *m, int64_t began_ms);
 /* No extension will be sent for m any more; its end is still watched. True: one is under way, so that nothing may be
  * sent about m's visibility until watcher.quiet was called. */
 bool lease_stop(struct lease *l, struct message *m);
+
+/* m was decided and is to be held until that is confirmed: lease.max_s no longer counts. */
+void lease_decided(struct lease *l, struct message *m, int64_t now_ms);
 
 /* m is over: not watched any more. */
 void lease_remove(struct lease *l, struct message *m);

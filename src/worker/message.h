@@ -35,6 +35,7 @@ enum {
     VERDICT_GIVE_BACK = 100, /* not started because the worker drains */
     VERDICT_LOST = 101,      /* not started, or its handler was told so: it decides nothing any more */
     VERDICT_LATER = 102,     /* not started, for want of something here: given back after the consumer's delay */
+    VERDICT_HELD = 103,      /* not started because the breaker is open: it waits */
     /* of gates, for messages that no handler sees: */
     VERDICT_FILTERED = 110,    /* filtered out: delete it */
     VERDICT_LEFT = 111,        /* filtered out, for another consumer: give it back after delay_ms */
@@ -84,6 +85,9 @@ struct message {
     enum message_state state;
     uint8_t gate;        /* of MESSAGE_KEPT: which one keeps it; of `again`: where it goes in */
     bool again;          /* to be handled again as soon as its batch has returned */
+    uint32_t turn;       /* the breaker's, while a handler has it; 0: pressure_learn knows how it went */
+    uint64_t kept_place; /* among those that wait at the breaker; 0: it was never there */
+    struct message *kept_previous, *kept_next; /* there */
     struct batch *batch; /* that it is part of, from batcher_add until the batch is recycled; NULL: none */
     unsigned references;
     struct slice receipt_handle;

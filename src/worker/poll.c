@@ -251,6 +251,14 @@ poll_step(struct poll *p, int64_t now_ms)
             p->little_room_since_ms = now_ms;
         if (room == 0)
             return;
+        int64_t again_ms;
+        size_t most = room < largest(p) ? room : largest(p);
+        most = p->options.room(p->options.context, p->reserved, most, now_ms, &again_ms);
+        if (most == 0) {
+            if (again_ms != INT64_MAX)
+                wait_until(p, again_ms);
+            return;
+        }
         if (p->little_room_since_ms > 0) {
             int64_t due_ms =
                 p->little_room_since_ms + (used > p->options.at_once ? LITTLE_ROOM_BUSY_MS : LITTLE_ROOM_MS);
@@ -260,7 +268,7 @@ poll_step(struct poll *p, int64_t now_ms)
             }
             p->little_room_since_ms = 0;
         }
-        if (!start(p, room < largest(p) ? (unsigned)room : largest(p), now_ms)) {
+        if (!start(p, (unsigned)most, now_ms)) {
             wait_until(p, p->paused_until_ms);
             return;
         }

@@ -33,6 +33,8 @@ struct poll_options {
     size_t batch_size;
     unsigned wait_time_s;
     bool all_attributes; /* receives ask for all system attributes */
+    /* How many messages besides those on their way are worth receiving, at most `most`: pressure_room. */
+    size_t (*room)(void *context, size_t reserved, size_t most, int64_t now_ms, int64_t *ret_again_ms);
     /* The queue handed them out at handed_out_ms at the latest: their leases count from then. */
     void (*received)(void *context, const struct sqs_message *messages, size_t n, int64_t handed_out_ms,
                      int64_t now_ms);

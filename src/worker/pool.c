@@ -60,6 +60,7 @@ enter(struct handler_thread *t, struct message *const *messages, uint32_t count,
     t->call.batch = b;
     t->call.messages = messages;
     t->call.count = count;
+    t->call.down = false;
     atomic_store_explicit(&t->call.running, true, memory_order_relaxed);
 }
 
@@ -79,7 +80,7 @@ leave(struct handler_thread *t, int64_t began_ns)
 static bool
 is_verdict(int32_t value)
 {
-    return value == HANDLER_DONE || value == HANDLER_RETRY || value == HANDLER_REJECT;
+    return value >= HANDLER_DONE && value <= HANDLER_DOWN;
 }
 
 /* The verdict the return value gives to a message that has none. */
@@ -91,8 +92,8 @@ apply_return(struct message *m, int32_t value)
 }
 
 /* One message of `handle`: its verdict goes to the engine at once, not when the batch is through. *began_ns: when the
- * call before this one ended. */
-static void
+ * call before this one ended. True: it says that what the handler depends on is down. */
+static bool
 handle_one(struct handler_thread *t, struct batch *b, size_t i, int64_t now_ms, int64_t *began_ns)
 {
     struct message *m = b->live[i];
@@ -105,9 +106,17 @@ handle_one(struct handler_thread *t, struct batch *b, size_t i, int64_t now_ms, 
     if (!is_verdict(value) && !(settled && value == HANDLER_UNSET))
         host_breach(shared, value == HANDLER_UNSET ? BREACH_FORGOTTEN : BREACH_RETURN, m, value);
     if (settled)
-        return; /* by settle, which told the engine; or lost */
+        return t->call.down; /* by settle, which told the engine; or lost */
     apply_return(m, value);
     host_post(shared, &m->settled);
+    return value == HANDLER_DOWN;
+}
+
+/* The handler is not to be called with what waits in b: the engine keeps it. */
+static bool
+is_held(const struct handler_thread *t, const struct batch *b)
+{
+    return atomic_load_explicit(&t->pool->shared.held, memory_order_relaxed) && !b->trial;
 }
 
 static void
@@ -116,15 +125,18 @@ handle_each(struct handler_thread *t, struct batch *b)
     struct call_shared *shared = &t->pool->shared;
     size_t handled = 0;
     int64_t began_ns = clock_monotonic_ns();
+    bool down = false;
     for (size_t i = 0; i < b->n_live; i++) {
         struct message *m = b->live[i];
         int64_t now_ms = clock_monotonic_ms();
         if (atomic_load_explicit(&shared->stopping, memory_order_relaxed)) {
             m->verdict.kind = VERDICT_GIVE_BACK;
+        } else if (down || is_held(t, b)) {
+            m->verdict.kind = VERDICT_HELD;
         } else if (message_lease_left_ms(m, now_ms) == 0) {
             m->verdict.kind = VERDICT_LOST;
         } else {
-            handle_one(t, b, i, now_ms, &began_ns);
+            down = handle_one(t, b, i, now_ms, &began_ns);
             handled++;
         }
     }
@@ -181,9 +193,10 @@ run_batch(struct handler_thread *t, struct batch *b)
     if (t->pool->options.plugin->table.handle) {
         handle_each(t, b);
     } else if (b->n_live > 0) {
-        if (atomic_load_explicit(&shared->stopping, memory_order_relaxed))
+        bool stopping = atomic_load_explicit(&shared->stopping, memory_order_relaxed);
+        if (stopping || is_held(t, b))
             for (size_t i = 0; i < b->n_live; i++)
-                b->live[i]->verdict.kind = VERDICT_GIVE_BACK;
+                b->live[i]->verdict.kind = stopping ? VERDICT_GIVE_BACK : VERDICT_HELD;
         else
             handle_together(t, b, now_ms);
     }
@@ -358,6 +371,12 @@ void
 pool_set_stopping(struct pool *p)
 {
     atomic_store_explicit(&p->shared.stopping, true, memory_order_relaxed);
+}
+
+void
+pool_set_held(struct pool *p, bool held)
+{
+    atomic_store_explicit(&p->shared.held, held, memory_order_relaxed);
 }
 
 static struct timespec

@@ -46,6 +46,10 @@ struct inbox *pool_inbox(struct pool *p);
 /* host->stopping says so from now on, and no message that was not begun is begun. Any thread. */
 void pool_set_stopping(struct pool *p);
 
+/* While held no message is begun, but those of batches that are trials: they come back as VERDICT_HELD. So does what is
+ * left of a batch, of a plugin with `handle`, in which a message said HANDLER_DOWN. Any thread. */
+void pool_set_held(struct pool *p, bool held);
+
 /* Ends the threads (each runs thread_close) and frees the pool. Returns false, and frees nothing, when one of them is
  * still inside the plugin after wait_ms. The engine must have stopped. */
 bool pool_stop(struct pool *p, int64_t wait_ms);

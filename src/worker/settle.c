@@ -27,6 +27,7 @@ static void
 delete_message(struct settle *s, struct message *m, int64_t now_ms)
 {
     set_state(s, m, MESSAGE_DONE, LEDGER_DONE);
+    lease_decided(s->lease, m, now_ms);
     deletes_add(&s->deletes, m, now_ms);
 }
 
@@ -106,6 +107,7 @@ dead_letter(struct settle *s, struct message *m, int64_t now_ms)
 {
     if (s->world->queue->dead_letter_url) {
         set_state(s, m, MESSAGE_REJECT, LEDGER_REJECT);
+        lease_decided(s->lease, m, now_ms);
         deadletters_add(&s->deadletters, m, now_ms);
         return;
     }

@@ -88,8 +88,11 @@ thread_steps(struct timer *timer, int64_t now_ms)
         struct message *m = t->batch->messages[t->at++];
         if (b->stopping)
             m->verdict.kind = VERDICT_GIVE_BACK;
+        else if (t->down || (b->held && !t->batch->trial))
+            m->verdict.kind = VERDICT_HELD;
         else
             decide(b, m);
+        t->down |= m->verdict.kind == HANDLER_DOWN;
         if (m->verdict.kind != VERDICT_LOST && sim_chance(&b->sim, b->early))
             inbox_push(&b->inbox, &m->settled);
         CHECK(timers_set(&b->sim.timers, timer, now_ms + (b->stopping ? 0 : handling_time(b, t))) == 0);
@@ -111,6 +114,7 @@ thread_works(struct bench *b)
             continue;
         t->batch = b->waiting[b->first];
         t->at = 0;
+        t->down = false;
         b->first = (b->first + 1) % BENCH_WAITING;
         b->n_waiting--;
         CHECK(timers_set(&b->sim.timers, &t->timer, sim_now_ms() + handling_time(b, t)) == 0);
@@ -141,6 +145,12 @@ take_back(void *context)
     return batch;
 }
 
+static void
+hold(void *context, bool held)
+{
+    ((struct bench *)context)->held = held;
+}
+
 static int
 health(void *context, enum ipc_health state, const char *why)
 {
@@ -160,14 +170,16 @@ health(void *context, enum ipc_health state, const char *why)
 struct engine_options
 bench_defaults(void)
 {
-    return (struct engine_options){.consumer = "orders",
-                                   .queue = "orders",
-                                   .handler = "test 1",
-                                   .threads = BENCH_THREADS,
-                                   .batch_size = 10,
-                                   .prefetch = 1,
-                                   .wait_time_s = 20,
-                                   .retry = {.base_ms = 1000, .cap_ms = 60000}};
+    return (struct engine_options){
+        .consumer = "orders",
+        .queue = "orders",
+        .handler = "test 1",
+        .threads = BENCH_THREADS,
+        .batch_size = 10,
+        .prefetch = 1,
+        .wait_time_s = 20,
+        .breaker = {.min_calls = 20, .window_ms = 30000, .pause_ms = 5000, .pause_cap_ms = 60000},
+        .retry = {.base_ms = 1000, .cap_ms = 60000}};
 }
 
 void
@@ -183,6 +195,7 @@ bench_init(struct bench *b, uint64_t seed, const struct engine_options *options)
     o.world = b->sim.world;
     o.submit = submit;
     o.take_back = take_back;
+    o.hold = hold;
     o.health = health;
     o.context = b;
     CHECK(engine_new(&o, &b->engine, &e) == 0);

@@ -23,6 +23,7 @@ struct bench_thread {
     struct bench *bench;
     struct batch *batch;
     size_t at; /* the next message to decide about */
+    bool down; /* one of the batch was HANDLER_DOWN: nothing more of it is begun */
 };
 
 struct bench {
@@ -33,6 +34,7 @@ struct bench {
     size_t first, n_waiting;
     struct bench_thread threads[BENCH_THREADS];
     bool stopping; /* handlers begin nothing more */
+    bool held;     /* ... but trials */
     size_t cap, most_in_hand, largest_batch, batches;
     enum ipc_health health;
     char health_text[100];

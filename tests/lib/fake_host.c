@@ -26,7 +26,7 @@ host_settle(struct handler_call *call, uint32_t index, int32_t verdict, int64_t 
     struct fake_verdict *v = &call->verdicts[index];
     if (v->verdict != HANDLER_UNSET)
         return HANDLER_E_SETTLED;
-    if (verdict < HANDLER_DONE || verdict > HANDLER_REJECT)
+    if (verdict < HANDLER_DONE || verdict > HANDLER_DOWN)
         return HANDLER_E_VERDICT;
     *v = (struct fake_verdict){.verdict = verdict, .delay_ms = delay_ms};
     snprintf(v->reason, sizeof v->reason, "%s", reason ? reason : "");

@@ -72,6 +72,7 @@ what_is_not_given_has_its_default(void **state)
     assert_int_equal(a->visibility_timeout_s, 0);
     assert_int_equal(a->batch.size, 10);
     assert_int_equal(a->batch.window_ms, 0);
+    assert_int_equal(a->lease.max_s, 0);
     assert_int_equal(a->retry.base_ms, 1000);
     assert_int_equal(a->retry.cap_ms, 900000);
     assert_int_equal(a->retry.policy, CONF_RETRY_EXPONENTIAL);
@@ -101,6 +102,7 @@ every_option_can_be_given(void **state)
         "  plugin = \"./p.so\"; processes = 2; threads = 256; prefetch = 0; wait_time_s = 0;\n"
         "  start_timeout_s = 3600;\n"
         "  visibility_timeout_s = 43200; batch = { size = 100; window_ms = 300000; };\n"
+        "  lease = { max_s = 43200; };\n"
         "  retry = { base_ms = 1; cap_ms = 43200000; policy = \"list\"; delays_ms = \"1,20 , 43200000\";\n"
         "            max_attempts = 1000; then = \"leave_to_queue\"; };\n"
         "  dead_letter = { queue = \"dead.fifo\"; };\n"
@@ -131,6 +133,7 @@ every_option_can_be_given(void **state)
     assert_int_equal(b->visibility_timeout_s, 43200);
     assert_int_equal(b->batch.size, 100);
     assert_int_equal(b->batch.window_ms, 300000);
+    assert_int_equal(b->lease.max_s, 43200);
     assert_int_equal(b->retry.base_ms, 1);
     assert_int_equal(b->retry.cap_ms, 43200000);
     assert_int_equal(b->retry.policy, CONF_RETRY_LIST);
@@ -170,9 +173,10 @@ an_unknown_key_is_refused_and_the_nearest_option_named(void **state)
                     "x.conf:1: zebra: unknown option; known here: log, aws, admin, drain_timeout_s, "
                     "plugin_dir, consumers\n");
     assert_consumer_problems(
-        "zebra = 1;", "x.conf:2: consumers[0].zebra: unknown option; known here: name, queue, plugin, "
-                      "processes, threads, prefetch, start_timeout_s, wait_time_s, visibility_timeout_s, unwrap, "
-                      "envelope, filter, on_mismatch, batch, retry, dead_letter, dedup, publish, options\n");
+        "zebra = 1;",
+        "x.conf:2: consumers[0].zebra: unknown option; known here: name, queue, plugin, "
+        "processes, threads, prefetch, start_timeout_s, wait_time_s, visibility_timeout_s, unwrap, "
+        "envelope, filter, on_mismatch, batch, lease, retry, dead_letter, dedup, publish, rate, breaker, options\n");
     assert_consumer_problems("publish = { zebra = 1; };", "x.conf:2: consumers[0].publish.zebra: unknown option; known "
                                                           "here: bus, queue, buffer_mb\n");
     assert_consumer_problems("retry = { zebra = 1; };",
@@ -348,9 +352,15 @@ options_are_checked_against_each_other(void **state)
         "retry.delays_ms out\n");
     assert_consumer_problems("dead_letter = { queue = \"q\"; };",
                              "x.conf:2: consumers[0]: dead_letter.queue is the consumer's own queue\n");
+    assert_consumer_problems(
+        "breaker = { pause_ms = 60001; };",
+        "x.conf:2: consumers[0]: breaker.pause_cap_ms (60000) is below breaker.pause_ms (60001)\n");
     assert_consumer_problems("processes = 2; threads = 10; batch = { size = 2001; }; prefetch = 2;",
                              "x.conf:1: consumers[0]: processes x threads x batch.size x (1 + prefetch) = 2 x 10 x "
                              "2001 x 3 = 120060 messages in flight; SQS allows 120000 of a queue\n");
+    assert_consumer_problems("visibility_timeout_s = 30;\n lease = { max_s = 29; };",
+                             "x.conf:3: consumers[0]: lease.max_s (29) is below visibility_timeout_s (30), which each "
+                             "receive grants\n");
     assert_consumer_problems("visibility_timeout_s = 30;\n batch = { window_ms = 15001; };",
                              "x.conf:3: consumers[0]: batch.window_ms (15001) is more than half of "
                              "visibility_timeout_s (30): messages would spend their lease waiting for a batch\n");

@@ -51,6 +51,7 @@ assert_same_consumer(const struct conf_consumer *a, const struct conf_consumer *
     assert_int_equal(a->visibility_timeout_s, b->visibility_timeout_s);
     assert_int_equal(a->batch.size, b->batch.size);
     assert_int_equal(a->batch.window_ms, b->batch.window_ms);
+    assert_int_equal(a->lease.max_s, b->lease.max_s);
     assert_int_equal(a->retry.base_ms, b->retry.base_ms);
     assert_int_equal(a->retry.cap_ms, b->retry.cap_ms);
     assert_int_equal(a->retry.policy, b->retry.policy);
@@ -58,6 +59,12 @@ assert_same_consumer(const struct conf_consumer *a, const struct conf_consumer *
     assert_int_equal(a->retry.max_attempts, b->retry.max_attempts);
     assert_int_equal(a->retry.then, b->retry.then);
     assert_string_equal(a->dead_letter.queue, b->dead_letter.queue);
+    assert_int_equal(a->rate.max_per_s, b->rate.max_per_s);
+    assert_int_equal(a->breaker.failure_percent, b->breaker.failure_percent);
+    assert_int_equal(a->breaker.window_s, b->breaker.window_s);
+    assert_int_equal(a->breaker.min_calls, b->breaker.min_calls);
+    assert_int_equal(a->breaker.pause_ms, b->breaker.pause_ms);
+    assert_int_equal(a->breaker.pause_cap_ms, b->breaker.pause_cap_ms);
     assert_int_equal(a->dedup.store, b->dedup.store);
     assert_int_equal(a->dedup.window_s, b->dedup.window_s);
     assert_int_equal(a->dedup.key, b->dedup.key);
@@ -120,6 +127,7 @@ random_conf(uint64_t *random, struct conf *c)
         a->visibility_timeout_s = xorshift_next(random) % 2 ? 600 + (int)(xorshift_next(random) % 42600) : 0;
         a->batch.size = 1 + (int)(xorshift_next(random) % 10);
         a->batch.window_ms = random_int(random, "consumers.batch.window_ms");
+        a->lease.max_s = xorshift_next(random) % 2 ? 43200 : 0;
         a->retry.base_ms = random_int(random, "consumers.retry.base_ms");
         a->retry.cap_ms = a->retry.base_ms + (int)(xorshift_next(random) % (uint64_t)(43200001 - a->retry.base_ms));
         a->retry.policy = (enum conf_retry_policy)(xorshift_next(random) % 3);
@@ -127,6 +135,12 @@ random_conf(uint64_t *random, struct conf *c)
         a->retry.max_attempts = random_int(random, "consumers.retry.max_attempts");
         a->retry.then = (enum conf_retry_then)(xorshift_next(random) % 2);
         a->dead_letter.queue = xorshift_next(random) % 2 ? "b.fifo" : "";
+        a->rate.max_per_s = random_int(random, "consumers.rate.max_per_s");
+        a->breaker.failure_percent = random_int(random, "consumers.breaker.failure_percent");
+        a->breaker.window_s = random_int(random, "consumers.breaker.window_s");
+        a->breaker.min_calls = random_int(random, "consumers.breaker.min_calls");
+        a->breaker.pause_ms = random_int(random, "consumers.breaker.pause_ms");
+        a->breaker.pause_cap_ms = 3600000;
         a->dedup.store = (enum conf_dedup_store)(xorshift_next(random) % 4);
         a->dedup.window_s = random_int(random, "consumers.dedup.window_s");
         a->dedup.key = (enum conf_dedup_key)(xorshift_next(random) % 2);
@@ -218,6 +232,9 @@ printing_names_every_option(void **state)
                                   "            size = 10;\n"
                                   "            window_ms = 0;\n"
                                   "        };\n"
+                                  "        lease = {\n"
+                                  "            max_s = 0;\n"
+                                  "        };\n"
                                   "        retry = {\n"
                                   "            policy = \"exponential\";\n"
                                   "            base_ms = 1000;\n"
@@ -243,6 +260,16 @@ printing_names_every_option(void **state)
                                   "            bus = \"\";\n"
                                   "            queue = \"\";\n"
                                   "            buffer_mb = 64;\n"
+                                  "        };\n"
+                                  "        rate = {\n"
+                                  "            max_per_s = 0;\n"
+                                  "        };\n"
+                                  "        breaker = {\n"
+                                  "            failure_percent = 0;\n"
+                                  "            window_s = 30;\n"
+                                  "            min_calls = 20;\n"
+                                  "            pause_ms = 5000;\n"
+                                  "            pause_cap_ms = 60000;\n"
                                   "        };\n"
                                   "        options = { };\n"
                                   "    }\n"

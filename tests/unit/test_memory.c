@@ -253,15 +253,17 @@ a_queue_is_looked_for_again_though_there_was_no_memory_for_a_timer(void **state)
     struct queue_ops without_memory = *sound;
     without_memory.find = find_nothing;
     s.queue.ops = &without_memory;
-    const struct engine_options options = {.world = s.world,
-                                           .consumer = "orders",
-                                           .queue = "orders",
-                                           .handler = "h 1",
-                                           .threads = 1,
-                                           .batch_size = 10,
-                                           .wait_time_s = 20,
-                                           .retry = {.base_ms = 1000, .cap_ms = 60000},
-                                           .health = hear_of_health};
+    const struct engine_options options = {
+        .world = s.world,
+        .consumer = "orders",
+        .queue = "orders",
+        .handler = "h 1",
+        .threads = 1,
+        .batch_size = 10,
+        .wait_time_s = 20,
+        .retry = {.base_ms = 1000, .cap_ms = 60000},
+        .breaker = {.min_calls = 1, .window_ms = 1000, .pause_ms = 1, .pause_cap_ms = 1},
+        .health = hear_of_health};
     assert_int_equal(engine_new(&options, &g, &e), 0);
     for (size_t i = 0; s.timers.claimed < s.timers.capacity; i++) {
         assert_true(i < sizeof fillers / sizeof *fillers);

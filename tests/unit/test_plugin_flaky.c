@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "lib/fake_host.h"
+#include "lib/tmp.h"
 
 static struct fake_plugin
 open_flaky(const struct plugin_option *options, size_t n)
@@ -108,6 +109,25 @@ patterns_decide_by_the_body(void **state)
     assert_int_equal(v.verdict, HANDLER_REJECT);
     assert_string_equal(v.reason, "the body has reject_pattern");
     fake_plugin_close(&f);
+}
+
+static void
+down_file_makes_every_message_wait_while_it_is_there(void **state)
+{
+    (void)state;
+    const char *dir = tmp_new(), *path = tmp_path(dir, "down");
+    struct fake_plugin f = FLAKY({"down_file", path}, {"reject_pattern", "poison"});
+    assert_int_equal(handle(&f, "x", "{}", 1).verdict, HANDLER_DONE);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fclose(file);
+    struct fake_verdict v = handle(&f, "x", "{\"poison\":1}", 1);
+    assert_int_equal(v.verdict, HANDLER_DOWN);
+    assert_string_equal(v.reason, "the file of option down_file is there");
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(handle(&f, "x", "{}", 1).verdict, HANDLER_DONE);
+    fake_plugin_close(&f);
+    tmp_remove(dir);
 }
 
 static void
@@ -275,6 +295,7 @@ main(void)
         cmocka_unit_test(fail_percent_chooses_by_id_and_seed),
         cmocka_unit_test(fail_first_receives_ends_the_failures_of_a_message),
         cmocka_unit_test(patterns_decide_by_the_body),
+        cmocka_unit_test(down_file_makes_every_message_wait_while_it_is_there),
         cmocka_unit_test(crash_pattern_kills_the_process),
         cmocka_unit_test(delay_ms_is_the_time_a_message_takes),
         cmocka_unit_test(a_worker_that_stops_does_not_wait_for_a_delay),

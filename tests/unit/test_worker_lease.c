@@ -293,6 +293,72 @@ retries_after_eleven_hours(struct bench *b, struct message *m, struct sim_messag
 }
 
 static void
+no_message_is_held_for_its_handler_past_lease_max_s(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct engine_options o = bench_defaults();
+    int64_t ms = HOUR;
+    o.threads = 1;
+    o.batch_size = 1;
+    o.lease_max_s = 100;
+    bench_init(&b, 1, &o);
+    b.takes = takes_so_long;
+    b.context = &ms;
+    bench_put(&b, 2); /* one is handled, one waits */
+    bench_run(&b, 98000);
+    assert_int_equal(BENCH_COUNT(&b, lost), 0);
+    assert_int_equal(b.sim.messages[0].receives, 1);
+    assert_in_range(b.sim.messages[0].visible_at_ms - sim_now_ms(), 0, 2500);
+    int64_t now_ms = sim_now_ms();
+    struct message *m = b.threads[0].batch->messages[0];
+    assert_in_range(message_lease_left_ms(m, now_ms), 1, 2500); /* what its handler is told */
+    atomic_store(&m->asked_until_ms, now_ms + HOUR);
+    inbox_push(&b.inbox, &b.threads[0].batch->extend);
+    bench_run(&b, 500);
+    assert_true(message_lease_left_ms(m, now_ms) <= 2500); /* not by asking for it, either */
+    b.stopping = true;
+    engine_drain(b.engine, sim_now_ms() + 10000, sim_now_ms()); /* so that it is not received again */
+    bench_run(&b, 3000);
+    assert_int_equal(message_lease_left_ms(m, sim_now_ms()), 0);
+    assert_int_equal(BENCH_COUNT(&b, lost), BENCH_COUNT(&b, held_too_long));
+    assert_in_range(BENCH_COUNT(&b, held_too_long), 1, 2);
+    assert_int_equal(BENCH_COUNT(&b, extend_errors), 0);
+    bench_clean_up(&b);
+}
+
+static void
+fail_deletes(void *context, enum sim_call call, int entry, struct sim_fault *fault)
+{
+    (void)context;
+    if (call == SIM_DELETE && entry >= 0)
+        fault->entry = true;
+}
+
+static void
+what_is_decided_is_held_past_lease_max_s_until_that_is_confirmed(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct engine_options o = bench_defaults();
+    int64_t ms = 20000;
+    o.lease_max_s = 40;
+    bench_init(&b, 1, &o);
+    b.takes = takes_so_long;
+    b.context = &ms;
+    b.sim.hook = fail_deletes;
+    bench_put(&b, 1);
+    bench_run(&b, 5 * MINUTE);
+    assert_int_equal(BENCH_COUNT(&b, lost), 0);
+    assert_int_equal(BENCH_COUNT(&b, delete_failed), 0);
+    b.sim.hook = NULL;
+    assert_true(bench_run_until(&b, bench_all_deleted, MINUTE));
+    assert_int_equal(b.sim.messages[0].receives, 1);
+    assert_int_equal(BENCH_COUNT(&b, deleted), 1);
+    bench_clean_up(&b);
+}
+
+static void
 a_delay_past_twelve_hours_is_cut_to_what_the_queue_accepts(void **state)
 {
     (void)state;
@@ -377,6 +443,8 @@ main(void)
         cmocka_unit_test(a_refused_extension_loses_that_message_alone),
         cmocka_unit_test(an_extension_that_failed_for_no_fault_of_ours_is_tried_again),
         cmocka_unit_test(nothing_is_extended_past_twelve_hours_from_the_receive),
+        cmocka_unit_test(no_message_is_held_for_its_handler_past_lease_max_s),
+        cmocka_unit_test(what_is_decided_is_held_past_lease_max_s_until_that_is_confirmed),
         cmocka_unit_test(a_delay_past_twelve_hours_is_cut_to_what_the_queue_accepts),
         cmocka_unit_test(a_handlers_wish_for_a_longer_lease_is_asked_of_the_queue_at_once),
         cmocka_unit_test(after_its_lease_was_lost_a_queued_message_is_not_started),

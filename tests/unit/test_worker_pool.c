@@ -346,7 +346,7 @@ a_return_value_that_is_no_verdict_means_retry(void **state)
 {
     (void)state;
     begin(&EACH, 1);
-    const int32_t answers[] = {0, -1, 4, 100, INT32_MAX, HANDLER_DONE};
+    const int32_t answers[] = {0, -1, 5, 100, INT32_MAX, HANDLER_DONE};
     memcpy(rig.answers, answers, sizeof answers);
     struct batch *b = run(6);
     for (size_t i = 0; i < 5; i++)
@@ -600,6 +600,61 @@ stopping_is_told_and_begins_nothing_more(void **state)
 }
 
 static void
+while_held_nothing_is_begun_but_trials(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        bool trial = i >= 2;
+        begin(i % 2 ? &TOGETHER : &EACH, 1);
+        rig.answers[0] = rig.answers[1] = HANDLER_DONE;
+        pool_set_held(rig.pool, true);
+        struct batch *b = make_batch(2);
+        b->trial = trial;
+        pool_submit(rig.pool, b);
+        pool_wake(rig.pool);
+        collect(1);
+        for (size_t k = 0; k < 2; k++) {
+            assert_int_equal(b->messages[k]->verdict.kind, trial ? HANDLER_DONE : VERDICT_HELD);
+            assert_int_equal(rig.handled[k], trial);
+        }
+        end(b);
+    }
+}
+
+static void
+settle_as_down(struct handler_call *call, uint32_t count)
+{
+    (void)count;
+    rig.results[0] = host->settle(call, 0, HANDLER_DOWN, -1, "no database");
+}
+
+static void
+behind_one_that_says_down_nothing_of_its_batch_is_begun(void **state)
+{
+    (void)state;
+    for (int by_settle = 0; by_settle < 2; by_settle++) {
+        begin(&EACH, 1);
+        rig.answers[0] = HANDLER_DOWN;
+        rig.in_call = by_settle ? settle_as_down : NULL;
+        struct batch *b = run(3);
+        assert_int_equal(b->messages[0]->verdict.kind, HANDLER_DOWN);
+        if (by_settle)
+            assert_string_equal(b->messages[0]->verdict.reason, "no database");
+        assert_int_equal(b->messages[1]->verdict.kind, VERDICT_HELD);
+        assert_int_equal(b->messages[2]->verdict.kind, VERDICT_HELD);
+        assert_int_equal(violations(), 0);
+        end(b);
+    }
+    begin(&TOGETHER, 1);
+    rig.answers[0] = HANDLER_DOWN;
+    rig.in_call = NULL;
+    struct batch *b = run(3);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(b->messages[i]->verdict.kind, HANDLER_DOWN);
+    end(b);
+}
+
+static void
 a_batch_that_waits_can_be_taken_back(void **state)
 {
     (void)state;
@@ -776,6 +831,8 @@ main(void)
         cmocka_unit_test(asking_for_more_time_reaches_the_engine),
         cmocka_unit_test(what_was_lost_while_it_waited_is_not_started),
         cmocka_unit_test(stopping_is_told_and_begins_nothing_more),
+        cmocka_unit_test(while_held_nothing_is_begun_but_trials),
+        cmocka_unit_test(behind_one_that_says_down_nothing_of_its_batch_is_begun),
         cmocka_unit_test(a_batch_that_waits_can_be_taken_back),
         cmocka_unit_test(a_handler_that_does_not_return_does_not_hold_up_the_stop),
         cmocka_unit_test(every_thread_is_opened_and_closed),

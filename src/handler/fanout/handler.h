@@ -45,10 +45,17 @@ extern "C" {
 
 /* What becomes of a message. Zero is no verdict on purpose: a value nobody set is never taken for success. */
 enum {
-    HANDLER_UNSET = 0, /* from handle_batch: "what I did not settle, I forgot": a contract violation, retried */
-    HANDLER_DONE = 1,  /* handled: delete it from the queue */
-    HANDLER_RETRY = 2, /* not now: deliver it again after the consumer's backoff, or the delay given to settle */
-    HANDLER_REJECT = 3 /* never: move it to the dead-letter queue with the reason given to settle */
+    HANDLER_UNSET = 0,  /* from handle_batch: "what I did not settle, I forgot": a contract violation, retried */
+    HANDLER_DONE = 1,   /* handled: delete it from the queue */
+    HANDLER_RETRY = 2,  /* not now: deliver it again after the consumer's backoff, or the delay given to settle */
+    HANDLER_REJECT = 3, /* never: move it to the dead-letter queue with the reason given to settle */
+
+    /* Not the message's fault: what the handler depends on is down, and so would be for any other. The message stays in
+     * hand under lease, no attempt is counted, nothing more is received, and the handler is called with one message
+     * after a pause (breaker.pause_ms), with all once that went well. From handle and handle_batch it holds for what
+     * was not settled; what else waited in the same batch is not begun. A host older than this value takes it for a
+     * contract violation, and retries the message. */
+    HANDLER_DOWN = 4
 };
 
 /* Log levels (syslog's numbers). */
@@ -102,7 +109,7 @@ struct handler_host {
 
     /* Decides message `index` (0 in handle) now, while the call goes on: a done is deleted at once. delay_ms counts for
      * HANDLER_RETRY: how long the message stays away, 0 .. 43,200,000; negative: the consumer's backoff. reason counts
-     * for HANDLER_RETRY and HANDLER_REJECT: one line for the log and the dead letter, copied; may be NULL.
+     * for all but HANDLER_DONE: one line for the log and the dead letter, copied; may be NULL.
      * Returns 0 or HANDLER_E_INDEX, _SETTLED, _VERDICT (contract violations, counted) or _LOST. */
     int32_t (*settle)(struct handler_call *call, uint32_t index, int32_t verdict, int64_t delay_ms, const char *reason);
 

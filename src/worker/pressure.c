@@ -1,0 +1,241 @@
+#include "worker/pressure.h"
+
+#include <stdio.h>
+
+#include "base/log.h"
+
+#define LOG_EVERY_MS 10000
+#define RECEIVE      10 /* messages a receive brings at most */
+
+static void
+again(struct timer *t, int64_t now_ms)
+{
+    pressure_step((struct pressure *)((char *)t - offsetof(struct pressure, again)), now_ms);
+}
+
+void
+pressure_init(struct pressure *p, struct world *w, const struct pressure_options *options)
+{
+    *p = (struct pressure){.world = w, .options = *options, .again.fire = again};
+    breaker_init(&p->breaker, &options->breaker, w->random ^ UINT64_C(0x2545f4914f6cdd1d));
+    /* A second's worth, so that receives bring several; two at least, because the next token must have a place while
+     * the receive that the first is meant for is under way. */
+    if (options->max_per_s > 0)
+        ratelimit_init(&p->rate, options->max_per_s, options->max_per_s > 2 ? options->max_per_s : 2, w->clock_ms());
+}
+
+void
+pressure_clean_up(struct pressure *p)
+{
+    timers_cancel(p->world->timers, &p->again);
+}
+
+/* ---- those that wait ---- */
+
+static void
+insert_before(struct pressure *p, struct message *m, struct message *next)
+{
+    m->kept_next = next;
+    m->kept_previous = next ? next->kept_previous : p->last;
+    *(m->kept_previous ? &m->kept_previous->kept_next : &p->first) = m;
+    *(next ? &next->kept_previous : &p->last) = m;
+    p->kept++;
+}
+
+/* Back to where it was before those that came behind it. What one batch held comes back in its order, each next to the
+ * one before. */
+static void
+insert_returned(struct pressure *p, struct message *m)
+{
+    struct message *at = p->last && p->last->kept_place < m->kept_place           ? NULL
+                         : p->returned && p->returned->kept_place < m->kept_place ? p->returned->kept_next
+                                                                                  : p->first;
+    while (at && at->kept_place < m->kept_place)
+        at = at->kept_next;
+    insert_before(p, m, at);
+    p->returned = m;
+}
+
+static void
+keep(struct pressure *p, struct message *m)
+{
+    if (m->kept_place > 0) {
+        insert_returned(p, m);
+        return;
+    }
+    m->kept_place = ++p->places;
+    insert_before(p, m, NULL);
+}
+
+/* m was tried, and will wait behind the others: the next to be tried is another one, lest a message that makes its
+ * handler say so each time keeps all others away. But those of its own group wait behind it. */
+static void
+take_place_behind(struct pressure *p, struct message *m)
+{
+    m->kept_place = p->places + 1;
+    if (m->group.n == 0)
+        return;
+    for (const struct message *k = p->first; k; k = k->kept_next) {
+        if (slice_equals(k->group, m->group)) {
+            m->kept_place = k->kept_place;
+            return;
+        }
+    }
+    p->places++;
+}
+
+void
+pressure_leave(struct pressure *p, struct message *m)
+{
+    *(m->kept_previous ? &m->kept_previous->kept_next : &p->first) = m->kept_next;
+    *(m->kept_next ? &m->kept_next->kept_previous : &p->last) = m->kept_previous;
+    if (p->returned == m)
+        p->returned = NULL;
+    m->kept_previous = m->kept_next = NULL;
+    p->kept--;
+}
+
+/* ---- who may go ---- */
+
+static bool
+is_limited(const struct pressure *p)
+{
+    return p->options.max_per_s > 0;
+}
+
+/* One may go now, and then it has gone. */
+static bool
+begin(struct pressure *p, struct message *m, int64_t now_ms)
+{
+    if (breaker_room(&p->breaker) == 0 || (is_limited(p) && !ratelimit_take(&p->rate, 1, now_ms)))
+        return false;
+    if (p->breaker.state == BREAKER_TRYING)
+        WORLD_COUNT(p->world, breaker_tries, 1);
+    m->turn = breaker_begin(&p->breaker);
+    return true;
+}
+
+bool
+pressure_arrive(struct pressure *p, struct message *m, int64_t now_ms)
+{
+    if (!p->first && begin(p, m, now_ms)) {
+        m->kept_place = ++p->places;
+        return true;
+    }
+    keep(p, m);
+    WORLD_COUNT(p->world, held_back, 1);
+    return false;
+}
+
+static void
+wait_for_next(struct pressure *p, int64_t now_ms)
+{
+    int64_t at_ms = p->breaker.state == BREAKER_OPEN ? p->breaker.tries_at_ms
+                    : p->first && is_limited(p) && breaker_room(&p->breaker) > 0
+                        ? now_ms + ratelimit_wait_ms(&p->rate, 1, now_ms)
+                        : INT64_MAX;
+    if (at_ms == INT64_MAX)
+        timers_cancel(p->world->timers, &p->again);
+    else if (!timer_is_set(&p->again) || p->again.due_ms != at_ms)
+        timers_set(p->world->timers, &p->again, at_ms);
+}
+
+void
+pressure_step(struct pressure *p, int64_t now_ms)
+{
+    if (p->breaker.state == BREAKER_CLOSED && !p->first && !timer_is_set(&p->again))
+        return;
+    if (breaker_tick(&p->breaker, now_ms))
+        log_write_limited(LOG_INFO, LOG_EVERY_MS, "breaker: one message is tried", LOG_INT("kept", p->kept),
+                          LOG_INT("open_ms", now_ms - p->breaker.opened_ms));
+    for (struct message *m = p->first; m && begin(p, m, now_ms); m = p->first) {
+        pressure_leave(p, m);
+        p->options.pass(p->options.context, m, now_ms);
+    }
+    wait_for_next(p, now_ms);
+}
+
+size_t
+pressure_room(struct pressure *p, size_t reserved, size_t most, int64_t now_ms, int64_t *ret_again_ms)
+{
+    size_t waiting = p->kept + reserved, room = breaker_room(&p->breaker);
+    *ret_again_ms = INT64_MAX;
+    if (room != SIZE_MAX)
+        room = room > waiting ? room - waiting : 0;
+    room = room < most ? room : most;
+    if (room == 0 || !is_limited(p))
+        return room;
+    /* Not one by one as tokens come: half of the bucket, or a receive's ten. */
+    size_t half = (size_t)(p->rate.burst / 2), worth = half < RECEIVE ? half : RECEIVE;
+    worth = worth < room ? worth : room;
+    if ((double)(waiting + worth) > p->rate.burst)
+        return 0; /* until some of those on their way have come, or some that wait have gone */
+    int64_t wait_ms = ratelimit_wait_ms(&p->rate, (double)(waiting + worth), now_ms);
+    if (wait_ms > 0) {
+        *ret_again_ms = now_ms + wait_ms;
+        return 0;
+    }
+    size_t tokens = (size_t)p->rate.tokens - waiting;
+    return tokens < worth ? worth : tokens < room ? tokens : room;
+}
+
+/* ---- what is learnt ---- */
+
+static enum breaker_outcome
+outcome_of(const struct message *m)
+{
+    switch (m->verdict.kind) {
+    case HANDLER_DONE:
+        return BREAKER_SUCCESS;
+    case HANDLER_RETRY:
+        return m->verdict.delay_ms < 0 ? BREAKER_FAILURE : BREAKER_NOTHING;
+    case HANDLER_DOWN:
+        return BREAKER_DOWN;
+    default:
+        return BREAKER_NOTHING;
+    }
+}
+
+static void
+log_opening(struct pressure *p, const struct message *m, enum breaker_state before, int64_t now_ms)
+{
+    const struct breaker *b = &p->breaker;
+    const char *reason = m->verdict.reason                 ? m->verdict.reason
+                         : m->verdict.kind == HANDLER_DOWN ? "the handler says that what it depends on is down"
+                                                           : "the handler fails";
+    int64_t pause_ms = b->tries_at_ms - now_ms;
+    snprintf(p->reason, sizeof p->reason, "%s", reason);
+    WORLD_COUNT(p->world, breaker_openings, 1);
+    if (before == BREAKER_CLOSED) {
+        uint64_t calls, failures;
+        breaker_count(b, now_ms, &calls, &failures);
+        log_write(LOG_WARN, "breaker opens: nothing is received or handled; mend what the handler depends on",
+                  LOG_SLICE("id", m->id), LOG_STR("reason", reason), LOG_INT("failures", failures),
+                  LOG_INT("of_calls", calls), LOG_INT("next_try_ms", pause_ms));
+    } else {
+        log_write_limited(LOG_WARN, LOG_EVERY_MS, "breaker opens again: a try failed", LOG_SLICE("id", m->id),
+                          LOG_STR("reason", reason), LOG_INT("open_ms", now_ms - b->opened_ms),
+                          LOG_INT("next_try_ms", pause_ms));
+    }
+}
+
+void
+pressure_learn(struct pressure *p, struct message *m, int64_t now_ms)
+{
+    struct breaker *b = &p->breaker;
+    enum breaker_state before = b->state;
+    uint32_t turn = m->turn;
+    if (turn == 0)
+        return; /* learnt already, or it never went to a handler */
+    m->turn = 0;
+    if (m->verdict.kind == HANDLER_DOWN && turn == b->turn && before == BREAKER_TRYING)
+        take_place_behind(p, m);
+    if (!breaker_end(b, turn, outcome_of(m), now_ms))
+        return;
+    if (b->state == BREAKER_OPEN)
+        log_opening(p, m, before, now_ms);
+    else
+        log_write(LOG_INFO, "breaker closes: messages are handled again", LOG_INT("kept", p->kept),
+                  LOG_INT("open_ms", now_ms - b->opened_ms));
+    wait_for_next(p, now_ms);
+}
