@@ -8,6 +8,7 @@
  *   - no delete was sent for it before a handler's word, or its dead letter's confirmation, allowed that;
  *   - it was not handled after a confirmed delete, unless it was delivered again before that;
  *   - of its group, none was begun before those ahead of it were decided (FIFO);
+ *   - no batched call had an entry twice, or more than ten;
  *   - at no time were more in hand, or asked for, than the consumer's cap (checked as it goes, while it is said to
  *     hold).
  *

@@ -1,12 +1,23 @@
-/* account_impl: what account.c (which hears) and account_judge.c (which judges) share. */
+/* account_impl: what account.c (its life), account_hear.c and account_judge.c share. */
 #ifndef FANOUT_TESTS_LIB_ACCOUNT_IMPL_H
 #define FANOUT_TESTS_LIB_ACCOUNT_IMPL_H
 
 #include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 #include "lib/account.h"
 
 #define ACCOUNT_FINDINGS_MAX 40
+#define ACCOUNT_RECEIVES_MAX 512 /* outstanding */
+
+#define ACCOUNT_CHECK(condition)                                                                                       \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            fprintf(stderr, "account: %s\n", #condition);                                                              \
+            abort();                                                                                                   \
+        }                                                                                                              \
+    } while (0)
 
 /* Times in ns are CLOCK_MONOTONIC's, 0: never. */
 struct account_message {
@@ -18,7 +29,9 @@ struct account_message {
     unsigned deliveries;
     uint32_t receives;    /* the highest receive count */
     int64_t delivered_ns; /* last */
-    int64_t lease_ms;     /* of the run's clock: over then at the latest */
+    int64_t receive_ns;   /* when the receive that brought it was asked for */
+    int64_t lease_ms;     /* of the run's clock: over then */
+    int64_t extension_ms; /* ... if what was asked for last is granted */
     bool in_hand;
     unsigned letters_asked;
     int64_t delete_asked_ns, delete_confirmed_ns, letter_asked_ns, letter_confirmed_ns; /* first */
@@ -46,6 +59,7 @@ struct account_receive {
     uint64_t number;
     unsigned queue, epoch;
     size_t n;
+    int64_t asked_ns;
 };
 
 struct account {

@@ -119,8 +119,9 @@ judge_delete(struct account *a, const struct account_message *m, uint32_t n)
     bool moved = m->letter_confirmed_ns && m->letter_confirmed_ns <= m->delete_asked_ns;
     if (m->delete_asked_ns && !done && !moved && m->fate != ACCOUNT_FILTERED)
         account_find(a, "delete: message %u was deleted before it was done or moved", n);
-    /* One that was delivered once more before its delete was confirmed is at least once's. */
-    if (m->delete_confirmed_ns && m->last_began_ns > m->delete_confirmed_ns && m->delivered_ns < m->done_began_ns)
+    /* One that was delivered once more, by a receive that was under way then, is at least once's. */
+    bool excused = m->delivered_ns > m->done_began_ns && m->receive_ns < m->delete_confirmed_ns;
+    if (m->delete_confirmed_ns && m->last_began_ns > m->delete_confirmed_ns && !excused)
         account_find(a, "again: message %u was handled after its delete was confirmed", n);
 }
 

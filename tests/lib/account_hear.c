@@ -1,0 +1,353 @@
+/* The account listens. */
+#include "lib/account.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "lib/account_impl.h"
+
+#define BATCH_MAX  10
+#define CAUTION_MS 8000 /* less than half of the visibility timeout */
+
+/* ---- handles ----------------------------------------------------------------------------------------------------- */
+
+static uint64_t
+hash(struct slice s)
+{
+    uint64_t h = UINT64_C(0xcbf29ce484222325);
+    for (size_t i = 0; i < s.n; i++)
+        h = (h ^ (unsigned char)s.p[i]) * UINT64_C(0x100000001b3);
+    return h ? h : 1;
+}
+
+static struct account_handle *
+handle_of(struct account *a, struct slice text)
+{
+    uint64_t h = hash(text);
+    size_t i = h % a->n_handles;
+    while (a->handles[i].hash && a->handles[i].hash != h)
+        i = (i + 1) % a->n_handles;
+    return &a->handles[i];
+}
+
+static void
+note_handle(struct account *a, struct slice text, uint32_t n)
+{
+    struct account_handle *h = handle_of(a, text);
+    if (!h->hash)
+        ACCOUNT_CHECK(++a->used_handles < a->n_handles / 2);
+    *h = (struct account_handle){.hash = hash(text), .n = n};
+}
+
+/* The message of an entry's receipt handle; NULL: not one of ours. */
+static struct account_message *
+message_of_entry(struct account *a, struct json entry)
+{
+    struct json text;
+    if (!json_get(entry, "ReceiptHandle", &text))
+        return NULL;
+    struct account_handle *h = handle_of(a, json_raw(text));
+    return h->hash ? &a->messages[h->n] : NULL;
+}
+
+/* A body lies in the call as a JSON string, its quotes escaped. */
+static struct account_message *
+message_of_body(struct account *a, struct json body)
+{
+    static const char NAME[] = "\\\"n\\\":";
+    struct slice s = json_raw(body);
+    const char *at = s.n > 0 ? memmem(s.p, s.n, NAME, sizeof NAME - 1) : NULL;
+    size_t n = at ? strtoul(at + sizeof NAME - 1, NULL, 10) : SIZE_MAX;
+    return n < a->rules.messages ? &a->messages[n] : NULL;
+}
+
+/* ---- what is in hand --------------------------------------------------------------------------------------------- */
+
+static void
+leave_hand(struct account *a, struct account_message *m)
+{
+    if (m->in_hand)
+        a->in_hand[m->queue]--;
+    m->in_hand = false;
+}
+
+/* Those whose lease is over are in nobody's hand. Who holds one is more cautious about its end than we are. */
+static void
+sweep(struct account *a, unsigned queue)
+{
+    int64_t now_ms = a->rules.now_ms() + CAUTION_MS;
+    for (size_t i = 0; i < a->rules.messages; i++)
+        if (a->messages[i].queue == queue && a->messages[i].in_hand && a->messages[i].lease_ms <= now_ms)
+            leave_hand(a, &a->messages[i]);
+}
+
+static void
+check_cap(struct account *a, unsigned queue)
+{
+    size_t cap = a->cap[queue];
+    if (cap == 0 || a->in_hand[queue] + a->reserved[queue] <= cap)
+        return;
+    sweep(a, queue);
+    if (a->in_hand[queue] + a->reserved[queue] > cap)
+        account_find(a, "cap: %s: %zu in hand and %zu asked for, of at most %zu", a->rules.queues[queue],
+                     a->in_hand[queue], a->reserved[queue], cap);
+}
+
+/* ---- receives ---------------------------------------------------------------------------------------------------- */
+
+static struct account_receive *
+receive_of(struct account *a, uint64_t number)
+{
+    for (size_t i = 0; i < a->n_receives; i++)
+        if (a->receives[i].number == number)
+            return &a->receives[i];
+    return NULL;
+}
+
+static void
+receive_asked(struct account *a, const struct wiretap_exchange *x, struct json request, unsigned queue)
+{
+    struct json max;
+    int64_t n = 1;
+    if (json_get(request, "MaxNumberOfMessages", &max))
+        json_int64(max, &n);
+    ACCOUNT_CHECK(a->n_receives < ACCOUNT_RECEIVES_MAX);
+    a->receives[a->n_receives++] = (struct account_receive){.number = x->number,
+                                                            .queue = queue,
+                                                            .n = (size_t)n,
+                                                            .asked_ns = clock_monotonic_ns(),
+                                                            .epoch = a->epoch[queue]};
+    a->reserved[queue] += (size_t)n;
+    check_cap(a, queue);
+}
+
+static struct account_receive
+end_receive(struct account *a, uint64_t number)
+{
+    struct account_receive *r = receive_of(a, number), ended = {0};
+    if (!r)
+        return ended;
+    ended = *r;
+    if (r->epoch == a->epoch[r->queue])
+        a->reserved[r->queue] -= r->n;
+    *r = a->receives[--a->n_receives];
+    return ended;
+}
+
+static void
+delivered(struct account *a, struct account_message *m, struct json message, const struct account_receive *r)
+{
+    struct json text, count;
+    int64_t now_ms = a->rules.now_ms(), receives = 0;
+    if (json_get(message, "ReceiptHandle", &text))
+        note_handle(a, json_raw(text), (uint32_t)(m - a->messages));
+    if (json_get_path(message, &count, "Attributes", "ApproximateReceiveCount", NULL))
+        receives = strtoll(json_raw(count).p, NULL, 10);
+    m->deliveries++;
+    m->receives = receives > m->receives ? (uint32_t)receives : m->receives;
+    m->delivered_ns = clock_monotonic_ns();
+    m->receive_ns = r->asked_ns;
+    m->lease_ms = now_ms + a->rules.visibility_s * INT64_C(1000);
+    if (r->number && r->epoch == a->epoch[r->queue] && !m->in_hand) {
+        m->in_hand = true;
+        a->in_hand[m->queue]++;
+    }
+}
+
+static void
+receive_answered(struct account *a, const struct wiretap_exchange *x)
+{
+    struct account_receive r = end_receive(a, x->number);
+    struct json answer, messages, body;
+    if (x->status != 200 || json_parse(x->answer, &answer, NULL) != 0 || !json_get(answer, "Messages", &messages))
+        return;
+    for (struct json_iter it = json_iter(messages); json_next(&it);) {
+        struct account_message *m = json_get(it.value, "Body", &body) ? message_of_body(a, body) : NULL;
+        if (m)
+            delivered(a, m, it.value, &r);
+        else
+            account_find(a, "a message was delivered that nobody had sent");
+    }
+    check_cap(a, r.queue);
+}
+
+/* ---- deletes, changes of visibility, dead letters ---------------------------------------------------------------- */
+
+static void
+delete_asked(struct account *a, struct json entry)
+{
+    struct account_message *m = message_of_entry(a, entry);
+    if (!m)
+        return;
+    leave_hand(a, m);
+    if (!m->delete_asked_ns)
+        m->delete_asked_ns = clock_monotonic_ns();
+}
+
+static void
+change_asked(struct account *a, struct json entry)
+{
+    struct account_message *m = message_of_entry(a, entry);
+    struct json timeout;
+    int64_t s = 0;
+    if (!m || !json_get(entry, "VisibilityTimeout", &timeout) || !json_int64(timeout, &s))
+        return;
+    if (s < a->rules.visibility_s)
+        leave_hand(a, m);
+    else
+        m->extension_ms = a->rules.now_ms() + s * 1000;
+}
+
+static void
+change_confirmed(struct account *a, struct json entry)
+{
+    struct account_message *m = message_of_entry(a, entry);
+    if (m && m->extension_ms > m->lease_ms)
+        m->lease_ms = m->extension_ms;
+}
+
+static void
+letter_asked(struct account *a, struct json entry)
+{
+    struct json body;
+    struct account_message *m = json_get(entry, "MessageBody", &body) ? message_of_body(a, body) : NULL;
+    if (!m)
+        return;
+    m->letters_asked++;
+    if (!m->letter_asked_ns)
+        m->letter_asked_ns = clock_monotonic_ns();
+}
+
+/* One that breaks this is refused as a whole, for no fault of the others in it. */
+static void
+check_batch(struct account *a, const struct wiretap_exchange *x, struct json entries)
+{
+    struct json values[2][BATCH_MAX];
+    static const char *const NAMES[] = {"Id", "ReceiptHandle"};
+    size_t n = 0;
+    for (struct json_iter it = json_iter(entries); json_next(&it); n++)
+        for (size_t k = 0; k < 2 && n < BATCH_MAX; k++)
+            if (!json_get(it.value, NAMES[k], &values[k][n]))
+                values[k][n] = (struct json){0};
+    bool good = n >= 1 && n <= BATCH_MAX;
+    for (size_t i = 0; good && i < n; i++)
+        for (size_t j = 0; j < i; j++)
+            for (size_t k = 0; k < 2; k++)
+                good = good && (values[k][i].text.n == 0 || !slice_equals(values[k][i].text, values[k][j].text));
+    if (!good)
+        account_find(a, "batch: %.*s of %zu entries, or with one of them twice", SLICE_ARG(x->operation), n);
+}
+
+static void
+each_entry(struct account *a, const struct wiretap_exchange *x, void (*visit)(struct account *a, struct json entry))
+{
+    struct json request, entries;
+    if (json_parse(x->request, &request, NULL) != 0 || !json_get(request, "Entries", &entries))
+        return;
+    check_batch(a, x, entries);
+    for (struct json_iter it = json_iter(entries); json_next(&it);)
+        visit(a, it.value);
+}
+
+static void
+delete_confirmed(struct account *a, struct json entry)
+{
+    struct account_message *m = message_of_entry(a, entry);
+    if (m && !m->delete_confirmed_ns) {
+        m->delete_confirmed_ns = clock_monotonic_ns();
+        a->deleted++;
+    }
+}
+
+static void
+letter_confirmed(struct account *a, struct json entry)
+{
+    struct json body;
+    struct account_message *m = json_get(entry, "MessageBody", &body) ? message_of_body(a, body) : NULL;
+    if (m && !m->letter_confirmed_ns)
+        m->letter_confirmed_ns = clock_monotonic_ns();
+}
+
+/* The entries that the answer calls successful, matched by their ids. */
+static void
+each_success(struct account *a, const struct wiretap_exchange *x, void (*visit)(struct account *a, struct json entry))
+{
+    struct json request, answer, entries, done, id, entry_id;
+    if (x->status != 200 || json_parse(x->request, &request, NULL) != 0 || json_parse(x->answer, &answer, NULL) != 0 ||
+        !json_get(request, "Entries", &entries) || !json_get(answer, "Successful", &done))
+        return;
+    for (struct json_iter s = json_iter(done); json_next(&s);)
+        for (struct json_iter e = json_iter(entries); json_get(s.value, "Id", &id) && json_next(&e);)
+            if (json_get(e.value, "Id", &entry_id) && slice_equals(json_raw(id), json_raw(entry_id)))
+                visit(a, e.value);
+}
+
+/* ---- hearing ----------------------------------------------------------------------------------------------------- */
+
+/* "chaos" of ".../chaos"; ACCOUNT_QUEUES: none of ours. */
+static unsigned
+queue_of(struct account *a, struct json request)
+{
+    struct json url;
+    unsigned q = ACCOUNT_QUEUES;
+    if (!json_get(request, "QueueUrl", &url))
+        return q;
+    struct slice s = json_raw(url);
+    const char *slash = memrchr(s.p, '/', s.n);
+    if (slash)
+        for (q = 0; q < ACCOUNT_QUEUES; q++)
+            if (slice_equals_string(slice_of(slash + 1, (size_t)(s.p + s.n - slash - 1)), a->rules.queues[q]))
+                break;
+    return q;
+}
+
+static void
+asked(struct account *a, const struct wiretap_exchange *x)
+{
+    struct json request;
+    if (slice_equals_string(x->operation, "ReceiveMessage") && json_parse(x->request, &request, NULL) == 0) {
+        unsigned queue = queue_of(a, request);
+        if (queue < ACCOUNT_QUEUES)
+            receive_asked(a, x, request, queue);
+    } else if (slice_equals_string(x->operation, "DeleteMessageBatch")) {
+        each_entry(a, x, delete_asked);
+    } else if (slice_equals_string(x->operation, "ChangeMessageVisibilityBatch")) {
+        each_entry(a, x, change_asked);
+    } else if (slice_equals_string(x->operation, "SendMessageBatch")) {
+        each_entry(a, x, letter_asked);
+    }
+}
+
+static void
+answered(struct account *a, const struct wiretap_exchange *x)
+{
+    if (slice_equals_string(x->operation, "ReceiveMessage"))
+        receive_answered(a, x);
+    else if (slice_equals_string(x->operation, "DeleteMessageBatch"))
+        each_success(a, x, delete_confirmed);
+    else if (slice_equals_string(x->operation, "ChangeMessageVisibilityBatch"))
+        each_success(a, x, change_confirmed);
+    else if (slice_equals_string(x->operation, "SendMessageBatch"))
+        each_success(a, x, letter_confirmed);
+    a->failed_calls += x->status != 200;
+}
+
+void
+account_hear(void *account, enum wiretap_moment moment, const struct wiretap_exchange *x)
+{
+    struct account *a = account;
+    pthread_mutex_lock(&a->lock);
+    a->calls += moment == WIRETAP_ASKED;
+    if (moment == WIRETAP_ASKED)
+        asked(a, x);
+    else if (moment == WIRETAP_ANSWERED)
+        answered(a, x);
+    else if (slice_equals_string(x->operation, "ReceiveMessage"))
+        end_receive(a, x->number);
+    a->broken_calls += moment == WIRETAP_BROKEN;
+    pthread_mutex_unlock(&a->lock);
+}

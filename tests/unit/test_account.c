@@ -1,0 +1,440 @@
+/* The judge of the chaos runs: what it must not let pass, and what it must not complain of. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <fanout/handler.h>
+
+#include "base/clock.h"
+#include "lib/account.h"
+
+#define MESSAGES 4
+#define ENTRIES  16
+
+static int64_t now_ms;
+
+static int64_t
+tell_ms(void)
+{
+    return now_ms;
+}
+
+struct world {
+    struct account *account;
+    struct chaos_record *record;
+    struct buf findings, sums;
+    uint64_t exchanges;
+};
+
+static int
+set_up(void **state)
+{
+    struct world *w = calloc(1, sizeof *w);
+    const struct account_rules rules = {.messages = MESSAGES,
+                                        .visibility_s = 30,
+                                        .max_attempts = 3,
+                                        .ordered = true,
+                                        .queues = {"q", "q.fifo"},
+                                        .dead = {"dead", "dead.fifo"},
+                                        .now_ms = tell_ms};
+    assert_non_null(w);
+    now_ms = 1000000;
+    w->account = account_new(&rules);
+    w->record = calloc(1, chaos_record_bytes(MESSAGES, ENTRIES));
+    assert_non_null(w->record);
+    w->record->messages = MESSAGES;
+    w->record->capacity = ENTRIES;
+    *state = w;
+    return 0;
+}
+
+static int
+tear_down(void **state)
+{
+    struct world *w = *state;
+    account_destroy(w->account);
+    buf_clean_up(&w->findings);
+    buf_clean_up(&w->sums);
+    free(w->record);
+    free(w);
+    return 0;
+}
+
+/* ---- what the account hears -------------------------------------------------------------------------------------- */
+
+/* The moments are nanoseconds apart; the account's own stamps are not to be equal. */
+static void
+tick(void)
+{
+    int64_t ns = clock_monotonic_ns();
+    while (clock_monotonic_ns() <= ns)
+        ;
+}
+
+static uint64_t
+ask(struct world *w, const char *operation, const char *request)
+{
+    const struct wiretap_exchange x = {
+        .number = ++w->exchanges, .operation = slice_of_string(operation), .request = slice_of_string(request)};
+    account_hear(w->account, WIRETAP_ASKED, &x);
+    tick();
+    return x.number;
+}
+
+static void
+answer(struct world *w, uint64_t number, const char *operation, const char *request, const char *text)
+{
+    const struct wiretap_exchange x = {.number = number,
+                                       .operation = slice_of_string(operation),
+                                       .request = slice_of_string(request),
+                                       .status = 200,
+                                       .answer = slice_of_string(text)};
+    account_hear(w->account, WIRETAP_ANSWERED, &x);
+    tick();
+}
+
+static void
+deliver(struct world *w, unsigned n, unsigned receives)
+{
+    char text[400];
+    const char *request = "{\"QueueUrl\":\"http://x/1/q\",\"MaxNumberOfMessages\":1}";
+    snprintf(text, sizeof text,
+             "{\"Messages\":[{\"ReceiptHandle\":\"h%u-%u\",\"Body\":\"{\\\"n\\\":%u}\",\"Attributes\":"
+             "{\"ApproximateReceiveCount\":\"%u\"}}]}",
+             n, receives, n, receives);
+    answer(w, ask(w, "ReceiveMessage", request), "ReceiveMessage", request, text);
+}
+
+static void
+remove_it(struct world *w, unsigned n, unsigned receives, bool confirmed)
+{
+    char request[200];
+    snprintf(request, sizeof request, "{\"Entries\":[{\"Id\":\"0\",\"ReceiptHandle\":\"h%u-%u\"}]}", n, receives);
+    uint64_t number = ask(w, "DeleteMessageBatch", request);
+    answer(w, number, "DeleteMessageBatch", request,
+           confirmed ? "{\"Successful\":[{\"Id\":\"0\"}]}" : "{\"Failed\":[{\"Id\":\"0\"}]}");
+}
+
+static void
+move_it(struct world *w, unsigned n, bool confirmed)
+{
+    char request[200];
+    snprintf(request, sizeof request, "{\"Entries\":[{\"Id\":\"0\",\"MessageBody\":\"{\\\"n\\\":%u}\"}]}", n);
+    uint64_t number = ask(w, "SendMessageBatch", request);
+    answer(w, number, "SendMessageBatch", request, confirmed ? "{\"Successful\":[{\"Id\":\"0\"}]}" : "{}");
+}
+
+static void
+handle(struct world *w, unsigned n, int32_t verdict)
+{
+    struct chaos_entry *e = &chaos_record_entries(w->record)[atomic_fetch_add(&w->record->next, 1)];
+    e->message = n;
+    e->began_ns = clock_monotonic_ns();
+    tick();
+    atomic_store(&e->verdict, verdict);
+    atomic_store(&e->ended_ns, clock_monotonic_ns());
+    tick();
+}
+
+static void
+lie(struct world *w, unsigned n, const char *reason)
+{
+    account_letter(w->account,
+                   &(struct account_letter){.has_n = true, .n = n, .reason = reason, .keeps_attribute = true});
+}
+
+static void
+put(struct world *w, unsigned n, enum account_fate fate)
+{
+    account_put(w->account, n, fate, 0, ACCOUNT_NO_GROUP);
+}
+
+/* A life without a reproach. */
+static void
+live(struct world *w, unsigned n)
+{
+    deliver(w, n, 1);
+    handle(w, n, HANDLER_DONE);
+    remove_it(w, n, 1, true);
+}
+
+static void
+judge(struct world *w, const char *found)
+{
+    size_t n = account_judge(w->account, w->record, &w->findings, &w->sums);
+    if (!found && n > 0)
+        fail_msg("%s", w->findings.data);
+    if (found && (n != 1 || strncmp(w->findings.data, found, strlen(found)) != 0))
+        fail_msg("%zu findings:\n%s", n, n > 0 ? w->findings.data : "");
+}
+
+static void
+fill(struct world *w, unsigned from)
+{
+    for (unsigned n = from; n < MESSAGES; n++) {
+        put(w, n, ACCOUNT_DONE);
+        live(w, n);
+    }
+}
+
+/* ---- tests ------------------------------------------------------------------------------------------------------- */
+
+static void
+right_ends_are_right(void **state)
+{
+    struct world *w = *state;
+    put(w, 0, ACCOUNT_REJECTED);
+    deliver(w, 0, 1);
+    handle(w, 0, HANDLER_REJECT);
+    move_it(w, 0, true);
+    remove_it(w, 0, 1, true);
+    lie(w, 0, "message 0 is rejected");
+    put(w, 1, ACCOUNT_FAILED);
+    for (unsigned i = 1; i <= 3; i++) {
+        deliver(w, 1, i);
+        handle(w, 1, HANDLER_RETRY);
+    }
+    move_it(w, 1, true);
+    remove_it(w, 1, 3, true);
+    lie(w, 1, "failed 3 times, as often as retry.max_attempts allows; last: x");
+    put(w, 2, ACCOUNT_FILTERED);
+    deliver(w, 2, 1);
+    remove_it(w, 2, 1, true);
+    fill(w, 3);
+    judge(w, NULL);
+}
+
+static void
+a_message_that_nobody_handled_is_lost(void **state)
+{
+    struct world *w = *state;
+    put(w, 0, ACCOUNT_DONE);
+    deliver(w, 0, 1);
+    fill(w, 1);
+    judge(w, "lost: message 0");
+}
+
+static void
+a_rejected_one_that_is_no_dead_letter_is_lost(void **state)
+{
+    struct world *w = *state;
+    put(w, 0, ACCOUNT_REJECTED);
+    deliver(w, 0, 1);
+    handle(w, 0, HANDLER_REJECT);
+    fill(w, 1);
+    judge(w, "lost: message 0");
+}
+
+static void
+a_delete_before_the_verdict_is_found(void **state)
+{
+    struct world *w = *state;
+    put(w, 0, ACCOUNT_DONE);
+    deliver(w, 0, 1);
+    remove_it(w, 0, 1, false);
+    handle(w, 0, HANDLER_DONE);
+    fill(w, 1);
+    judge(w, "delete: message 0");
+}
+
+static void
+a_delete_before_the_dead_letter_is_confirmed_is_found(void **state)
+{
+    struct world *w = *state;
+    put(w, 0, ACCOUNT_REJECTED);
+    deliver(w, 0, 1);
+    handle(w, 0, HANDLER_REJECT);
+    move_it(w, 0, false);
+    remove_it(w, 0, 1, true);
+    lie(w, 0, "message 0 is rejected");
+    fill(w, 1);
+    judge(w, "delete: message 0");
+}
+
+static void
+handling_after_a_confirmed_delete_is_found(void **state)
+{
+    struct world *w = *state;
+    put(w, 0, ACCOUNT_DONE);
+    live(w, 0);
+    handle(w, 0, HANDLER_DONE);
+    fill(w, 1);
+    judge(w, "again: message 0");
+}
+
+static void
+a_redelivery_before_the_delete_was_confirmed_is_at_least_once(void **state)
+{
+    struct world *w = *state;
+    put(w, 0, ACCOUNT_DONE);
+    deliver(w, 0, 1);
+    handle(w, 0, HANDLER_DONE);
+    deliver(w, 0, 2);
+    remove_it(w, 0, 1, true);
+    handle(w, 0, HANDLER_DONE);
+    fill(w, 1);
+    judge(w, NULL);
+}
+
+static void
+a_delivery_after_a_confirmed_delete_excuses_nothing(void **state)
+{
+    struct world *w = *state;
+    put(w, 0, ACCOUNT_DONE);
+    live(w, 0);
+    deliver(w, 0, 2);
+    handle(w, 0, HANDLER_DONE);
+    fill(w, 1);
+    judge(w, "again: message 0");
+}
+
+static void
+wrong_reasons_are_found(void **state)
+{
+    struct world *w = *state;
+    put(w, 0, ACCOUNT_REJECTED);
+    deliver(w, 0, 1);
+    handle(w, 0, HANDLER_REJECT);
+    move_it(w, 0, true);
+    remove_it(w, 0, 1, true);
+    lie(w, 0, "message 1 is rejected");
+    fill(w, 1);
+    judge(w, "reason: message 0");
+}
+
+static void
+given_up_too_early_is_found(void **state)
+{
+    struct world *w = *state;
+    put(w, 0, ACCOUNT_FAILED);
+    deliver(w, 0, 1);
+    handle(w, 0, HANDLER_RETRY);
+    move_it(w, 0, true);
+    remove_it(w, 0, 1, true);
+    lie(w, 0, "failed 2 times, as often as retry.max_attempts allows; last: x");
+    fill(w, 1);
+    judge(w, "reason: message 0");
+}
+
+static void
+the_queue_s_own_move_is_found(void **state)
+{
+    struct world *w = *state;
+    put(w, 0, ACCOUNT_FAILED);
+    deliver(w, 0, 1);
+    handle(w, 0, HANDLER_RETRY);
+    lie(w, 0, NULL);
+    fill(w, 1);
+    judge(w, "end: message 0");
+}
+
+static void
+a_filtered_one_that_was_handled_is_found(void **state)
+{
+    struct world *w = *state;
+    put(w, 0, ACCOUNT_FILTERED);
+    live(w, 0);
+    fill(w, 1);
+    judge(w, "handled: message 0");
+}
+
+static void
+one_begun_before_the_one_ahead_was_decided_is_found(void **state)
+{
+    struct world *w = *state;
+    for (unsigned n = 0; n < 2; n++) {
+        account_put(w->account, n, ACCOUNT_DONE, ACCOUNT_FIFO, 7);
+        deliver(w, n, 1);
+    }
+    handle(w, 0, HANDLER_RETRY);
+    handle(w, 1, HANDLER_DONE);
+    handle(w, 0, HANDLER_DONE);
+    remove_it(w, 0, 1, true);
+    remove_it(w, 1, 1, true);
+    fill(w, 2);
+    judge(w, "order: message 1 of group 7");
+}
+
+static void
+more_in_hand_than_the_cap_is_found(void **state)
+{
+    struct world *w = *state;
+    account_cap(w->account, 0, 2);
+    for (unsigned n = 0; n < 2; n++) {
+        put(w, n, ACCOUNT_DONE);
+        deliver(w, n, 1);
+    }
+    ask(w, "ReceiveMessage", "{\"QueueUrl\":\"http://x/1/q\",\"MaxNumberOfMessages\":1}");
+    for (unsigned n = 0; n < 2; n++) {
+        handle(w, n, HANDLER_DONE);
+        remove_it(w, n, 1, true);
+    }
+    account_cap(w->account, 0, 0);
+    fill(w, 2);
+    judge(w, "cap: q: 2 in hand and 1 asked for, of at most 2");
+}
+
+static void
+what_was_given_back_or_whose_lease_is_over_is_in_nobodys_hand(void **state)
+{
+    struct world *w = *state;
+    account_cap(w->account, 0, 2);
+    for (unsigned n = 0; n < 2; n++) {
+        put(w, n, ACCOUNT_DONE);
+        deliver(w, n, 1);
+    }
+    ask(w, "ChangeMessageVisibilityBatch",
+        "{\"Entries\":[{\"Id\":\"0\",\"ReceiptHandle\":\"h0-1\",\"VisibilityTimeout\":5},"
+        "{\"Id\":\"1\",\"ReceiptHandle\":\"h1-1\",\"VisibilityTimeout\":30}]}");
+    now_ms += 20000;
+    deliver(w, 0, 2);
+    now_ms += 11000;
+    deliver(w, 1, 2);
+    for (unsigned n = 0; n < 2; n++) {
+        handle(w, n, HANDLER_DONE);
+        remove_it(w, n, 2, true);
+    }
+    fill(w, 2);
+    judge(w, NULL);
+}
+
+static void
+a_message_twice_in_one_delete_is_found(void **state)
+{
+    struct world *w = *state;
+    fill(w, 0);
+    ask(w, "DeleteMessageBatch",
+        "{\"Entries\":[{\"Id\":\"0\",\"ReceiptHandle\":\"h0-1\"},{\"Id\":\"1\",\"ReceiptHandle\":\"h0-1\"}]}");
+    judge(w, "batch: DeleteMessageBatch");
+}
+
+int
+main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(right_ends_are_right),
+        TEST(a_message_that_nobody_handled_is_lost),
+        TEST(a_rejected_one_that_is_no_dead_letter_is_lost),
+        TEST(a_delete_before_the_verdict_is_found),
+        TEST(a_delete_before_the_dead_letter_is_confirmed_is_found),
+        TEST(handling_after_a_confirmed_delete_is_found),
+        TEST(a_redelivery_before_the_delete_was_confirmed_is_at_least_once),
+        TEST(a_delivery_after_a_confirmed_delete_excuses_nothing),
+        TEST(wrong_reasons_are_found),
+        TEST(given_up_too_early_is_found),
+        TEST(the_queue_s_own_move_is_found),
+        TEST(a_filtered_one_that_was_handled_is_found),
+        TEST(one_begun_before_the_one_ahead_was_decided_is_found),
+        TEST(more_in_hand_than_the_cap_is_found),
+        TEST(a_message_twice_in_one_delete_is_found),
+        TEST(what_was_given_back_or_whose_lease_is_over_is_in_nobodys_hand),
+    };
+    return cmocka_run_group_tests_name("account", tests, NULL, NULL);
+}
