@@ -55,9 +55,10 @@ too_many_failed(const struct breaker *b, int64_t now_ms)
 /* ---- states ---- */
 
 static void
-enter(struct breaker *b, enum breaker_state state)
+enter(struct breaker *b, enum breaker_state state, int64_t now_ms)
 {
     b->state = state;
+    b->changed_ms = now_ms;
     b->out = 0;
     if (++b->turn == 0)
         b->turn = 1;
@@ -66,8 +67,7 @@ enter(struct breaker *b, enum breaker_state state)
 static void
 close_again(struct breaker *b, int64_t now_ms)
 {
-    enter(b, BREAKER_CLOSED);
-    b->closed_ms = now_ms;
+    enter(b, BREAKER_CLOSED, now_ms);
     for (int i = 0; i < BREAKER_BUCKETS; i++)
         b->buckets[i] = (struct breaker_bucket){0};
 }
@@ -77,10 +77,10 @@ open_for_a_pause(struct breaker *b, int64_t now_ms)
 {
     if (b->state == BREAKER_CLOSED) {
         b->opened_ms = now_ms;
-        if (now_ms - b->closed_ms >= b->policy.window_ms)
+        if (now_ms - b->changed_ms >= b->policy.window_ms)
             b->openings = 0;
     }
-    enter(b, BREAKER_OPEN);
+    enter(b, BREAKER_OPEN, now_ms);
     int64_t longest_ms = b->policy.pause_ms;
     for (uint32_t i = 0; i < b->openings && longest_ms < b->policy.pause_cap_ms; i++)
         longest_ms = longest_ms <= b->policy.pause_cap_ms / 2 ? longest_ms * 2 : b->policy.pause_cap_ms;
@@ -162,7 +162,7 @@ breaker_tick(struct breaker *b, int64_t now_ms)
 {
     if (b->state != BREAKER_OPEN || now_ms < b->tries_at_ms)
         return false;
-    enter(b, BREAKER_TRYING);
+    enter(b, BREAKER_TRYING, now_ms);
     b->allowed = 1;
     return true;
 }

@@ -53,8 +53,8 @@ struct breaker {
     uint32_t turn;       /* changes with the state; never 0 */
     size_t allowed, out; /* trying: at once, now */
     int64_t tries_at_ms; /* open: when it will be trying */
+    int64_t changed_ms;  /* when the state did last */
     int64_t opened_ms;   /* when it was last closed no more */
-    int64_t closed_ms;   /* when it was last closed again */
     uint32_t openings;   /* in this series */
     uint64_t random;
     struct breaker_bucket buckets[BREAKER_BUCKETS];

@@ -32,13 +32,20 @@ pressure_clean_up(struct pressure *p)
 
 /* ---- those that wait ---- */
 
+static struct pressure_list *
+list_of(struct pressure *p, const struct message *m)
+{
+    return m->suspect ? &p->suspects : &p->waiting;
+}
+
 static void
 insert_before(struct pressure *p, struct message *m, struct message *next)
 {
+    struct pressure_list *l = list_of(p, m);
     m->kept_next = next;
-    m->kept_previous = next ? next->kept_previous : p->last;
-    *(m->kept_previous ? &m->kept_previous->kept_next : &p->first) = m;
-    *(next ? &next->kept_previous : &p->last) = m;
+    m->kept_previous = next ? next->kept_previous : l->last;
+    *(m->kept_previous ? &m->kept_previous->kept_next : &l->first) = m;
+    *(next ? &next->kept_previous : &l->last) = m;
     p->kept++;
 }
 
@@ -47,9 +54,10 @@ insert_before(struct pressure *p, struct message *m, struct message *next)
 static void
 insert_returned(struct pressure *p, struct message *m)
 {
-    struct message *at = p->last && p->last->kept_place < m->kept_place           ? NULL
+    struct pressure_list *l = &p->waiting;
+    struct message *at = l->last && l->last->kept_place < m->kept_place           ? NULL
                          : p->returned && p->returned->kept_place < m->kept_place ? p->returned->kept_next
-                                                                                  : p->first;
+                                                                                  : l->first;
     while (at && at->kept_place < m->kept_place)
         at = at->kept_next;
     insert_before(p, m, at);
@@ -59,7 +67,8 @@ insert_returned(struct pressure *p, struct message *m)
 static void
 keep(struct pressure *p, struct message *m)
 {
-    if (m->kept_place > 0) {
+    WORLD_COUNT(p->world, held_back, 1);
+    if (m->kept_place > 0 && !m->suspect) {
         insert_returned(p, m);
         return;
     }
@@ -67,15 +76,12 @@ keep(struct pressure *p, struct message *m)
     insert_before(p, m, NULL);
 }
 
-/* m was tried, and will wait behind the others: the next to be tried is another one, lest a message that makes its
- * handler say so each time keeps all others away. But those of its own group wait behind it. */
+/* m was tried: the next to be tried is another one, but none of its own group. */
 static void
 take_place_behind(struct pressure *p, struct message *m)
 {
     m->kept_place = p->places + 1;
-    if (m->group.n == 0)
-        return;
-    for (const struct message *k = p->first; k; k = k->kept_next) {
+    for (const struct message *k = m->group.n > 0 ? p->waiting.first : NULL; k; k = k->kept_next) {
         if (slice_equals(k->group, m->group)) {
             m->kept_place = k->kept_place;
             return;
@@ -87,8 +93,9 @@ take_place_behind(struct pressure *p, struct message *m)
 void
 pressure_leave(struct pressure *p, struct message *m)
 {
-    *(m->kept_previous ? &m->kept_previous->kept_next : &p->first) = m->kept_next;
-    *(m->kept_next ? &m->kept_next->kept_previous : &p->last) = m->kept_previous;
+    struct pressure_list *l = list_of(p, m);
+    *(m->kept_previous ? &m->kept_previous->kept_next : &l->first) = m->kept_next;
+    *(m->kept_next ? &m->kept_next->kept_previous : &l->last) = m->kept_previous;
     if (p->returned == m)
         p->returned = NULL;
     m->kept_previous = m->kept_next = NULL;
@@ -103,7 +110,7 @@ is_limited(const struct pressure *p)
     return p->options.max_per_s > 0;
 }
 
-/* One may go now, and then it has gone. */
+/* m may go now, and then it has gone. */
 static bool
 begin(struct pressure *p, struct message *m, int64_t now_ms)
 {
@@ -118,22 +125,44 @@ begin(struct pressure *p, struct message *m, int64_t now_ms)
 bool
 pressure_arrive(struct pressure *p, struct message *m, int64_t now_ms)
 {
-    if (!p->first && begin(p, m, now_ms)) {
-        m->kept_place = ++p->places;
+    if (!p->waiting.first && !m->suspect && begin(p, m, now_ms)) {
+        if (m->kept_place == 0)
+            m->kept_place = ++p->places;
         return true;
     }
     keep(p, m);
-    WORLD_COUNT(p->world, held_back, 1);
     return false;
+}
+
+/* When suspects may go. */
+static int64_t
+suspects_at(const struct pressure *p)
+{
+    const struct breaker *b = &p->breaker;
+    bool nobody_else = b->state == BREAKER_TRYING && b->allowed == 1 && !p->waiting.first;
+    return nobody_else ? 0 : b->changed_ms + b->policy.window_ms;
+}
+
+/* Who is to go next; NULL: nobody. */
+static struct message *
+next(const struct pressure *p, int64_t now_ms)
+{
+    if (p->waiting.first)
+        return p->waiting.first;
+    return p->suspects.first && now_ms >= suspects_at(p) ? p->suspects.first : NULL;
 }
 
 static void
 wait_for_next(struct pressure *p, int64_t now_ms)
 {
-    int64_t at_ms = p->breaker.state == BREAKER_OPEN ? p->breaker.tries_at_ms
-                    : p->first && is_limited(p) && breaker_room(&p->breaker) > 0
-                        ? now_ms + ratelimit_wait_ms(&p->rate, 1, now_ms)
-                        : INT64_MAX;
+    const struct breaker *b = &p->breaker;
+    int64_t at_ms = INT64_MAX;
+    if (b->state == BREAKER_OPEN)
+        at_ms = b->tries_at_ms;
+    else if (breaker_room(b) > 0 && next(p, now_ms) && is_limited(p))
+        at_ms = now_ms + ratelimit_wait_ms(&p->rate, 1, now_ms);
+    else if (breaker_room(b) > 0 && p->suspects.first && !p->waiting.first)
+        at_ms = suspects_at(p);
     if (at_ms == INT64_MAX)
         timers_cancel(p->world->timers, &p->again);
     else if (!timer_is_set(&p->again) || p->again.due_ms != at_ms)
@@ -143,25 +172,37 @@ wait_for_next(struct pressure *p, int64_t now_ms)
 void
 pressure_step(struct pressure *p, int64_t now_ms)
 {
-    if (p->breaker.state == BREAKER_CLOSED && !p->first && !timer_is_set(&p->again))
+    if (p->breaker.state == BREAKER_CLOSED && p->kept == 0 && !timer_is_set(&p->again))
         return;
     if (breaker_tick(&p->breaker, now_ms))
         log_write_limited(LOG_INFO, LOG_EVERY_MS, "breaker: one message is tried", LOG_INT("kept", p->kept),
                           LOG_INT("open_ms", now_ms - p->breaker.opened_ms));
-    for (struct message *m = p->first; m && begin(p, m, now_ms); m = p->first) {
+    for (struct message *m = next(p, now_ms); m && begin(p, m, now_ms); m = next(p, now_ms)) {
         pressure_leave(p, m);
         p->options.pass(p->options.context, m, now_ms);
     }
     wait_for_next(p, now_ms);
 }
 
+/* Of the breaker's room, what those who wait leave to others. When who is next said before that all is down, one more
+ * may come, so that somebody else is tried. */
+static size_t
+room_beside(const struct pressure *p, size_t reserved)
+{
+    size_t room = breaker_room(&p->breaker), waiting = p->kept + reserved;
+    if (p->breaker.state != BREAKER_TRYING)
+        return room;
+    const struct message *first = p->waiting.first;
+    if (room > 0 && reserved == 0 && (!first || first->said_down > 0))
+        return 1;
+    return room > waiting ? room - waiting : 0;
+}
+
 size_t
 pressure_room(struct pressure *p, size_t reserved, size_t most, int64_t now_ms, int64_t *ret_again_ms)
 {
-    size_t waiting = p->kept + reserved, room = breaker_room(&p->breaker);
+    size_t waiting = p->kept + reserved, room = room_beside(p, reserved);
     *ret_again_ms = INT64_MAX;
-    if (room != SIZE_MAX)
-        room = room > waiting ? room - waiting : 0;
     room = room < most ? room : most;
     if (room == 0 || !is_limited(p))
         return room;
@@ -219,6 +260,21 @@ log_opening(struct pressure *p, const struct message *m, enum breaker_state befo
     }
 }
 
+/* How m fares against the others. */
+static void
+note_word(struct pressure *p, struct message *m)
+{
+    if (m->verdict.kind == HANDLER_DONE)
+        p->successes++;
+    if (m->verdict.kind != HANDLER_DOWN)
+        return;
+    if (m->said_down > 0 && p->successes + 1 > m->said_down && m->group.n == 0)
+        m->suspect = true;
+    m->said_down = p->successes + 1;
+    if (p->breaker.state == BREAKER_TRYING)
+        take_place_behind(p, m);
+}
+
 void
 pressure_learn(struct pressure *p, struct message *m, int64_t now_ms)
 {
@@ -228,8 +284,8 @@ pressure_learn(struct pressure *p, struct message *m, int64_t now_ms)
     if (turn == 0)
         return; /* learnt already, or it never went to a handler */
     m->turn = 0;
-    if (m->verdict.kind == HANDLER_DOWN && turn == b->turn && before == BREAKER_TRYING)
-        take_place_behind(p, m);
+    if (turn == b->turn)
+        note_word(p, m);
     if (!breaker_end(b, turn, outcome_of(m), now_ms))
         return;
     if (b->state == BREAKER_OPEN)

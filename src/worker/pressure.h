@@ -2,6 +2,10 @@
  * rate.max_per_s allows no more (base/ratelimit.h). They wait under lease, oldest first; none is given back, so that no
  * receive is burnt by waiting.
  *
+ * A message may make its handler say HANDLER_DOWN each time, whatever the others do. It is not to keep them away: who
+ * was tried waits behind all others, and one that says so again after others were done is a suspect, and waits until
+ * the breaker's state has lasted for a window (messages of a group excepted, whose order counts more).
+ *
  * What is not to be handled is not received either: pressure_room says how many messages are worth a receive. Engine
  * thread only. */
 #ifndef FANOUT_WORKER_PRESSURE_H
@@ -26,14 +30,19 @@ struct pressure_options {
     void *context;
 };
 
+struct pressure_list {
+    struct message *first, *last;
+};
+
 struct pressure {
     struct world *world;
     struct pressure_options options;
     struct breaker breaker;
     struct ratelimit rate;
-    struct message *first, *last; /* kept, in the order in which they first came */
-    struct message *returned;     /* of those, the one that came back last; NULL: none, or it is gone */
+    struct pressure_list waiting, suspects; /* by kept_place: as they first came; as they fell under suspicion */
+    struct message *returned;               /* of those that wait, the one that came back last; NULL: it is gone */
     size_t kept;
+    uint64_t successes; /* of what was begun in the breaker's state then */
     uint64_t places;
     char reason[200]; /* why the breaker opened last */
     struct timer again;

@@ -108,7 +108,7 @@ thread_steps(struct timer *timer, int64_t now_ms)
 static void
 thread_works(struct bench *b)
 {
-    for (size_t i = 0; i < BENCH_THREADS && b->n_waiting > 0; i++) {
+    for (size_t i = 0; i < b->n_threads && b->n_waiting > 0; i++) {
         struct bench_thread *t = &b->threads[i];
         if (t->batch)
             continue;
@@ -188,6 +188,8 @@ bench_init(struct bench *b, uint64_t seed, const struct engine_options *options)
     struct err e;
     *b = (struct bench){0};
     struct engine_options o = options ? *options : bench_defaults();
+    CHECK(o.threads <= BENCH_THREADS);
+    b->n_threads = o.threads;
     b->cap = o.threads * o.batch_size * (1 + o.prefetch);
     sim_init(&b->sim, seed, (uint32_t)b->cap, BENCH_THREADS);
     for (size_t i = 0; i < BENCH_THREADS; i++)

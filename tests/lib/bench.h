@@ -33,8 +33,9 @@ struct bench {
     struct batch *waiting[BENCH_WAITING];
     size_t first, n_waiting;
     struct bench_thread threads[BENCH_THREADS];
-    bool stopping; /* handlers begin nothing more */
-    bool held;     /* ... but trials */
+    size_t n_threads; /* that work */
+    bool stopping;    /* handlers begin nothing more */
+    bool held;        /* ... but trials */
     size_t cap, most_in_hand, largest_batch, batches;
     enum ipc_health health;
     char health_text[100];

@@ -1,0 +1,445 @@
+/* What the engine does while handlers are not to be called: the breaker and the rate, on a simulated queue and clock.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <string.h>
+
+#include "base/log.h"
+#include "lib/bench.h"
+#include "lib/seeds.h"
+
+#define MINUTE INT64_C(60000)
+#define HOUR   (60 * MINUTE)
+
+static const uint64_t KEPT_SEEDS[] = {1, 2};
+
+/* ---- handlers ---- */
+
+static struct {
+    int64_t down_from_ms, down_until_ms; /* what they depend on */
+    bool fails;                          /* they say RETRY meanwhile, not DOWN */
+    int64_t delay_ms;                    /* of that */
+    int64_t first_done_ms;
+    unsigned calls_while_down;
+    int64_t last_call_ms;
+} handler;
+
+static bool
+is_down(void)
+{
+    return sim_now_ms() >= handler.down_from_ms && sim_now_ms() < handler.down_until_ms;
+}
+
+static void
+depend(struct bench *b, struct message *m, struct sim_message *s)
+{
+    (void)b, (void)s;
+    handler.last_call_ms = sim_now_ms();
+    if (is_down()) {
+        handler.calls_while_down++;
+        m->verdict.kind = handler.fails ? HANDLER_RETRY : HANDLER_DOWN;
+        m->verdict.delay_ms = handler.delay_ms;
+        return;
+    }
+    if (handler.first_done_ms == 0 && sim_now_ms() >= handler.down_until_ms)
+        handler.first_done_ms = sim_now_ms();
+    m->verdict.kind = HANDLER_DONE;
+}
+
+/* A bench whose handlers depend on something that is down for so long, from now on. */
+static void
+begin(struct bench *b, const struct engine_options *o, int64_t down_ms)
+{
+    bench_init(b, 1, o);
+    memset(&handler, 0, sizeof handler);
+    handler.down_from_ms = sim_now_ms();
+    handler.down_until_ms = sim_now_ms() + down_ms;
+    handler.delay_ms = -1;
+    b->decide = depend;
+    b->longest_ms = 20;
+}
+
+static unsigned
+most_receives(const struct bench *b)
+{
+    unsigned most = 0;
+    for (size_t i = 0; i < b->sim.n_messages; i++)
+        most = b->sim.messages[i].receives > most ? b->sim.messages[i].receives : most;
+    return most;
+}
+
+/* ---- the breaker ---- */
+
+static void
+an_hour_of_what_is_down_burns_no_receive_and_ends_within_a_pause(void **state)
+{
+    (void)state;
+    struct bench b;
+    begin(&b, NULL, HOUR);
+    bench_put(&b, 1000);
+    bench_run(&b, HOUR);
+    assert_int_equal(b.sim.world.metrics->breaker_state, BREAKER_OPEN);
+    assert_in_range(handler.calls_while_down, 30,
+                    140); /* one for each pause of 30 to 60 s, and those of the beginning */
+    assert_true(BENCH_COUNT(&b, received) <= (long)b.cap);
+    assert_true(b.sim.calls[SIM_RECEIVE] <= 20);
+    assert_int_equal(b.health, IPC_HEALTH_HANDLER);
+    assert_true(bench_run_until(&b, bench_all_deleted, 3 * MINUTE));
+    assert_in_range(handler.first_done_ms - handler.down_until_ms, 0, 61000);
+    assert_int_equal(most_receives(&b), 1);
+    assert_int_equal(BENCH_COUNT(&b, retried), 0);
+    assert_int_equal(BENCH_COUNT(&b, given_back), 0);
+    assert_int_equal(BENCH_COUNT(&b, lost), 0);
+    assert_int_equal(b.health, IPC_HEALTH_OK);
+    assert_int_equal(b.sim.world.metrics->held, 0);
+    bench_clean_up(&b);
+}
+
+static void
+too_many_failures_stop_the_polls_too(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct engine_options o = bench_defaults();
+    o.breaker.failure_percent = 50;
+    begin(&b, &o, HOUR);
+    handler.fails = true;
+    bench_put(&b, 1000);
+    bench_run(&b, HOUR);
+    assert_true(handler.calls_while_down <= 20 + BENCH_THREADS * 10 + 140);
+    assert_true(b.sim.calls[SIM_RECEIVE] <= 200);
+    assert_true(bench_run_until(&b, bench_all_deleted, 30 * MINUTE));
+    bench_clean_up(&b);
+}
+
+static void
+retries_that_name_their_time_and_rejects_open_nothing(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct engine_options o = bench_defaults();
+    o.breaker.failure_percent = 1;
+    o.breaker.min_calls = 1;
+    begin(&b, &o, MINUTE);
+    handler.fails = true;
+    handler.delay_ms = 1000;
+    bench_put(&b, 100);
+    bench_run(&b, MINUTE);
+    assert_int_equal(BENCH_COUNT(&b, breaker_openings), 0);
+    assert_true(bench_run_until(&b, bench_all_deleted, 5 * MINUTE));
+    b.decide = NULL;
+    b.reject = 1000;
+    bench_put(&b, 100);
+    assert_true(bench_run_until(&b, bench_all_deleted, 5 * MINUTE));
+    assert_int_equal(BENCH_COUNT(&b, breaker_openings), 0);
+    bench_clean_up(&b);
+}
+
+static size_t
+inside(const struct bench *b)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < BENCH_THREADS; i++)
+        n += b->threads[i].batch ? b->threads[i].batch->count : 0;
+    return n + b->n_waiting;
+}
+
+/* One, then two, ...: what has gathered is not let loose at once. */
+static void
+tries_begin_with_one_message_in_a_batch_of_its_own_and_grow_with_success(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct engine_options o = bench_defaults();
+    o.batch_window_ms = 10000; /* for which no try waits */
+    begin(&b, &o, 10 * MINUTE);
+    bench_put(&b, 200);
+    bench_run(&b, 10 * MINUTE);
+    size_t most = 0;
+    long done = 0;
+    while (b.sim.world.metrics->breaker_state != BREAKER_CLOSED) {
+        bench_run(&b, 1);
+        if (b.sim.world.metrics->breaker_state == BREAKER_CLOSED)
+            break;
+        most = inside(&b) > most ? inside(&b) : most;
+        long now_done = BENCH_COUNT(&b, done);
+        if (inside(&b) > (size_t)now_done + 1)
+            fail_msg("%zu at handlers after %ld tries that went well", inside(&b), now_done);
+        assert_true(now_done >= done);
+        done = now_done;
+    }
+    assert_in_range(done, 30, 60); /* as many as four threads have in batches of ten, less the first */
+    assert_in_range(handler.first_done_ms - handler.down_until_ms, 0, 61000);
+    assert_true(most > 1);
+    assert_true(bench_run_until(&b, bench_all_deleted, MINUTE));
+    assert_int_equal(most_receives(&b), 1);
+    bench_clean_up(&b);
+}
+
+static void
+poison(struct bench *b, struct message *m, struct sim_message *s)
+{
+    (void)b;
+    m->verdict.kind = strcmp(s->id, "m-3") == 0 || strcmp(s->id, "m-7") == 0 ? HANDLER_DOWN : HANDLER_DONE;
+}
+
+static bool
+all_but_two_are_deleted(struct bench *b)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < b->sim.n_messages; i++)
+        n += b->sim.messages[i].deleted;
+    return n + 2 >= b->sim.n_messages;
+}
+
+static void
+messages_that_wrongly_say_down_each_time_keep_no_other_away(void **state)
+{
+    (void)state;
+    struct bench b;
+    begin(&b, NULL, 0);
+    b.decide = poison;
+    bench_put(&b, 300);
+    assert_true(bench_run_until(&b, all_but_two_are_deleted, HOUR));
+    assert_int_equal(most_receives(&b), 1);
+    bench_clean_up(&b);
+}
+
+/* SQS's 12 hours from the receive are the end of any lease. */
+static void
+what_is_held_longer_than_any_lease_is_lost_counted_and_handled_when_it_comes_again(void **state)
+{
+    (void)state;
+    struct bench b;
+    begin(&b, NULL, 13 * HOUR);
+    bench_put(&b, 60);
+    bench_run(&b, 13 * HOUR);
+    assert_in_range(BENCH_COUNT(&b, lost), 1, 80);
+    for (size_t i = 0; i < b.sim.n_messages; i++)
+        assert_false(b.sim.messages[i].deleted);
+    assert_true(bench_run_until(&b, bench_all_deleted, 10 * MINUTE));
+    assert_true(most_receives(&b) <= 2);
+    assert_true(b.sim.calls[SIM_RECEIVE] < 100);
+    bench_clean_up(&b);
+}
+
+static void
+a_drain_gives_back_what_is_held(void **state)
+{
+    (void)state;
+    struct bench b;
+    begin(&b, NULL, HOUR);
+    bench_put(&b, 100);
+    bench_run(&b, 10 * MINUTE);
+    assert_true(b.sim.world.metrics->held > 0);
+    engine_drain(b.engine, sim_now_ms() + 25000, sim_now_ms());
+    assert_true(bench_run_until(&b, bench_is_over, 25001));
+    assert_int_equal(bench_in_hand(&b), 0);
+    assert_true(bench_ledger_is_empty(&b));
+    for (size_t i = 0; i < b.sim.n_messages; i++) {
+        assert_false(b.sim.messages[i].deleted);
+        assert_true(b.sim.messages[i].visible_at_ms <= sim_now_ms());
+    }
+    bench_clean_up(&b);
+}
+
+/* With nothing in hand, a receive of one message brings what is tried. */
+static void
+with_nothing_in_hand_one_message_is_received_to_be_tried(void **state)
+{
+    (void)state;
+    struct bench b;
+    begin(&b, NULL, 10 * MINUTE);
+    handler.fails = true;
+    struct engine_options o = bench_defaults();
+    bench_clean_up(&b);
+    o.breaker.failure_percent = 50;
+    o.breaker.min_calls = 5;
+    begin(&b, &o, 10 * MINUTE);
+    handler.fails = true; /* given back each time, so that none is kept */
+    bench_put(&b, 5);
+    bench_run(&b, 2 * MINUTE);
+    bench_put(&b, 100);
+    long received = BENCH_COUNT(&b, received);
+    bench_run(&b, 8 * MINUTE - 1000);
+    assert_true(BENCH_COUNT(&b, received) - received <= 20);
+    assert_true(BENCH_COUNT(&b, received) - received >= 6);
+    assert_true(bench_run_until(&b, bench_all_deleted, 10 * MINUTE));
+    bench_clean_up(&b);
+}
+
+/* ---- the rate ---- */
+
+#define RATE 25
+
+static struct {
+    int64_t at_ms[2000];
+    size_t n;
+} began;
+
+static void
+note_time(struct bench *b, struct message *m, struct sim_message *s)
+{
+    (void)b, (void)s;
+    began.at_ms[began.n++] = sim_now_ms();
+    m->verdict.kind = sim_chance(&b->sim, 100) ? HANDLER_RETRY : HANDLER_DONE;
+}
+
+static void
+no_second_hands_over_more_than_the_rate_and_its_burst(void **state)
+{
+    (void)state;
+    for (unsigned rate = 1; rate <= RATE; rate += 8) {
+        struct bench b;
+        struct engine_options o = bench_defaults();
+        size_t n = 20 * rate;
+        o.max_per_s = rate;
+        o.retry.base_ms = o.retry.cap_ms = 500;
+        began.n = 0;
+        begin(&b, &o, 0);
+        b.decide = note_time;
+        b.longest_ms = 0;
+        bench_put(&b, n);
+        int64_t start_ms = sim_now_ms();
+        size_t most = 0;
+        while (!bench_all_deleted(&b)) {
+            bench_run(&b, 5);
+            most = bench_in_hand(&b) > most ? bench_in_hand(&b) : most;
+            assert_true(sim_now_ms() - start_ms < 2 * MINUTE);
+        }
+        size_t burst = rate > 2 ? rate : 2;
+        for (size_t i = 0, from = 0; i < began.n; i++) {
+            while (began.at_ms[i] - began.at_ms[from] >= 1000)
+                from++;
+            if (i - from + 1 > burst + rate)
+                fail_msg("rate %u: %zu in a second", rate, i - from + 1);
+        }
+        int64_t took_ms = sim_now_ms() - start_ms; /* without the burst that it may begin with */
+        int64_t least_ms = (int64_t)(began.n - burst) * 1000 / rate;
+        assert_in_range(took_ms, least_ms, least_ms + least_ms / 4 + 3000);
+        assert_true(b.sim.calls[SIM_RECEIVE] <= began.n + 10); /* and a receive brings several where it can */
+        assert_true(rate < 20 || b.sim.calls[SIM_RECEIVE] <= began.n / 3);
+        assert_true(most <= burst + 1); /* what may not be handled is not received */
+        bench_clean_up(&b);
+    }
+}
+
+static void
+an_idle_consumer_with_a_rate_polls_no_more_often(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct engine_options o = bench_defaults();
+    o.max_per_s = 3;
+    begin(&b, &o, 0);
+    bench_run(&b, 10 * MINUTE);
+    assert_in_range(b.sim.calls[SIM_RECEIVE], 28, 32);
+    assert_true(b.sim.receiving > 0);
+    bench_clean_up(&b);
+}
+
+/* ---- everything at once ---- */
+
+static uint64_t random_state;
+
+static uint64_t
+draw(uint64_t below)
+{
+    return seeds_draw(&random_state, below);
+}
+
+static void
+anything(struct bench *b, struct message *m, struct sim_message *s)
+{
+    (void)b, (void)s;
+    if (is_down()) {
+        m->verdict.kind = draw(10) ? HANDLER_DOWN : HANDLER_RETRY;
+        return;
+    }
+    uint64_t x = draw(100);
+    m->verdict.kind = x < 15 ? HANDLER_RETRY : x < 18 ? HANDLER_REJECT : x < 19 ? HANDLER_DOWN : HANDLER_DONE;
+    m->verdict.delay_ms = draw(3) ? -1 : (int64_t)draw(5000);
+}
+
+static void
+run_anything(uint64_t seed)
+{
+    struct bench b;
+    struct engine_options o = bench_defaults();
+    random_state = seed;
+    o.threads = 1 + draw(BENCH_THREADS);
+    o.batch_size = (size_t[]){1, 2, 10, 33}[draw(4)];
+    o.prefetch = draw(3);
+    o.batch_window_ms = draw(2) ? 0 : (int64_t)draw(500);
+    o.wait_time_s = (unsigned)draw(21);
+    o.max_per_s = draw(2) ? 0 : 1 + (unsigned)draw(200);
+    o.breaker.failure_percent = draw(2) ? 0 : 10 + (unsigned)draw(91);
+    o.breaker.min_calls = 1 + (unsigned)draw(30);
+    o.breaker.pause_ms = 10 + (int64_t)draw(5000);
+    o.breaker.pause_cap_ms = o.breaker.pause_ms + (int64_t)draw(20000);
+    bench_init(&b, seed, &o);
+    memset(&handler, 0, sizeof handler);
+    b.decide = anything;
+    b.early = (unsigned)draw(1001);
+    b.longest_ms = (int64_t)draw(3000);
+    b.sim.visibility_s = 2 + (int)draw(60);
+    b.sim.latency_ms = 1 + (int64_t)draw(60);
+    b.sim.fail_calls = (unsigned)draw(3) * 40;
+    b.sim.lose_answers = (unsigned)draw(3) * 20;
+    b.sim.fail_entries = (unsigned)draw(3) * 40;
+    b.sim.duplicates = (unsigned)draw(2) * 5;
+    for (int i = 0; i < 4; i++) {
+        bench_put(&b, 60);
+        handler.down_from_ms = sim_now_ms() + (int64_t)draw(5000);
+        handler.down_until_ms = handler.down_from_ms + (int64_t)draw(60000);
+        bench_run(&b, 30000);
+    }
+    assert_true(bench_run_until(&b, bench_all_deleted, 12 * HOUR));
+    for (size_t i = 0; i < b.sim.n_messages; i++) {
+        const struct sim_message *m = &b.sim.messages[i];
+        if (m->done == 0 && m->dead_letters == 0)
+            fail_msg("seed %llu: %s is gone, but neither done nor a dead letter", (unsigned long long)seed, m->id);
+    }
+    engine_drain(b.engine, sim_now_ms() + MINUTE, sim_now_ms());
+    assert_true(bench_run_until(&b, bench_is_over, MINUTE + 1));
+    assert_true(bench_ledger_is_empty(&b));
+    bench_clean_up(&b);
+}
+
+/* The bench asserts after each event that no more is in hand, or on its way, than the cap. */
+static void
+the_cap_holds_and_nothing_is_lost_in_any_configuration(void **state)
+{
+    (void)state;
+    struct seeds seeds;
+    uint64_t seed;
+    seeds_init(&seeds, KEPT_SEEDS, sizeof KEPT_SEEDS / sizeof *KEPT_SEEDS);
+    while (seeds_next(&seeds, &seed))
+        for (uint64_t i = 0; i < 20; i++)
+            run_anything(seed * 1000 + i);
+}
+
+int
+main(void)
+{
+    log_set_level(LOG_ERROR);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_hour_of_what_is_down_burns_no_receive_and_ends_within_a_pause),
+        cmocka_unit_test(too_many_failures_stop_the_polls_too),
+        cmocka_unit_test(retries_that_name_their_time_and_rejects_open_nothing),
+        cmocka_unit_test(tries_begin_with_one_message_in_a_batch_of_its_own_and_grow_with_success),
+        cmocka_unit_test(messages_that_wrongly_say_down_each_time_keep_no_other_away),
+        cmocka_unit_test(what_is_held_longer_than_any_lease_is_lost_counted_and_handled_when_it_comes_again),
+        cmocka_unit_test(a_drain_gives_back_what_is_held),
+        cmocka_unit_test(with_nothing_in_hand_one_message_is_received_to_be_tried),
+        cmocka_unit_test(no_second_hands_over_more_than_the_rate_and_its_burst),
+        cmocka_unit_test(an_idle_consumer_with_a_rate_polls_no_more_often),
+        cmocka_unit_test(the_cap_holds_and_nothing_is_lost_in_any_configuration),
+    };
+    return cmocka_run_group_tests_name("worker_pressure", tests, NULL, NULL);
+}
