@@ -231,6 +231,9 @@ begun(struct dedup_entry *x, int64_t now_ms)
         return begin_failed(x, now_ms);
     switch (x->op.found) {
     case DEDUP_COMPLETED:
+        WORLD_COUNT(x->dedup->world, duplicates, 1);
+        log_write(LOG_DEBUG, "event was handled before: its message is deleted", LOG_SLICE("id", x->message->id),
+                  LOG_SLICE("event", x->op.key));
         free_entry(x);
         return DEDUP_DUPLICATE;
     case DEDUP_BUSY:

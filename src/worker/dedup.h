@@ -91,7 +91,7 @@ dedup_is_completing(const struct message *m)
     return m->dedup && dedup_is_completing_event(m);
 }
 
-/* m's lease was extended. */
+/* m's lease was extended, or began anew. */
 void dedup_extended(struct dedup *d, struct message *m);
 
 /* m, which waits or not, is nobody's business here any more: what is in progress for it is forgotten. */

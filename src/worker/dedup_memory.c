@@ -227,6 +227,12 @@ destroy(struct dedup_store *s)
     free(t);
 }
 
+size_t
+dedup_memory_count(const struct dedup_store *s)
+{
+    return ((const struct memory *)s)->count;
+}
+
 int
 dedup_memory_new(size_t max_entries, struct dedup_store **ret_store, struct err *e)
 {

@@ -61,6 +61,7 @@ struct dedup_store {
 /* In this process's memory. At most max_entries keys (>= 1), the completed ones that were asked for longest ago give
  * way; those in progress do not, so that they may be more. */
 int dedup_memory_new(size_t max_entries, struct dedup_store **ret_store, struct err *e);
+size_t dedup_memory_count(const struct dedup_store *s); /* records it holds, for tests */
 
 /* In one SQLite file, for the workers of one host; a thread of its own does the work, operations that wait for it share
  * a commit. wake, from that thread: something can be collected. The file is made when it is missing, its folder is not.

@@ -151,6 +151,7 @@ received_again(struct engine *g, struct message *m, const struct sqs_message *r,
         return;                       /* the older handle has to do */
     engine_note_unused_receive(g, m); /* two receives, one handling */
     lease_begin(&g->lease, m, handed_out_ms);
+    dedup_extended(&g->dedup, m);
     if (m->record != MESSAGE_NO_RECORD &&
         ledger_set_receipt(g->world.ledger, m->record, m->receipt_handle, m->receive_count,
                            atomic_load_explicit(&m->lease_ms, memory_order_relaxed), &e) != 0)
