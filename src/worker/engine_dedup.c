@@ -17,7 +17,7 @@ arrive(struct engine *g, struct message *m, int64_t now_ms)
     case DEDUP_NO_MEMORY:
         break;
     }
-    m->verdict = (struct message_verdict){.kind = HANDLER_RETRY, .delay_ms = -1};
+    m->verdict = (struct message_verdict){.kind = VERDICT_LATER, .delay_ms = -1};
     return GATE_DECIDED;
 }
 
