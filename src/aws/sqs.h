@@ -14,8 +14,9 @@
 #include "aws/aws.h"
 #include "base/slice.h"
 
-#define SQS_BATCH_MAX        10
-#define SQS_VISIBILITY_MAX_S 43200
+#define SQS_BATCH_MAX         10
+#define SQS_VISIBILITY_MAX_S  43200
+#define SQS_MESSAGE_BYTES_MAX 1048576 /* of a message, and of all of a batch, attributes included */
 
 struct sqs_attribute {              /* a message attribute, or a system attribute with type "" */
     struct slice name, type, value; /* value: raw bytes of Binary, text otherwise */

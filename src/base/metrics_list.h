@@ -52,6 +52,11 @@
     X(dedup_unguarded, "messages handled without deduplication because its store failed")                              \
     X(dedup_uncompleted, "messages handled whose event could not be noted as completed")                               \
     X(dedup_taken_over, "events begun by another message while they were being handled")                               \
+    X(published, "events and messages that handlers published, confirmed")                                             \
+    X(publish_rejected, "pieces that could not be published because the handler broke a rule or there was no room")    \
+    X(publish_errors, "pieces that were not confirmed and are sent again")                                             \
+    X(publish_failed, "pieces that AWS refused for good; their messages are retried")                                  \
+    X(publish_dropped, "pieces that were not sent because their message was not done, or lost")                        \
     X(log_dropped, "log lines dropped because nobody read them")
 
 /* X(field, name, unit, bounds, help): a worker's histograms. bounds: at most METRICS_BOUNDS of them, rising, in the

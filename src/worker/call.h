@@ -24,14 +24,18 @@ enum breach {
     BREACH_CALL,      /* a host function with a call that is not this thread's current one */
     BREACH_RETURN,    /* a return value that is no verdict */
     BREACH_FORGOTTEN, /* returned UNSET with messages unsettled */
+    BREACH_PUBLISH,   /* published for a message that was settled */
     BREACH_KINDS
 };
+
+struct publish_desk;
 
 /* What all handler threads share. */
 struct call_shared {
     struct inbox inbox;
     struct metrics *metrics;
-    const char *plugin; /* its name, for logs */
+    const char *plugin;        /* its name, for logs */
+    struct publish_desk *desk; /* NULL: nothing may be published */
     _Atomic bool stopping;
     _Atomic bool held;                   /* nothing is begun but trials: the breaker is not closed */
     _Atomic bool breached[BREACH_KINDS]; /* logged already */

@@ -93,6 +93,11 @@ lease_lost(void *context, struct message *m, int64_t now_ms)
     case MESSAGE_QUEUED:
         WORLD_COUNT(&g->world, lost, 1); /* stays in hand until its handler thread has seen it */
         break;
+    case MESSAGE_PUBLISHING:
+        WORLD_COUNT(&g->world, lost, 1);
+        publish_lost(&g->publish, m);
+        engine_message_over(g, m);
+        break;
     case MESSAGE_KEPT:
         WORLD_COUNT(&g->world, lost, 1);
         engine_leave_gate(g, m);
@@ -385,6 +390,8 @@ engine_new(const struct engine_options *options, struct engine **ret_engine, str
         goto fail;
     screen_init(&g->screen, &g->world, &options->screen);
     batcher_init(&g->batcher, g->world.timers, options->batch_size, options->batch_window_ms, submit_batch, g);
+    const struct publish_options publish = {.outlet = options->outlet, .decided = engine_published, .context = g};
+    publish_init(&g->publish, &g->world, &publish);
     const struct poll_options poll = {.in_hand = &g->in_hand,
                                       .cap = g->cap,
                                       .at_once = options->threads * options->batch_size,
@@ -431,8 +438,12 @@ engine_destroy(struct engine *g)
     pressure_clean_up(&g->pressure);
     poll_clean_up(&g->poll);
     settle_clean_up(&g->settle);
-    for (struct message *m = g->in_hand.oldest; m; m = m->next)
+    for (struct message *m = g->in_hand.oldest; m; m = m->next) {
         lease_remove(&g->lease, m);
+        if (m->state == MESSAGE_PUBLISHING)
+            publish_lost(&g->publish, m);
+    }
+    publish_clean_up(&g->publish);
     lease_clean_up(&g->lease);
     batcher_clean_up(&g->batcher);
     attempts_clean_up(&g->attempts);

@@ -18,6 +18,7 @@
 #include "worker/breaker.h"
 #include "worker/dedup.h"
 #include "worker/inbox.h"
+#include "worker/publish_outlet.h"
 #include "worker/retry.h"
 #include "worker/screen.h"
 #include "worker/world.h"
@@ -37,9 +38,10 @@ struct engine_options {
     const char *dead_letters;       /* dead_letter.queue; "" or NULL: the RedrivePolicy's; borrowed */
     const char *needs_dead_letters; /* the options that do, or NULL; borrowed */
     struct screen_options screen;
+    struct publish_outlet *outlet; /* borrowed; NULL: handlers publish nothing */
     struct breaker_policy breaker; /* all but `full` */
     unsigned max_per_s;            /* messages handed to handlers; 0: no limit */
-    struct dedup_options dedup; /* its store is taken by engine_new, which sets consumer, callbacks and context */
+    struct dedup_options dedup;    /* its store is taken by engine_new, which sets consumer, callbacks and context */
 
     /* A batch for the handler threads; it comes back through engine_take. Never more than engine_cap of them wait for
      * a thread. */

@@ -18,6 +18,8 @@ engine_decide(struct engine *g, struct message *m, int64_t now_ms)
 {
     if (dedup_is_completing(m))
         return; /* it was settled early, and now its batch has returned */
+    if (m->publish && engine_publishes(g, m, now_ms))
+        return;
     if (engine_holds_back(g, m, now_ms))
         return;
     engine_judge(g, m);

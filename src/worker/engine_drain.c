@@ -44,6 +44,11 @@ poll_deadline(struct timer *t, int64_t now_ms)
                   LOG_INT("receives", g->poll.outstanding));
     poll_cancel(&g->poll);
     engine_give_back_held(g, now_ms);
+    for (struct message *m = g->in_hand.oldest, *next; m; m = next) { /* time for their retries to be confirmed */
+        next = m->next;
+        if (m->state == MESSAGE_PUBLISHING)
+            publish_give_up(&g->publish, m, now_ms);
+    }
 }
 
 static void
@@ -74,6 +79,7 @@ engine_drain(struct engine *g, int64_t deadline_ms, int64_t now_ms)
     discover_stop(&g->discover);
     poll_close(&g->poll);
     settle_drain(&g->settle, now_ms);
+    publish_drain(&g->publish, now_ms);
     for (struct message *m = g->in_hand.oldest; m; m = m->next) {
         settle_hurry(&g->settle, m, now_ms);
         if (m->state == MESSAGE_KEPT) {

@@ -12,6 +12,7 @@
 #include "worker/lease.h"
 #include "worker/poll.h"
 #include "worker/pressure.h"
+#include "worker/publish.h"
 #include "worker/settle.h"
 
 struct engine {
@@ -27,6 +28,7 @@ struct engine {
     struct batcher batcher;
     struct attempts attempts;
     struct settle settle;
+    struct publish publish;
     struct screen screen;
     struct dedup dedup;
     struct poll poll;
@@ -117,6 +119,11 @@ void engine_decide_after_dedup(struct engine *g, struct message *m, int64_t now_
 /* engine_dedup.c: the gate, and the module's other ends. */
 extern const struct engine_gate_ops engine_dedup_gate;
 int engine_dedup_init(struct engine *g, struct err *e);
+
+/* engine_publish.c: true when m, whose verdict is known, waits until what its handler published is confirmed. Then
+ * publish.h calls engine_published, and m is decided with the verdict it has by then. */
+bool engine_publishes(struct engine *g, struct message *m, int64_t now_ms);
+void engine_published(void *context, struct message *m, int64_t now_ms);
 
 /* engine_drain.c. While a receive of ours waits at the queue it would take back at once what is given back now: one
  * more receive spent, and nothing won. So m is held, under lease, until engine_give_back_held finds none outstanding.

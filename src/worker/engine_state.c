@@ -25,7 +25,7 @@ missing_permission(const struct engine *g)
     for (size_t i = 0; i < sizeof boxes / sizeof *boxes; i++)
         if (boxes[i]->denied)
             return boxes[i]->ops->permission;
-    return NULL;
+    return publish_missing_permission(&g->publish);
 }
 
 void
@@ -91,6 +91,12 @@ engine_dump(const struct engine *g, int64_t now_ms)
         LOG_INT("dead_letters_sent", g->settle.deadletters.box.sent),
         LOG_INT("dead_letters_waiting", g->settle.deadletters.box.waiting),
         LOG_INT("extensions_sent", g->lease.box.sent), LOG_INT("done_ids", g->settle.deletes.unconfirmed.count));
+    if (g->options.outlet) {
+        size_t ready, sent, waiting;
+        publish_count(&g->publish, &ready, &sent, &waiting);
+        log_write(LOG_INFO, "state of what is published", LOG_INT("ready", ready), LOG_INT("sent", sent),
+                  LOG_INT("waiting", waiting), LOG_INT("targets", g->publish.n_boxes));
+    }
     size_t n = 0;
     for (const struct message *m = g->in_hand.oldest; m && n < 10; m = m->next, n++)
         log_write(LOG_INFO, "state of a message", LOG_SLICE("id", m->id), LOG_INT("state", m->state),

@@ -20,6 +20,8 @@
 #include "ipc/channel.h"
 #include "worker/dedup_store.h"
 #include "worker/engine.h"
+#include "worker/publish_list.h"
+#include "worker/publish_outlet.h"
 #include "worker/queue.h"
 
 #define WAIT_MS         1000 /* the beat of an idle loop */
@@ -36,6 +38,9 @@ struct engine_thread {
     struct http_engine *http;
     struct creds_provider *credentials;
     struct aws_client *client; /* belongs to queue */
+    struct aws_client *events; /* NULL: nothing is published */
+    struct publish_aws outlet;
+    struct publish_desk desk;
     struct queue *queue;
     struct engine *engine;
     struct pool *pool;
@@ -110,11 +115,13 @@ update_stats(struct engine_thread *t, int64_t now_ms)
         return;
     t->stats_due_ms = now_ms + STATS_EVERY_MS;
     struct metrics *c = ledger_metrics(t->options.ledger);
-    struct aws_stats aws;
+    struct aws_stats aws, events = {0};
     aws_client_stats(t->client, &aws);
-    METRICS_SET(c, aws_calls, aws.calls);
-    METRICS_SET(c, aws_retries, aws.retries);
-    METRICS_SET(c, aws_throttled, aws.throttled);
+    if (t->events)
+        aws_client_stats(t->events, &events);
+    METRICS_SET(c, aws_calls, aws.calls + events.calls);
+    METRICS_SET(c, aws_retries, aws.retries + events.retries);
+    METRICS_SET(c, aws_throttled, aws.throttled + events.throttled);
     struct http_stats http;
     http_engine_stats(t->http, &http);
     METRICS_SET(c, longest_turn_ms, http.longest_turn_ms);
@@ -172,6 +179,25 @@ run(void *argument)
 
 /* ---- life ---- */
 
+/* For handlers that publish: who else needs no client of EventBridge. */
+static int
+make_desk(struct engine_thread *t, const struct aws_client_options *client, struct err *e)
+{
+    const struct conf_consumer *c = t->options.consumer;
+    struct aws_client_options events = *client;
+    if (!*c->publish.bus && !*c->publish.queue)
+        return 0;
+    events.service = AWS_EVENTBRIDGE;
+    int rc = aws_client_new(&events, &t->events, e);
+    if (rc != 0)
+        return rc;
+    publish_aws_init(&t->outlet, t->events, t->client);
+    t->desk.bus = c->publish.bus;
+    t->desk.queue = c->publish.queue;
+    t->desk.max_bytes = (size_t)c->publish.buffer_mb << 20;
+    return 0;
+}
+
 static int
 make_queue(struct engine_thread *t, struct err *e)
 {
@@ -196,6 +222,8 @@ make_queue(struct engine_thread *t, struct err *e)
     rc = aws_client_new(&client, &t->client, e);
     if (rc == 0)
         rc = queue_aws_new(t->client, &t->queue, e);
+    if (rc == 0)
+        rc = make_desk(t, &client, e);
     return rc;
 }
 
@@ -272,7 +300,7 @@ make_engine(struct engine_thread *t, struct err *e)
                                     .batch_window_ms = c->batch.window_ms,
                                     .wait_time_s = (unsigned)c->wait_time_s,
                                     .visibility_timeout_s = c->visibility_timeout_s,
-        .lease_max_s = c->lease.max_s,
+                                    .lease_max_s = c->lease.max_s,
                                     .dead_letters = c->dead_letter.queue,
                                     .needs_dead_letters = needs_dead_letters(c),
                                     .screen = {.unwrap = c->unwrap,
@@ -324,6 +352,12 @@ size_t
 engine_thread_cap(const struct engine_thread *t)
 {
     return engine_cap(t->engine);
+}
+
+struct publish_desk *
+engine_thread_desk(struct engine_thread *t)
+{
+    return t->events ? &t->desk : NULL;
 }
 
 void
@@ -391,6 +425,8 @@ engine_thread_destroy(struct engine_thread *t)
         t->queue->ops->destroy(t->queue);
     else if (t->client)
         aws_client_destroy(t->client);
+    if (t->events)
+        aws_client_destroy(t->events);
     creds_provider_destroy(t->credentials);
     http_engine_destroy(t->http);
     if (t->done_fd >= 0)

@@ -40,6 +40,9 @@ void engine_thread_wake(void *engine_thread);
 /* Receives ask for all system attributes. Before the start. */
 void engine_thread_ask_for_attributes(struct engine_thread *t);
 
+/* Where handlers publish, for pool_options; NULL: the consumer publishes nothing. It lives as long as t. */
+struct publish_desk *engine_thread_desk(struct engine_thread *t);
+
 /* Starts the thread. pool must outlive it. */
 int engine_thread_start(struct engine_thread *t, struct pool *pool, struct err *e);
 

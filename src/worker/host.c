@@ -22,6 +22,7 @@ static const char *const BREACHES[BREACH_KINDS] = {
     [BREACH_CALL] = "a host function was called with a call that is over, another thread's or NULL",
     [BREACH_RETURN] = "the handler returned a value that is no verdict; what it did not settle is retried",
     [BREACH_FORGOTTEN] = "the handler returned without a verdict for some messages; they are retried",
+    [BREACH_PUBLISH] = "something was published for a message that was settled before; it is not sent",
 };
 
 void
@@ -222,6 +223,7 @@ static const struct {
 } EXTENSIONS[] = {
     {HANDLER_EVENT_EXTENSION, &host_event_extension},
     {HANDLER_ATTRIBUTES_EXTENSION, &host_attributes_extension},
+    {HANDLER_PUBLISH_EXTENSION, &host_publish_extension},
 };
 #define N_EXTENSIONS (sizeof EXTENSIONS / sizeof *EXTENSIONS)
 

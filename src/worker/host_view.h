@@ -48,5 +48,6 @@ host_slice(struct slice s)
 
 extern const struct handler_event_extension host_event_extension;           /* host_event.c */
 extern const struct handler_attributes_extension host_attributes_extension; /* host_attributes.c */
+extern const struct handler_publish_extension host_publish_extension;       /* host_publish.c */
 
 #endif

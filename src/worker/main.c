@@ -264,6 +264,7 @@ start(struct worker *w, struct err *e)
                                       .threads = (size_t)w->load.consumer->threads,
                                       .queue_batches = engine_thread_cap(w->engine),
                                       .ledger = w->ledger,
+                                      .desk = engine_thread_desk(w->engine),
                                       .wake = engine_thread_wake,
                                       .context = w->engine};
     rc = pool_new(&pool, &w->pool, e);

@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "worker/publish_list.h"
+
 /* Attributes are kept as name, type and value, each behind its length. */
 static size_t
 encoded_size(const struct sqs_message *r)
@@ -177,7 +179,7 @@ message_new(const struct sqs_message *r, const char *queue_name, int64_t wall_ms
 void
 message_forget_verdict(struct message *m)
 {
-    assert(!m->batch);
+    assert(!m->batch && !m->publish);
     free(m->verdict.reason);
     m->verdict = (struct message_verdict){.kind = VERDICT_NONE};
     m->again = false;
@@ -199,6 +201,7 @@ message_release(struct message *m)
     free(m->newer_handle);
     free(m->content);
     free(m->verdict.reason);
+    publish_list_free(m->publish);
     free(m);
 }
 

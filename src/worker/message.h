@@ -21,12 +21,13 @@
 #include "worker/outbox.h"
 
 enum message_state {
-    MESSAGE_QUEUED, /* waits for a handler, or is inside one */
-    MESSAGE_KEPT,   /* waits at a gate before its batch: engine_impl.h */
-    MESSAGE_DONE,   /* is to be deleted */
-    MESSAGE_RETRY,  /* its visibility is to be changed: a retry or a give-back */
-    MESSAGE_REJECT, /* is to be moved to the dead-letter queue */
-    MESSAGE_OVER,   /* nothing more is to be done; a batch or a call may still hold it */
+    MESSAGE_QUEUED,     /* waits for a handler, or is inside one */
+    MESSAGE_KEPT,       /* waits at a gate before its batch: engine_impl.h */
+    MESSAGE_PUBLISHING, /* done, as soon as what its handler published is confirmed */
+    MESSAGE_DONE,       /* is to be deleted */
+    MESSAGE_RETRY,      /* its visibility is to be changed: a retry or a give-back */
+    MESSAGE_REJECT,     /* is to be moved to the dead-letter queue */
+    MESSAGE_OVER,       /* nothing more is to be done; a batch or a call may still hold it */
 };
 
 /* Verdicts besides the handler's own. */
@@ -121,6 +122,7 @@ struct message {
 
     /* the handler thread's, then the engine's */
     struct message_verdict verdict;
+    struct publish_list *publish;   /* what the handler publishes; NULL: nothing */
     _Atomic int64_t asked_until_ms; /* host->extend */
     struct inbox_node settled;
 };

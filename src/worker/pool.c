@@ -312,6 +312,7 @@ pool_new(const struct pool_options *options, struct pool **ret_pool, struct err 
         return err_no_memory(e);
     p->options = *options;
     p->shared.metrics = ledger_metrics(options->ledger);
+    p->shared.desk = options->desk;
     p->shared.plugin = options->plugin->table.name;
     p->shared.wake = options->wake;
     p->shared.context = options->context;

@@ -17,13 +17,15 @@
 #include "worker/batch.h"
 
 struct pool;
+struct publish_desk;
 
 struct pool_options {
     struct plugin *plugin; /* borrowed, opened with pool_open_plugin */
     void *plugin_state;    /* what open made */
     size_t threads;
-    size_t queue_batches;  /* that may wait for a thread */
-    struct ledger *ledger; /* borrowed */
+    size_t queue_batches;      /* that may wait for a thread */
+    struct ledger *ledger;     /* borrowed */
+    struct publish_desk *desk; /* borrowed; where handlers publish; NULL: they cannot */
 
     /* Handler threads: something is in the inbox, which was empty. */
     void (*wake)(void *context);

@@ -203,6 +203,7 @@ settle_lost(struct settle *s, struct message *m, int64_t now_ms)
         break;
     case MESSAGE_QUEUED:
     case MESSAGE_KEPT:
+    case MESSAGE_PUBLISHING:
     case MESSAGE_OVER:
         assert(!"only settled messages are settled's");
     }

@@ -218,88 +218,6 @@ static inline
     host->log(call, level, text);
 }
 
-/* ---- extension "fanout.publish.v1": events put on a bus, and messages on a queue, as part of handling a message ----
- *
- *     static const struct handler_publish *publish;
- *
- *     open:    publish = host->extension(HANDLER_PUBLISH_EXTENSION);        // NULL: an older host
- *     handle:  struct handler_new_event paid = {.size = sizeof paid, .source = "shop", .detail_type = "Paid",
- *                                               .detail = "{\"order\": 7}", .detail_len = 12};
- *              if (publish->event(call, 0, &paid) != HANDLER_OK)
- *                  return HANDLER_RETRY;
- *              return HANDLER_DONE;
- *
- * What is published belongs to one message of the call, and is copied. It is sent once that message is settled as done,
- * in calls of up to ten that the host makes, and the message is deleted only after AWS has confirmed every piece. A
- * piece that AWS refuses for good makes the verdict a retry; what is throttled, or gets no answer, is sent again for as
- * long as the lease can be held. A message that is retried, rejected or lost publishes nothing.
- *
- * So what was published and the delete happen at least once, not exactly once: when an answer is lost, the worker dies,
- * or one piece is refused while others were taken, the same piece can go out twice. Each therefore carries an id made
- * of the message's id, the piece's number among the message's (from 0) and a hash of what it says, the same whenever
- * the handler publishes the same things in the same order: ID:NUMBER:HASH
- *
- *     events    resource "urn:fanout:cause:ID:NUMBER:HASH"
- *     messages  attribute "fanout.cause"; on FIFO queues it is the deduplication id as well, unless one is given
- *
- * A correlation id goes on from message to message unchanged: the one that the message came with (attribute
- * "fanout.correlation", or the resource "urn:fanout:correlation:ID" of the event in its body), else the id of the event
- * in its body, else the message's own id. It becomes that attribute or that resource, unless the handler has put one
- * there. The X-Ray trace header goes on as well. Neither detail nor body is ever touched.
- *
- * Pieces of one message for one group of a FIFO queue arrive in the order in which they were published; nothing else
- * has an order. A bus that does not exist swallows events without an error: that is how EventBridge is.
- *
- * The consumer must have publish.bus or publish.queue in its configuration; without both nothing can be published. */
-#define HANDLER_PUBLISH_EXTENSION "fanout.publish.v1"
-
-/* Pieces of one message, at most. */
-#define HANDLER_PUBLISH_MOST 1000
-
-/* Texts end with a NUL, are UTF-8, and are borrowed until the call returns. Fields that are 0 are left out. */
-struct handler_new_event {
-    uint32_t size;
-    uint32_t n_resources;
-    const char *bus;         /* name or ARN; NULL: publish.bus */
-    const char *source;      /* 1 to 256 bytes, not beginning with "aws." */
-    const char *detail_type; /* 1 to 128 bytes */
-    const char *detail;      /* a JSON object, sent byte for byte */
-    size_t detail_len;
-    const char *const *resources; /* n_resources; an "urn:fanout:cause:..." is left out: the host puts its own */
-    int64_t time_ms;              /* since 1970; 0: when EventBridge gets it */
-};
-
-/* A message attribute. An entry of an array, it has no size and never grows. */
-struct handler_new_attribute {
-    const char *name;  /* 1 to 256 of A-Z, a-z, 0-9, "_", "-" and "."; fanout.cause is left out, as above */
-    const char *type;  /* "String", "Number" or "Binary", with "." and a word of your own behind it or without */
-    const void *value; /* value_len bytes, 1 at least; UTF-8 unless Binary */
-    size_t value_len;
-};
-
-struct handler_new_message {
-    uint32_t size;
-    uint32_t n_attributes; /* 8 at most beside the host's two */
-    const char *queue;     /* name or URL; NULL: publish.queue */
-    const char *body;      /* body_len bytes, 1 at least: UTF-8 of the characters that XML 1.0 has */
-    size_t body_len;
-    const struct handler_new_attribute *attributes;
-    const char *group;    /* of a FIFO queue NULL is the group of the message that is handled, or else its id */
-    const char *dedup_id; /* FIFO queues; NULL: the piece's own id, see above */
-    int32_t delay_s;      /* 1 to 900; 0: the queue's own; -1: none, whatever the queue's. Not for FIFO queues */
-};
-
-struct handler_publish {
-    uint32_t size;
-
-    /* Publishes for message `index` (0 in handle), which is not settled yet. Everything that can be checked without AWS
-     * is checked at once. Returns 0 or HANDLER_E_INDEX, _SETTLED (contract violations, counted), _LOST, _INVALID,
-     * _LIMIT or _TARGET; after an error nothing of it is kept, and what to do about the message is the handler's to
-     * decide: _LIMIT may pass with a retry. From the calling thread only, as settle. */
-    int32_t (*event)(struct handler_call *call, uint32_t index, const struct handler_new_event *event);
-    int32_t (*message)(struct handler_call *call, uint32_t index, const struct handler_new_message *message);
-};
-
 /* ---- extensions: further functions of the host, by host->extension(ID) ----
  *
  * A host that lacks one returns NULL; a plugin that needs it refuses to start (open returns non-zero), or goes without.
@@ -429,6 +347,86 @@ struct handler_attributes_extension {
 
     /* NULL: no such call or message. */
     const struct handler_system_attributes *(*system)(struct handler_call *call, uint32_t index);
+};
+
+/* fanout.publish.v1: events put on a bus, and messages on a queue, as part of handling a message.
+ *
+ *     static const struct handler_publish_extension *publish;
+ *
+ *     open:    publish = host->extension(HANDLER_PUBLISH_EXTENSION);
+ *     handle:  struct handler_new_event paid = {.size = sizeof paid, .source = HANDLER_TEXT("shop"),
+ *                                               .detail_type = HANDLER_TEXT("Paid"),
+ *                                               .detail = HANDLER_TEXT("{\"order\": 7}")};
+ *              return publish->event(call, 0, &paid) == HANDLER_OK ? HANDLER_DONE : HANDLER_RETRY;
+ *
+ * What is published belongs to one message of the call, and is copied. It is sent once that message is settled as done,
+ * in calls of up to ten that the host makes, and the message is deleted only after AWS has confirmed every piece. A
+ * piece that AWS refuses for good makes the verdict a retry; what is throttled, or gets no answer, is sent again for as
+ * long as the lease can be held. A message that is retried, rejected or lost publishes nothing.
+ *
+ * So what was published and the delete happen at least once, not exactly once: when an answer is lost, the worker dies,
+ * or one piece is refused while others were taken, the same piece can go out twice. Each therefore carries an id made
+ * of the message's id, the piece's number among the message's (from 0) and a hash of what it says, the same whenever
+ * the handler publishes the same things in the same order: ID:NUMBER:HASH
+ *
+ *     events    resource "urn:fanout:cause:ID:NUMBER:HASH"
+ *     messages  attribute "fanout.cause"; on FIFO queues it is the deduplication id as well, unless one is given
+ *
+ * A correlation id goes on from message to message unchanged: the one that the message came with (attribute
+ * "fanout.correlation", or the resource "urn:fanout:correlation:ID" of the event in its body), else the id of the event
+ * in its body, else the message's own id. It becomes that attribute or that resource, unless the handler has put one
+ * there. The X-Ray trace header goes on as well. Neither detail nor body is ever touched. Of the resources that a
+ * handler copies from the event it handles, those that begin with "urn:fanout:" are left out, but for the correlation:
+ * they speak of that event (what caused it, that it was replayed), not of the new one.
+ *
+ * Pieces of one message for one group of a FIFO queue arrive in the order in which they were published; nothing else
+ * has an order. A bus that does not exist swallows events without an error: that is how EventBridge is.
+ *
+ * The consumer must have publish.bus or publish.queue in its configuration; without both nothing can be published. */
+#define HANDLER_PUBLISH_EXTENSION "fanout.publish.v1"
+
+/* Pieces of one message, at most. */
+#define HANDLER_PUBLISH_MOST 1000
+
+/* A string literal as the initialiser of a struct handler_slice. */
+#define HANDLER_TEXT(literal)                                                                                          \
+    {                                                                                                                  \
+        (literal), sizeof(literal) - 1                                                                                 \
+    }
+
+/* All bytes are borrowed until the function returns. Texts are UTF-8 of the characters that XML 1.0 has. A slice with n
+ * == 0 is left out, or takes the place that its comment names. */
+struct handler_new_event {
+    uint32_t size;
+    uint32_t resource_count;
+    struct handler_slice bus;              /* name or ARN; left out: publish.bus */
+    struct handler_slice source;           /* 1 to 256 bytes, not beginning with "aws." */
+    struct handler_slice detail_type;      /* 1 to 128 bytes */
+    struct handler_slice detail;           /* a JSON object, sent byte for byte */
+    const struct handler_slice *resources; /* "urn:fanout:..." are left out, the correlation apart: see above */
+    int64_t time_ms;                       /* since 1970; 0: when EventBridge gets it */
+};
+
+struct handler_new_message {
+    uint32_t size;
+    uint32_t attribute_count;
+    struct handler_slice queue;                 /* name or URL; left out: publish.queue */
+    struct handler_slice body;                  /* 1 byte at least */
+    const struct handler_attribute *attributes; /* fanout.cause is left out; 8 besides that and fanout.correlation */
+    struct handler_slice group;                 /* left out, of a FIFO queue: that of the message handled, or its id */
+    struct handler_slice deduplication_id;      /* FIFO queues; left out: the piece's id, see above */
+    int32_t delay_s;                            /* 1 to 900; 0: the queue's own; -1: none; FIFO queues: 0 */
+};
+
+struct handler_publish_extension {
+    uint32_t size;
+
+    /* Publishes for message `index`, which is not settled yet. Everything that can be checked without AWS is checked at
+     * once. Returns 0 or HANDLER_E_INDEX, _SETTLED (contract violations, counted), _LOST, _INVALID, _LIMIT or _TARGET;
+     * after an error nothing of it is kept, and what to do about the message is the handler's to decide: _LIMIT may
+     * pass with a retry. From the calling thread only, as settle. */
+    int32_t (*event)(struct handler_call *call, uint32_t index, const struct handler_new_event *event);
+    int32_t (*message)(struct handler_call *call, uint32_t index, const struct handler_new_message *message);
 };
 
 #ifdef __cplusplus

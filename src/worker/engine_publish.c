@@ -1,0 +1,27 @@
+/* What follows a verdict of done whose handler published something: that is confirmed first. */
+#include "worker/engine_impl.h"
+
+void
+engine_published(void *context, struct message *m, int64_t now_ms)
+{
+    m->state = MESSAGE_QUEUED;
+    engine_decide(context, m, now_ms);
+}
+
+bool
+engine_publishes(struct engine *g, struct message *m, int64_t now_ms)
+{
+    bool done = m->verdict.kind == HANDLER_DONE && m->publish->count > 0;
+    bool lost = atomic_load_explicit(&m->lost, memory_order_relaxed);
+    if (!done || lost) {
+        if (done) /* no late delete: whoever handles it next publishes */
+            m->verdict = (struct message_verdict){.kind = HANDLER_RETRY, .delay_ms = -1};
+        publish_drop(&g->publish, m);
+        return false;
+    }
+    m->state = MESSAGE_PUBLISHING;
+    if (m->record != MESSAGE_NO_RECORD) /* who takes it over handles it again */
+        ledger_set_state(g->world.ledger, m->record, LEDGER_QUEUED, -1);
+    publish_start(&g->publish, m, now_ms);
+    return true;
+}
