@@ -35,7 +35,7 @@ scripted_make(struct scripted *s, const char *attributes)
     assert_int_equal(mkfifo(gate, 0600), 0);
     s->gate_fd = open(gate, O_RDWR | O_CLOEXEC);
     assert_true(s->gate_fd >= 0);
-    local_queue_make(&s->dead, "{}");
+    local_queue_make(&s->dead, strstr(attributes, "\"FifoQueue\"") ? "{\"FifoQueue\": \"true\"}" : "{}");
     snprintf(all, sizeof all,
              "{\"RedrivePolicy\": \"{\\\"deadLetterTargetArn\\\": \\\"arn:aws:sqs:us-east-1:000000000000:%s\\\", "
              "\\\"maxReceiveCount\\\": 100}\"%s}",

@@ -22,7 +22,7 @@
 #define SCRIPTED_SOON_MS 20000
 
 struct scripted {
-    struct local_queue queue, dead; /* dead: its dead-letter queue, after 100 receives */
+    struct local_queue queue, dead; /* dead: its dead-letter queue, after 100 receives, FIFO if it is */
     struct lone_worker worker;
     const char *dir, *record, *log;
     int gate_fd;

@@ -1,0 +1,378 @@
+/* What follows failures, with the real worker and the real queue: delays, attempts, dead letters, and the dead-letter
+ * queue that is needed. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "lib/admin.h"
+#include "lib/scripted.h"
+
+static int
+forget_faults(void **state)
+{
+    (void)state;
+    admin_clear_faults(local_fixture.url);
+    return 0;
+}
+
+/* ---- what dead letters carry ---- */
+
+static void
+take_dead_letter(struct scripted *s)
+{
+    assert_int_equal(local_queue_receive(&s->dead, ", \"MessageAttributeNames\": [\"All\"], "
+                                                   "\"MessageSystemAttributeNames\": [\"All\"], "
+                                                   "\"WaitTimeSeconds\": 5"),
+                     1);
+}
+
+/* The text of an attribute of it, as JSON has it between its quotation marks; "": it has none. */
+static const char *
+attribute(struct scripted *s, const char *name)
+{
+    struct json attributes, one, value;
+    static char out[4][2000];
+    static int n;
+    char *at = out[n++ % 4];
+    *at = 0;
+    if (aws_call_at(&s->dead.call, "Messages.0.MessageAttributes", &attributes) && json_get(attributes, name, &one) &&
+        json_get(one, "StringValue", &value))
+        snprintf(at, sizeof *out, "%.*s", SLICE_ARG(json_raw(value)));
+    return at;
+}
+
+#define ASSERT_ATTRIBUTE(s, name, value) assert_string_equal(attribute(s, name), value)
+
+static void
+assert_time(struct scripted *s, const char *name)
+{
+    int64_t ms;
+    struct err e;
+    const char *text = attribute(s, name);
+    assert_int_equal(strlen(text), 24);
+    assert_int_equal(clock_parse_iso8601(text, 24, &ms, &e), 0);
+    assert_in_range(ms, clock_wall_ms() - 120000, clock_wall_ms() + 1000);
+}
+
+/* All that there is besides the body, and the receipt for it. */
+#define ALL_KINDS                                                                                                      \
+    ", \"MessageBody\": \"a always retry\", \"MessageAttributes\": {"                                                  \
+    "\"colour\": {\"DataType\": \"String.custom\", \"StringValue\": \"blue\"}, "                                       \
+    "\"size\": {\"DataType\": \"Number\", \"StringValue\": \"1.10\"}, "                                                \
+    "\"raw\": {\"DataType\": \"Binary\", \"BinaryValue\": \"AAEC/w==\"}}, "                                            \
+    "\"MessageSystemAttributes\": {\"AWSTraceHeader\": {\"DataType\": \"String\", "                                    \
+    "\"StringValue\": \"Root=1-5759e988-bd862e3fe1be46a994272793\"}}"
+
+static void
+attempts_that_are_used_up_end_in_a_dead_letter_that_says_so_and_keeps_everything(void **state)
+{
+    (void)state;
+    struct scripted s;
+    char host[256] = "", quoted[300];
+    assert_int_equal(gethostname(host, sizeof host - 1), 0);
+    scripted_make(&s, "");
+    local_queue_ok(&s.queue, "SendMessage", ALL_KINDS);
+    char *id = strdup(local_queue_text(&s.queue, "MessageId"));
+    scripted_start(&s, "script", "retry = { base_ms = 1; cap_ms = 1; max_attempts = 2; };");
+    SCRIPTED_AWAIT_COUNT(&s, retried, 1);
+    scripted_pass(&s, 2000, 500);
+    SCRIPTED_AWAIT_COUNT(&s, deleted, 1);
+    take_dead_letter(&s);
+    assert_string_equal(local_queue_text(&s.dead, "Messages.0.Body"), "a always retry");
+    assert_string_equal(local_queue_text(&s.dead, "Messages.0.MessageAttributes.colour.DataType"), "String.custom");
+    assert_string_equal(local_queue_text(&s.dead, "Messages.0.MessageAttributes.colour.StringValue"), "blue");
+    assert_string_equal(local_queue_text(&s.dead, "Messages.0.MessageAttributes.size.DataType"), "Number");
+    assert_string_equal(local_queue_text(&s.dead, "Messages.0.MessageAttributes.size.StringValue"), "1.10");
+    assert_string_equal(local_queue_text(&s.dead, "Messages.0.MessageAttributes.raw.BinaryValue"), "AAEC/w==");
+    assert_string_equal(local_queue_text(&s.dead, "Messages.0.Attributes.AWSTraceHeader"),
+                        "Root=1-5759e988-bd862e3fe1be46a994272793");
+    ASSERT_ATTRIBUTE(&s, "fanout.reason",
+                     "failed 2 times, as often as retry.max_attempts allows; last: no reason given");
+    ASSERT_ATTRIBUTE(&s, "fanout.reason-kind", "attempts");
+    assert_string_equal(attribute(&s, "fanout.message-id"), id);
+    ASSERT_ATTRIBUTE(&s, "fanout.attempts", "2");
+    ASSERT_ATTRIBUTE(&s, "fanout.receive-count", "2");
+    const char *all = attribute(&s, "fanout.dead-letter"); /* ten would be passed: the rest is in here */
+    snprintf(quoted, sizeof quoted, "\\\"host\\\":\\\"%s\\\"", host);
+    assert_non_null(strstr(all, quoted));
+    assert_non_null(strstr(all, "\\\"consumer\\\":\\\"orders\\\",\\\"handler\\\":\\\"script"));
+    assert_non_null(strstr(all, "\\\"first-received\\\":\\\"20"));
+    assert_non_null(strstr(all, "\\\"last-failed\\\":\\\"20"));
+    assert_int_equal(scripted_drain(&s), 0);
+    scripted_await_queue(&s.queue, 0, 0);
+    assert_int_equal(SCRIPTED_COUNT(&s, exhausted), 1);
+    assert_int_equal(SCRIPTED_COUNT(&s, rejected), 0);
+    scripted_drop(&s);
+    free(id);
+}
+
+static void
+a_fifo_dead_letter_keeps_its_group_and_is_there_once_however_often_it_is_sent(void **state)
+{
+    (void)state;
+    struct scripted s;
+    scripted_make(&s, ", \"FifoQueue\": \"true\"");
+    local_queue_ok(&s.queue, "SendMessage",
+                   ", \"MessageBody\": \"a reject:broken\", \"MessageGroupId\": \"g-7\", "
+                   "\"MessageDeduplicationId\": \"d-1\"");
+    char *id = strdup(local_queue_text(&s.queue, "MessageId"));
+    admin_set_fault(local_fixture.url,
+                    "{\"action\": \"sqs:SendMessageBatch\", \"kind\": \"drop_after\", \"count\": 2}");
+    scripted_start(&s, "script", "");
+    for (int i = 0; i < 100 && SCRIPTED_COUNT(&s, deleted) == 0; i++)
+        scripted_pass(&s, 1000, 200); /* pauses between the tries */
+    take_dead_letter(&s);
+    assert_string_equal(local_queue_text(&s.dead, "Messages.0.Attributes.MessageGroupId"), "g-7");
+    assert_string_equal(local_queue_text(&s.dead, "Messages.0.Attributes.MessageDeduplicationId"), id);
+    ASSERT_ATTRIBUTE(&s, "fanout.reason", "broken");
+    ASSERT_ATTRIBUTE(&s, "fanout.reason-kind", "rejected");
+    ASSERT_ATTRIBUTE(&s, "fanout.attempts", "1");
+    ASSERT_ATTRIBUTE(&s, "fanout.consumer", "orders");
+    assert_time(&s, "fanout.first-received");
+    assert_time(&s, "fanout.last-failed");
+    assert_int_equal(admin_struck(local_fixture.url, 0), 2);
+    scripted_await_queue(&s.queue, 0, 0);
+    scripted_await_queue(&s.dead, 0, 1);
+    assert_int_equal(scripted_drain(&s), 0);
+    scripted_drop(&s);
+    free(id);
+}
+
+static void
+nothing_is_deleted_before_its_dead_letter_is_confirmed(void **state)
+{
+    (void)state;
+    struct scripted s;
+    scripted_make(&s, "");
+    SCRIPTED_SEND(&s, "a reject:broken", "b reject:broken");
+    admin_set_fault(local_fixture.url,
+                    "{\"action\": \"sqs:SendMessageBatch\", \"kind\": \"error\", \"status\": 503, \"count\": 0}");
+    scripted_start(&s, "script", "");
+    SCRIPTED_AWAIT_COUNT(&s, rejected, 2);
+    for (int i = 0; i < 100 && admin_struck(local_fixture.url, 0) < 3; i++)
+        scripted_pass(&s, 1000, 200);
+    assert_true(admin_struck(local_fixture.url, 0) >= 3);
+    scripted_await_queue(&s.queue, 0, 2);
+    assert_int_equal(SCRIPTED_COUNT(&s, deleted), 0);
+    admin_clear_faults(local_fixture.url);
+    for (int i = 0; i < 100 && SCRIPTED_COUNT(&s, deleted) < 2; i++)
+        scripted_pass(&s, 1000, 200);
+    scripted_await_queue(&s.queue, 0, 0);
+    scripted_await_queue(&s.dead, 2, 0);
+    assert_int_equal(scripted_drain(&s), 0);
+    scripted_drop(&s);
+}
+
+/* ---- how often ---- */
+
+/* How many requests for that the server had. */
+static int64_t
+asked(const char *operation)
+{
+    char path[100];
+    snprintf(path, sizeof path, "operations.sqs:%s.calls", operation);
+    int64_t n = admin_figure(local_fixture.url, path);
+    return n < 0 ? 0 : n;
+}
+
+static void
+set_redrive(struct scripted *s, int max_receive_count)
+{
+    char members[400];
+    snprintf(members, sizeof members,
+             ", \"Attributes\": {\"RedrivePolicy\": \"{\\\"deadLetterTargetArn\\\": "
+             "\\\"arn:aws:sqs:us-east-1:000000000000:%s\\\", \\\"maxReceiveCount\\\": %d}\"}",
+             strrchr(s->dead.url, '/') + 1, max_receive_count);
+    local_queue_ok(&s->queue, "SetQueueAttributes",
+                   max_receive_count > 0 ? members : ", \"Attributes\": {\"RedrivePolicy\": \"\"}");
+}
+
+/* SQS would move it at the next receive, and say nothing. */
+static void
+the_last_receive_ends_in_a_dead_letter_with_its_reason(void **state)
+{
+    (void)state;
+    struct scripted s;
+    scripted_make(&s, "");
+    set_redrive(&s, 2);
+    SCRIPTED_SEND(&s, "a always retry");
+    scripted_start(&s, "script", "retry = { base_ms = 1; cap_ms = 1; };");
+    for (int i = 0; i < 100 && SCRIPTED_COUNT(&s, deleted) == 0; i++)
+        scripted_pass(&s, 1000, 200);
+    take_dead_letter(&s);
+    ASSERT_ATTRIBUTE(&s, "fanout.reason",
+                     "failed at receive 2, the last that the queue's maxReceiveCount allows; last: no reason given");
+    ASSERT_ATTRIBUTE(&s, "fanout.reason-kind", "receives");
+    assert_int_equal(scripted_recorded(&s, "a begin"), 2);
+    assert_int_equal(scripted_drain(&s), 0);
+    assert_int_equal(scripted_logged(&s, "maxReceiveCount leaves few receives"), 1);
+    assert_int_equal(scripted_logged(&s, "at_least=3"), 1);
+    scripted_drop(&s);
+}
+
+static void
+what_is_left_to_the_queue_is_moved_by_the_queue(void **state)
+{
+    (void)state;
+    struct scripted s;
+    scripted_make(&s, "");
+    set_redrive(&s, 4);
+    SCRIPTED_SEND(&s, "a always retry");
+    scripted_start(&s, "script", "retry = { base_ms = 1; cap_ms = 1; max_attempts = 2; then = \"leave_to_queue\"; };");
+    for (int i = 0; i < 100 && local_queue_attribute(&s.dead, "ApproximateNumberOfMessages") == 0; i++)
+        scripted_pass(&s, 1000, 200);
+    take_dead_letter(&s);
+    assert_string_equal(local_queue_text(&s.dead, "Messages.0.Body"), "a always retry");
+    assert_string_equal(attribute(&s, "fanout.reason"), "");
+    assert_int_equal(scripted_recorded(&s, "a begin"), 4);
+    assert_int_equal(SCRIPTED_COUNT(&s, left_to_queue), 3);
+    assert_int_equal(SCRIPTED_COUNT(&s, exhausted), 1);
+    assert_int_equal(SCRIPTED_COUNT(&s, deleted), 0);
+    assert_int_equal(scripted_drain(&s), 0);
+    assert_int_equal(scripted_logged(&s, "left to the queue"), 1);
+    scripted_drop(&s);
+}
+
+/* Without a bound of its own, and without a policy of the queue's: for ever, but never in a hot loop. */
+static void
+a_handler_that_wants_its_message_at_once_over_and_over_gets_it_once_a_second(void **state)
+{
+    (void)state;
+    struct scripted s;
+    scripted_make(&s, "");
+    set_redrive(&s, 0);
+    SCRIPTED_SEND(&s, "a always retry:0");
+    scripted_start(&s, "script", "");
+    scripted_await_recorded(&s, "a begin", 2); /* the first time it is at once */
+    int64_t start_ms = clock_monotonic_ms(), receives = asked("ReceiveMessage");
+    int64_t changes = asked("ChangeMessageVisibilityBatch");
+    scripted_pass(&s, 30000, 100);
+    int64_t passed_s = (clock_monotonic_ms() - start_ms) / 1000 + 1;
+    assert_in_range(scripted_recorded(&s, "a begin"), 10, 2 + (size_t)passed_s + 1);
+    assert_in_range(asked("ChangeMessageVisibilityBatch") - changes, 10, passed_s + 1);
+    assert_in_range(asked("ReceiveMessage") - receives, 10, 3 * passed_s);
+    assert_int_equal(scripted_drain(&s), 0);
+    scripted_drop(&s);
+}
+
+/* ---- heartbeat and backoff ---- */
+
+/* The extension of its lease is on its way, slowly, when the handler asks for two minutes. */
+static void
+an_extension_under_way_does_not_overwrite_the_delay(void **state)
+{
+    (void)state;
+    struct scripted s;
+    scripted_make(&s, ", \"VisibilityTimeout\": \"20\"");
+    SCRIPTED_SEND(&s, "a wait retry:120000");
+    admin_set_fault(local_fixture.url, "{\"action\": \"sqs:ChangeMessageVisibilityBatch\", \"kind\": \"delay\", "
+                                       "\"delay_ms\": 4000, \"count\": 1}");
+    scripted_start(&s, "script", "");
+    scripted_await_recorded(&s, "a waits", 1);
+    for (int i = 0; i < 30 && admin_struck(local_fixture.url, 0) == 0; i++)
+        scripted_pass(&s, 1000, 200);
+    assert_int_equal(admin_struck(local_fixture.url, 0), 1);
+    scripted_open_gate(&s, 1);
+    SCRIPTED_AWAIT_COUNT(&s, retried, 1);
+    int64_t retried_ms = clock_monotonic_ms();
+    for (int i = 0; i < 30 && METRICS_GET(s.worker.metrics, in_flight) > 0; i++)
+        scripted_pass(&s, 1000, 200);
+    assert_int_equal(METRICS_GET(s.worker.metrics, in_flight), 0);
+    while (clock_monotonic_ms() - retried_ms < 110000) {
+        assert_int_equal(local_queue_attribute(&s.queue, "ApproximateNumberOfMessages"), 0);
+        assert_int_equal(scripted_recorded(&s, "a again"), 0);
+        scripted_pass(&s, 5000, 2500);
+    }
+    for (int i = 0; i < 30 && scripted_recorded(&s, "a again") == 0; i++)
+        scripted_pass(&s, 1000, 200);
+    assert_in_range(clock_monotonic_ms() - retried_ms, 115000, 140000);
+    scripted_await_queue(&s.queue, 0, 0);
+    assert_int_equal(scripted_drain(&s), 0);
+    scripted_drop(&s);
+}
+
+/* ---- a dead-letter queue that is needed ---- */
+
+static void
+await_health(struct scripted *s, enum ipc_health health, struct ipc_message *m)
+{
+    do
+        assert_true(lone_worker_wait(&s->worker, IPC_HEALTH, m, SCRIPTED_SOON_MS));
+    while (m->number != (int64_t)health);
+}
+
+static void
+a_worker_without_the_dead_letter_queue_it_needs_says_so_and_goes_on_once_there_is_one(void **state)
+{
+    (void)state;
+    struct scripted s;
+    struct ipc_message m;
+    scripted_make(&s, "");
+    set_redrive(&s, 0);
+    SCRIPTED_SEND(&s, "a done");
+    int64_t receives = asked("ReceiveMessage");
+    scripted_start(&s, "script", "retry = { max_attempts = 5; };");
+    await_health(&s, IPC_HEALTH_DEAD_LETTERS, &m);
+    assert_string_equal(m.text,
+                        "retry.max_attempts (unless retry.then is leave_to_queue) needs a dead-letter queue: give "
+                        "the queue a RedrivePolicy, or set dead_letter.queue");
+    scripted_pass(&s, 60000, 3000);
+    assert_int_equal(asked("ReceiveMessage"), receives);
+    set_redrive(&s, 10);
+    for (int i = 0; i < 30 && SCRIPTED_COUNT(&s, deleted) == 0; i++)
+        scripted_pass(&s, 1000, 500);
+    await_health(&s, IPC_HEALTH_OK, &m);
+    assert_int_equal(SCRIPTED_COUNT(&s, deleted), 1);
+    assert_int_equal(scripted_drain(&s), 0);
+    assert_in_range(scripted_logged(&s, "nothing is received: there is no dead-letter queue"), 1, 10);
+    scripted_drop(&s);
+}
+
+static void
+the_configured_dead_letter_queue_is_used_by_name_and_by_url(void **state)
+{
+    (void)state;
+    for (int by_url = 0; by_url < 2; by_url++) {
+        struct scripted s;
+        char settings[400];
+        scripted_make(&s, "");
+        set_redrive(&s, 0);
+        SCRIPTED_SEND(&s, "a reject:broken");
+        snprintf(settings, sizeof settings, "retry = { max_attempts = 5; }; dead_letter = { queue = \"%s\"; };",
+                 by_url ? s.dead.url : strrchr(s.dead.url, '/') + 1);
+        scripted_start(&s, "script", settings);
+        SCRIPTED_AWAIT_COUNT(&s, deleted, 1);
+        take_dead_letter(&s);
+        ASSERT_ATTRIBUTE(&s, "fanout.reason", "broken");
+        assert_int_equal(scripted_drain(&s), 0);
+        scripted_drop(&s);
+    }
+}
+
+#define TEST(name) cmocka_unit_test_setup(name, forget_faults)
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(attempts_that_are_used_up_end_in_a_dead_letter_that_says_so_and_keeps_everything),
+        TEST(a_fifo_dead_letter_keeps_its_group_and_is_there_once_however_often_it_is_sent),
+        TEST(nothing_is_deleted_before_its_dead_letter_is_confirmed),
+        TEST(the_last_receive_ends_in_a_dead_letter_with_its_reason),
+        TEST(what_is_left_to_the_queue_is_moved_by_the_queue),
+        TEST(a_handler_that_wants_its_message_at_once_over_and_over_gets_it_once_a_second),
+        TEST(an_extension_under_way_does_not_overwrite_the_delay),
+        TEST(a_worker_without_the_dead_letter_queue_it_needs_says_so_and_goes_on_once_there_is_one),
+        TEST(the_configured_dead_letter_queue_is_used_by_name_and_by_url),
+    };
+    return cmocka_run_group_tests_name("worker_retries", tests, local_fixture_start_with_clock, local_fixture_stop);
+}
