@@ -39,7 +39,7 @@ attributes_find(struct handler_call *call, uint32_t index, const char *name)
     uint32_t n;
     const struct handler_attribute *all = attributes_message(call, index, &n);
     size_t length = name ? strlen(name) : 0;
-    for (uint32_t i = 0; i < n; i++)
+    for (uint32_t i = 0; name && i < n; i++)
         if (all[i].name.n == length && memcmp(all[i].name.p, name, length) == 0)
             return &all[i];
     return NULL;

@@ -28,8 +28,8 @@ read_resources(struct host_view *v, struct json resources, struct handler_event 
 {
     size_t n = json_count(resources);
     struct handler_slice *texts = n > 0 ? host_view_alloc(v, n * sizeof *texts) : NULL;
-    if (n > 0 && !texts)
-        return false;
+    if (!texts)
+        return n == 0;
     for (struct json_iter it = json_iter(resources); json_next(&it);)
         texts[it.index] = host_view_text(v, it.value);
     e->resources = texts;
