@@ -1,5 +1,5 @@
 /* What the README shows, as it stands there: its first handler compiles, runs, and prints the README's event; its
- * credentials are taken. */
+ * handler of events sees what its filter lets pass; its credentials are taken. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -32,6 +32,24 @@ between(const char *start, const char *end)
     return text;
 }
 
+/* Builds DIR/NAME.so of the C that follows this text in the README. */
+static void
+build_handler(const char *dir, const char *name, const char *after)
+{
+    char command[1000], file[40];
+    char *source = between(after, "```");
+    snprintf(file, sizeof file, "%s.c", name);
+    assert_non_null(tmp_write(dir, file, "%s", source));
+    snprintf(command, sizeof command,
+             "mk=$PWD/plugins/plugin.mk; cd %s && env -u MAKEFLAGS -u MFLAGS CFLAGS='-O1 -Wall -Wextra -Werror' "
+             "make -f $mk %s.so",
+             dir, name);
+    struct proc *p = proc_spawn((const char *[]){"/bin/sh", "-c", command, NULL}, NULL);
+    assert_int_equal(proc_wait_exit(p, 60000), 0);
+    proc_destroy(p);
+    free(source);
+}
+
 static void
 the_first_handler_prints_the_event_at_once(void **state)
 {
@@ -39,18 +57,8 @@ the_first_handler_prints_the_event_at_once(void **state)
     if (system("command -v cc make >/dev/null") != 0)
         skip_because("no make or no C compiler");
     const char *dir = tmp_new();
-    char command[1000];
-    char *source = between("```c\n", "```");
     char *event = between("    echo '", "' |\n      fanoutctl send");
-    const char *hello_c = tmp_write(dir, "hello.c", "%s", source);
-    snprintf(command, sizeof command,
-             "mk=$PWD/plugins/plugin.mk; cd %s && env -u MAKEFLAGS -u MFLAGS CFLAGS='-O1 -Wall -Wextra -Werror' "
-             "make -f $mk hello.so",
-             dir);
-    assert_non_null(hello_c);
-    struct proc *p = proc_spawn((const char *[]){"/bin/sh", "-c", command, NULL}, NULL);
-    assert_int_equal(proc_wait_exit(p, 60000), 0);
-    proc_destroy(p);
+    build_handler(dir, "hello", "```c\n");
 
     struct system *s = system_start(dir);
     char consumers[600];
@@ -61,15 +69,46 @@ the_first_handler_prints_the_event_at_once(void **state)
     system_start_fleet(s, consumers);
     struct proc_options send = {
         .argv = (const char *[]){proc_path("bin/fanoutctl"), "send", NULL}, .env = s->env, .in = event};
-    p = proc_start(&send);
+    struct proc *p = proc_start(&send);
     assert_int_equal(proc_wait_exit(p, 20000), 0);
     proc_destroy(p);
     /* Standard output is a pipe here, as it is in a container. */
     assert_non_null(proc_wait_line(s->fleet, "\"detail\":{\"user_id\": 123, \"action\": \"signup\"}}", 20000));
     system_stop_fleet(s);
     system_stop(s);
-    free(source);
     free(event);
+    tmp_remove(dir);
+}
+
+static void
+the_handler_of_events_prints_what_its_filter_lets_pass(void **state)
+{
+    (void)state;
+    if (system("command -v cc make >/dev/null") != 0)
+        skip_because("no make or no C compiler");
+    const char *dir = tmp_new();
+    build_handler(dir, "paid", "knows nothing of JSON:\n\n```c\n");
+    char *settings = between("plugin = \"./paid.so\";", ");\n\n- **`unwrap`**");
+    struct system *s = system_start(dir);
+    char consumers[1000];
+    snprintf(consumers, sizeof consumers,
+             "consumers = ( { name = \"paid\"; queue = \"durable-fanout-queue\"; plugin = \"%s/paid.so\"; "
+             "wait_time_s = 1; %s );",
+             dir, settings);
+    system_start_fleet(s, consumers);
+    struct proc_options send = {
+        .argv = (const char *[]){proc_path("bin/fanoutctl"), "send", NULL},
+        .env = s->env,
+        .in = "{\"Source\":\"buffer.source\",\"DetailType\":\"Paid\",\"Detail\":{\"total\": 99}}\n"
+              "{\"Source\":\"buffer.source\",\"DetailType\":\"Paid\",\"Detail\":{\"total\": 100.10}}\n"};
+    struct proc *p = proc_start(&send);
+    assert_int_equal(proc_wait_exit(p, 20000), 0);
+    proc_destroy(p);
+    assert_non_null(proc_wait_line(s->fleet, "Paid: {\"total\": 100.10}", 20000));
+    assert_int_equal(proc_count_lines(s->fleet, "Paid: "), 1);
+    system_stop_fleet(s);
+    system_stop(s);
+    free(settings);
     tmp_remove(dir);
 }
 
@@ -104,6 +143,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_first_handler_prints_the_event_at_once),
+        cmocka_unit_test(the_handler_of_events_prints_what_its_filter_lets_pass),
         cmocka_unit_test(the_credentials_are_taken),
     };
     return cmocka_run_group_tests_name("readme", tests, NULL, NULL);
