@@ -57,6 +57,14 @@ account_put(struct account *a, uint32_t n, enum account_fate fate, unsigned queu
 }
 
 void
+account_put_twin(struct account *a, uint32_t n, uint32_t of)
+{
+    ACCOUNT_CHECK(n < a->rules.messages && of < n);
+    a->messages[n].twin = &a->messages[of];
+    a->messages[of].twin = &a->messages[n];
+}
+
+void
 account_cap(struct account *a, unsigned queue, size_t cap)
 {
     pthread_mutex_lock(&a->lock);

@@ -7,6 +7,8 @@
  *   - it is accounted for: done, dead-lettered with the right reason, or filtered, as its fate wants it;
  *   - no delete was sent for it before a handler's word, or its dead letter's confirmation, allowed that;
  *   - it was not handled after a confirmed delete, unless it was delivered again before that;
+ *   - where deduplication is on, neither it nor a twin, which has the same event, was handled once the worker had sent
+ *     the delete of one that was done;
  *   - of its group, none was begun before those ahead of it were decided (FIFO);
  *   - no batched call had an entry twice, or more than ten;
  *   - at no time were more in hand, or asked for, than the consumer's cap (checked as it goes, while it is said to
@@ -39,6 +41,9 @@ enum account_fate {
 #define ACCOUNT_NO_GROUP UINT32_MAX
 #define ACCOUNT_REASON   300
 
+/* Who knows what was done. */
+enum account_memory { ACCOUNT_NOBODY, ACCOUNT_PROCESS, ACCOUNT_HOST };
+
 struct account;
 
 struct account_rules {
@@ -48,13 +53,17 @@ struct account_rules {
     bool ordered;                       /* groups are to be in order */
     const char *queues[ACCOUNT_QUEUES]; /* names, and their dead-letter queues' */
     const char *dead[ACCOUNT_QUEUES];
-    int64_t (*now_ms)(void); /* the run's clock */
+    enum account_memory memory[ACCOUNT_QUEUES]; /* of events */
+    int64_t (*now_ms)(void);                    /* the run's clock */
 };
 
 struct account *account_new(const struct account_rules *rules);
 void account_destroy(struct account *a); /* NULL is fine */
 
 void account_put(struct account *a, uint32_t n, enum account_fate fate, unsigned queue, uint32_t group);
+
+/* n, which is to be done, has the event of another such message of the queue: one of the two is handled. */
+void account_put_twin(struct account *a, uint32_t n, uint32_t of);
 
 /* wiretap_fn's. */
 void account_hear(void *account, enum wiretap_moment moment, const struct wiretap_exchange *exchange);

@@ -24,6 +24,7 @@ struct account_message {
     enum account_fate fate;
     unsigned queue;
     uint32_t group;
+    struct account_message *twin; /* NULL: none */
 
     /* heard */
     unsigned deliveries;
@@ -42,7 +43,8 @@ struct account_message {
     int64_t first_began_ns, last_began_ns, last_ended_ns;
     int64_t done_ns;       /* a verdict of done was about to be told, first */
     int64_t done_began_ns; /* ... of a call that began then */
-    int64_t decided_ns;    /* done or rejected, first; or the last failure before its dead letter was sent */
+    int32_t done_pid, last_pid;
+    int64_t decided_ns; /* done or rejected, first; or the last failure before its dead letter was sent */
 
     /* shown */
     unsigned letters;

@@ -23,10 +23,12 @@ read_entry(struct account *a, struct chaos_entry *e)
         m->last_began_ns = e->began_ns;
         m->last_verdict = verdict;
         m->last_ended_ns = ended_ns;
+        m->last_pid = e->pid;
     }
     if (verdict == HANDLER_DONE && (!m->done_ns || ended_ns < m->done_ns)) {
         m->done_ns = ended_ns;
         m->done_began_ns = e->began_ns;
+        m->done_pid = e->pid;
     }
     bool decides = verdict == HANDLER_DONE || verdict == HANDLER_REJECT;
     if (decides && (!m->decided_ns || ended_ns < m->decided_ns))
@@ -88,6 +90,13 @@ has_right_reason(const struct account *a, const struct account_message *m, uint3
     }
 }
 
+/* It had not to be handled itself. */
+static bool
+is_done_by_twin(const struct account_message *m)
+{
+    return m->twin && m->twin->done_ns && m->delete_asked_ns > m->twin->done_ns;
+}
+
 static void
 judge_end(struct account *a, const struct account_message *m, uint32_t n)
 {
@@ -102,7 +111,7 @@ judge_end(struct account *a, const struct account_message *m, uint32_t n)
         account_find(a,
                      "reason: message %u, whose fate is %d, was dead-lettered: \"%s\", after %u receives and %u calls",
                      n, m->fate, m->reason, m->receives, m->handled);
-    bool accounted = m->letters > 0 || (m->fate == ACCOUNT_DONE && m->done_ns) ||
+    bool accounted = m->letters > 0 || (m->fate == ACCOUNT_DONE && (m->done_ns || is_done_by_twin(m))) ||
                      (m->fate == ACCOUNT_FILTERED && m->delete_asked_ns);
     if (!accounted)
         account_find(a, "lost: message %u, whose fate is %d: %u deliveries, %u calls, the last verdict %d", n, m->fate,
@@ -117,12 +126,31 @@ judge_delete(struct account *a, const struct account_message *m, uint32_t n)
 {
     bool done = m->done_ns && m->done_ns <= m->delete_asked_ns;
     bool moved = m->letter_confirmed_ns && m->letter_confirmed_ns <= m->delete_asked_ns;
-    if (m->delete_asked_ns && !done && !moved && m->fate != ACCOUNT_FILTERED)
+    if (m->delete_asked_ns && !done && !moved && !is_done_by_twin(m) && m->fate != ACCOUNT_FILTERED)
         account_find(a, "delete: message %u was deleted before it was done or moved", n);
     /* One that was delivered once more, by a receive that was under way then, is at least once's. */
     bool excused = m->delivered_ns > m->done_began_ns && m->receive_ns < m->delete_confirmed_ns;
     if (m->delete_confirmed_ns && m->last_began_ns > m->delete_confirmed_ns && !excused)
         account_find(a, "again: message %u was handled after its delete was confirmed", n);
+}
+
+/* done: that was, and whose delete was then sent, so that its event was completed. */
+static bool
+is_repeated(const struct account *a, const struct account_message *done, const struct account_message *m)
+{
+    enum account_memory memory = a->rules.memory[m->queue];
+    return memory != ACCOUNT_NOBODY && (memory == ACCOUNT_HOST || m->last_pid == done->done_pid) && done->done_ns &&
+           done->delete_asked_ns > done->done_ns && m->last_began_ns > done->delete_asked_ns;
+}
+
+static void
+judge_event(struct account *a, const struct account_message *m, uint32_t n)
+{
+    if (is_repeated(a, m, m))
+        account_find(a, "event: message %u was handled again after its event was completed", n);
+    if (m->twin && is_repeated(a, m->twin, m))
+        account_find(a, "event: message %u was handled after its event was completed by message %zu", n,
+                     (size_t)(m->twin - a->messages));
 }
 
 /* ---- groups ------------------------------------------------------------------------------------------------------ */
@@ -142,7 +170,8 @@ judge_order(struct account *a)
         if (m->group == ACCOUNT_NO_GROUP)
             continue;
         struct account_message *before = last[m->group];
-        if (m->fate != ACCOUNT_FILTERED && m->fate != ACCOUNT_UNDECODABLE)
+        bool passes = m->fate == ACCOUNT_FILTERED || m->fate == ACCOUNT_UNDECODABLE || (m->twin && m->handled == 0);
+        if (!passes)
             last[m->group] = m;
         if (before && m->first_began_ns && (!before->decided_ns || m->first_began_ns < before->decided_ns))
             account_find(a, "order: message %zu of group %u was begun before message %zu was decided", i, m->group,
@@ -156,20 +185,22 @@ judge_order(struct account *a)
 static void
 sum_up(const struct account *a, struct buf *out)
 {
-    size_t handled = 0, again = 0, letters = 0, deliveries = 0, by_fate[ACCOUNT_FATES] = {0};
+    size_t handled = 0, again = 0, twins = 0, letters = 0, deliveries = 0, by_fate[ACCOUNT_FATES] = {0};
     for (size_t i = 0; i < a->rules.messages; i++) {
         const struct account_message *m = &a->messages[i];
         handled += m->handled;
         again += m->handled > 1;
         letters += m->letters;
         deliveries += m->deliveries;
+        twins += m->twin != NULL;
         by_fate[m->fate]++;
     }
     buf_add_format(out,
-                   "%zu messages (to be done %zu, rejected %zu, given up %zu, filtered out %zu, found undecodable "
+                   "%zu messages (to be done %zu, of which %zu are twins, rejected %zu, given up %zu, filtered out "
+                   "%zu, found undecodable "
                    "%zu): %zu deliveries, %zu calls of the handler "
                    "(%zu messages more than once), %zu dead letters; %zu requests, %zu failed, %zu broken off",
-                   a->rules.messages, by_fate[ACCOUNT_DONE], by_fate[ACCOUNT_REJECTED], by_fate[ACCOUNT_FAILED],
+                   a->rules.messages, by_fate[ACCOUNT_DONE], twins, by_fate[ACCOUNT_REJECTED], by_fate[ACCOUNT_FAILED],
                    by_fate[ACCOUNT_FILTERED], by_fate[ACCOUNT_UNDECODABLE], deliveries, handled, again, letters,
                    a->calls, a->failed_calls, a->broken_calls);
 }
@@ -182,6 +213,7 @@ account_judge(struct account *a, struct chaos_record *record, struct buf *out, s
     for (uint32_t n = 0; n < a->rules.messages; n++) {
         judge_end(a, &a->messages[n], n);
         judge_delete(a, &a->messages[n], n);
+        judge_event(a, &a->messages[n], n);
     }
     if (a->rules.ordered)
         judge_order(a);

@@ -15,43 +15,61 @@
 #define GROUPS 100
 #define ROUND  (10 * ACCOUNT_QUEUES) /* messages sent at a time */
 
+#define TWINS_AWAY 20 /* at most so many messages of the queue lie between twins */
+
 struct message {
     const char *what;
     enum account_fate fate;
     unsigned times, queue;
     uint32_t group;
+    uint32_t event; /* the number of the message whose event it has: its own, or its twin's */
 };
 
+/* What is the number's alone, whatever was drawn before. */
 static struct message
-draw_message(struct chaos_run *r, uint32_t n)
+draw_message(const struct chaos_run *r, uint32_t n)
 {
-    uint64_t random = (r->seed << 32) + n; /* the number's, whatever was drawn before */
-    struct message m = {.what = "done", .fate = ACCOUNT_DONE, .queue = n % ACCOUNT_QUEUES, .group = ACCOUNT_NO_GROUP};
-    uint64_t kind = seeds_draw(&random, 1000), times = 1 + seeds_draw(&random, 3);
-    if (m.queue == ACCOUNT_FIFO)
-        m.group = (uint32_t)seeds_draw(&random, GROUPS);
-    if (kind < 60) {
-        m.what = "retry";
-        m.times = (unsigned)times;
-    } else if (kind < 75) {
-        m.what = "violate";
-        m.times = 1;
-    } else if (kind < 100) {
-        m.what = "reject";
-        m.fate = ACCOUNT_REJECTED;
-    } else if (kind < 104) {
-        m.what = "fail";
-        m.fate = ACCOUNT_FAILED;
-    } else if (kind < 106) {
-        m.what = "slow";
-    } else if (kind < 130) {
-        m.what = "filtered";
-        m.fate = ACCOUNT_FILTERED;
-    } else if (kind < 140) {
-        m.what = "undecodable";
-        m.fate = ACCOUNT_UNDECODABLE;
-    }
+    static const struct {
+        unsigned below; /* of a thousand */
+        const char *what;
+        enum account_fate fate;
+    } KINDS[] = {{60, "retry", ACCOUNT_DONE},
+                 {75, "violate", ACCOUNT_DONE},
+                 {100, "reject", ACCOUNT_REJECTED},
+                 {104, "fail", ACCOUNT_FAILED},
+                 {106, "slow", ACCOUNT_DONE},
+                 {130, "filtered", ACCOUNT_FILTERED},
+                 {140, "undecodable", ACCOUNT_UNDECODABLE},
+                 {160, "twin", ACCOUNT_DONE},
+                 {1000, "done", ACCOUNT_DONE}};
+    uint64_t random = (r->seed << 32) + n, kind = seeds_draw(&random, 1000), times = 1 + seeds_draw(&random, 3),
+             group = seeds_draw(&random, GROUPS), away = ACCOUNT_QUEUES * (1 + seeds_draw(&random, TWINS_AWAY));
+    size_t k = 0;
+    while (kind >= KINDS[k].below)
+        k++;
+    struct message m = {.what = KINDS[k].what,
+                        .fate = KINDS[k].fate,
+                        .times = k == 0 ? (unsigned)times : 1,
+                        .queue = n % ACCOUNT_QUEUES,
+                        .group = n % ACCOUNT_QUEUES == ACCOUNT_FIFO ? (uint32_t)group : ACCOUNT_NO_GROUP,
+                        .event = n};
+    if (strcmp(m.what, "twin") == 0 && n >= away)
+        m.event = n - (uint32_t)away;
+    return m;
+}
+
+static struct message
+put_message(struct chaos_run *r, uint32_t n)
+{
+    struct message m = draw_message(r, n);
     account_put(r->account, n, m.fate, m.queue, m.group);
+    bool twin = m.event != n && strcmp(draw_message(r, m.event).what, "done") == 0 && !r->twinned[m.event];
+    if (twin) {
+        r->twinned[m.event] = true;
+        account_put_twin(r->account, n, m.event);
+    } else {
+        m.event = n;
+    }
     return m;
 }
 
@@ -63,7 +81,7 @@ add_body(struct buf *out, uint32_t n, const struct message *m)
                        "{\"version\":\"0\",\"id\":\"00000000-0000-4000-8000-%012u\",\"detail-type\":\"%s\","
                        "\"source\":\"tests.chaos\",\"account\":\"000000000000\",\"time\":\"2026-01-01T00:00:00Z\","
                        "\"region\":\"us-east-1\",\"resources\":[],\"detail\":",
-                       n, m->fate == ACCOUNT_FILTERED ? "unwanted" : "wanted");
+                       m->event, m->fate == ACCOUNT_FILTERED ? "unwanted" : "wanted");
     buf_add_format(out, "{\"n\":%u,\"do\":\"%s\",\"times\":%u}", n, m->what, m->times);
     if (m->fate != ACCOUNT_UNDECODABLE)
         buf_add_char(out, '}');
@@ -90,7 +108,7 @@ begin_batch(struct chaos_run *r, struct aws_call *c, uint32_t first, uint32_t en
     struct buf body = BUF_INIT;
     buf_add_format(&body, "{\"QueueUrl\": \"%s\", \"Entries\": [", r->urls[first % ACCOUNT_QUEUES]);
     for (uint32_t n = first; n < end; n += ACCOUNT_QUEUES) {
-        struct message m = draw_message(r, n);
+        struct message m = put_message(r, n);
         add_entry(&body, n, &m);
     }
     buf_add_string(&body, "]}");

@@ -130,8 +130,11 @@ chaos_run_begin(struct chaos_run *r, uint64_t seed, size_t messages)
                                         .ordered = false,
                                         .queues = {QUEUES[0], QUEUES[1]},
                                         .dead = {DEAD[0], DEAD[1]},
+                                        .memory = {ACCOUNT_HOST, ACCOUNT_PROCESS},
                                         .now_ms = clock_wall_ms};
     r->account = account_new(&rules);
+    r->twinned = calloc(messages, sizeof *r->twinned);
+    assert_non_null(r->twinned);
     r->tap = wiretap_start(r->system->url, account_hear, r->account);
     snprintf(r->endpoint, sizeof r->endpoint, "AWS_ENDPOINT_URL=%s", wiretap_url(r->tap));
 }
@@ -146,6 +149,7 @@ chaos_run_clean_up(struct chaos_run *r, bool failed)
     system_stop(r->system);
     wiretap_stop(r->tap);
     account_destroy(r->account);
+    free(r->twinned);
     if (r->record)
         munmap(r->record, chaos_record_bytes(r->record->messages, r->record->capacity));
     tmp_remove(r->dir);
@@ -163,8 +167,10 @@ set_caps(struct chaos_run *r, size_t standard, size_t fifo)
 void
 chaos_run_start_fleet(struct chaos_run *r)
 {
-    static const char *const SETTINGS[ACCOUNT_QUEUES] = {"batch = { size = 10; };", "batch = { size = 10; };"};
     struct buf text = BUF_INIT;
+    char memory[300];
+    const char *const settings[ACCOUNT_QUEUES] = {memory, "dedup = { store = \"memory\"; };"};
+    snprintf(memory, sizeof memory, "dedup = { store = \"sqlite\"; path = \"%s\"; };", tmp_path(r->dir, "done.db"));
     const char *env[] = {"AWS_ACCESS_KEY_ID=test",
                          "AWS_SECRET_ACCESS_KEY=test",
                          "AWS_REGION=us-east-1",
@@ -184,7 +190,7 @@ chaos_run_start_fleet(struct chaos_run *r)
                        "    envelope = \"eventbridge\"; filter = \"{\\\"detail-type\\\": [\\\"wanted\\\"]}\";\n"
                        "    options = { record = \"%s\"; slow_ms = %d; in_order = %s; }; }\n",
                        q > 0 ? ", " : "", q == ACCOUNT_FIFO ? "fifo" : "standard", QUEUES[q],
-                       proc_path("tests/plugins/chaos.so"), THREADS, PREFETCH, SETTINGS[q], MAX_ATTEMPTS,
+                       proc_path("tests/plugins/chaos.so"), THREADS, PREFETCH, settings[q], MAX_ATTEMPTS,
                        r->record_path, SLOW_MS, q == ACCOUNT_FIFO ? "true" : "false");
     buf_add_string(&text, ");");
     assert_false(buf_failed(&text));

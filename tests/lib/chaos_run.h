@@ -32,6 +32,7 @@ struct chaos_run {
     struct system *system;
     char urls[ACCOUNT_QUEUES][200], dead_urls[ACCOUNT_QUEUES][200]; /* at fanout-local itself */
     struct account *account;
+    bool *twinned; /* by message: another one has its event */
     struct wiretap *tap;
     struct chaos_record *record;
     const char *record_path;

@@ -40,6 +40,7 @@ set_up(void **state)
                                         .visibility_s = 30,
                                         .max_attempts = 3,
                                         .ordered = true,
+                                        .memory = {ACCOUNT_HOST, ACCOUNT_PROCESS},
                                         .queues = {"q", "q.fifo"},
                                         .dead = {"dead", "dead.fifo"},
                                         .now_ms = tell_ms};
@@ -131,15 +132,22 @@ move_it(struct world *w, unsigned n, bool confirmed)
 }
 
 static void
-handle(struct world *w, unsigned n, int32_t verdict)
+handle_by(struct world *w, unsigned n, int32_t verdict, int32_t pid)
 {
     struct chaos_entry *e = &chaos_record_entries(w->record)[atomic_fetch_add(&w->record->next, 1)];
     e->message = n;
+    e->pid = pid;
     e->began_ns = clock_monotonic_ns();
     tick();
     atomic_store(&e->verdict, verdict);
     atomic_store(&e->ended_ns, clock_monotonic_ns());
     tick();
+}
+
+static void
+handle(struct world *w, unsigned n, int32_t verdict)
+{
+    handle_by(w, n, verdict, 1);
 }
 
 static void
@@ -261,9 +269,9 @@ static void
 handling_after_a_confirmed_delete_is_found(void **state)
 {
     struct world *w = *state;
-    put(w, 0, ACCOUNT_DONE);
+    account_put(w->account, 0, ACCOUNT_DONE, ACCOUNT_FIFO, ACCOUNT_NO_GROUP);
     live(w, 0);
-    handle(w, 0, HANDLER_DONE);
+    handle_by(w, 0, HANDLER_DONE, 2);
     fill(w, 1);
     judge(w, "again: message 0");
 }
@@ -272,24 +280,89 @@ static void
 a_redelivery_before_the_delete_was_confirmed_is_at_least_once(void **state)
 {
     struct world *w = *state;
-    put(w, 0, ACCOUNT_DONE);
+    account_put(w->account, 0, ACCOUNT_DONE, ACCOUNT_FIFO, ACCOUNT_NO_GROUP);
     deliver(w, 0, 1);
     handle(w, 0, HANDLER_DONE);
     deliver(w, 0, 2);
     remove_it(w, 0, 1, true);
-    handle(w, 0, HANDLER_DONE);
+    handle_by(w, 0, HANDLER_DONE, 2); /* another process does not know */
     fill(w, 1);
     judge(w, NULL);
+}
+
+static void
+an_event_that_was_completed_is_not_handled_again(void **state)
+{
+    struct world *w = *state;
+    put(w, 0, ACCOUNT_DONE);
+    deliver(w, 0, 1);
+    handle(w, 0, HANDLER_DONE);
+    remove_it(w, 0, 1, false);
+    deliver(w, 0, 2);
+    handle_by(w, 0, HANDLER_DONE, 2);
+    remove_it(w, 0, 2, true);
+    fill(w, 1);
+    judge(w, "event: message 0 was handled again");
+}
+
+static void
+one_of_two_twins_is_enough(void **state)
+{
+    struct world *w = *state;
+    put(w, 0, ACCOUNT_DONE);
+    put(w, 1, ACCOUNT_DONE);
+    account_put_twin(w->account, 1, 0);
+    deliver(w, 1, 1);
+    deliver(w, 0, 1);
+    handle(w, 1, HANDLER_DONE);
+    remove_it(w, 1, 1, true);
+    remove_it(w, 0, 1, true);
+    fill(w, 2);
+    judge(w, NULL);
+}
+
+static void
+both_twins_are_too_many(void **state)
+{
+    struct world *w = *state;
+    put(w, 0, ACCOUNT_DONE);
+    put(w, 1, ACCOUNT_DONE);
+    account_put_twin(w->account, 1, 0);
+    live(w, 0);
+    live(w, 1);
+    fill(w, 2);
+    judge(w, "event: message 1 was handled after its event was completed by message 0");
+}
+
+static void
+no_twin_at_all_is_too_few(void **state)
+{
+    struct world *w = *state;
+    put(w, 0, ACCOUNT_DONE);
+    put(w, 1, ACCOUNT_DONE);
+    account_put_twin(w->account, 1, 0);
+    deliver(w, 1, 1);
+    deliver(w, 0, 1);
+    handle(w, 0, HANDLER_RETRY);
+    remove_it(w, 1, 1, true);
+    deliver(w, 0, 2);
+    handle(w, 0, HANDLER_DONE);
+    remove_it(w, 0, 2, true);
+    fill(w, 2);
+    size_t n = account_judge(w->account, w->record, &w->findings, &w->sums);
+    assert_int_equal(n, 2); /* lost, and deleted before its event was handled */
+    assert_non_null(strstr(w->findings.data, "lost: message 1"));
+    assert_non_null(strstr(w->findings.data, "delete: message 1"));
 }
 
 static void
 a_delivery_after_a_confirmed_delete_excuses_nothing(void **state)
 {
     struct world *w = *state;
-    put(w, 0, ACCOUNT_DONE);
+    account_put(w->account, 0, ACCOUNT_DONE, ACCOUNT_FIFO, ACCOUNT_NO_GROUP);
     live(w, 0);
     deliver(w, 0, 2);
-    handle(w, 0, HANDLER_DONE);
+    handle_by(w, 0, HANDLER_DONE, 2);
     fill(w, 1);
     judge(w, "again: message 0");
 }
@@ -427,6 +500,10 @@ main(void)
         TEST(handling_after_a_confirmed_delete_is_found),
         TEST(a_redelivery_before_the_delete_was_confirmed_is_at_least_once),
         TEST(a_delivery_after_a_confirmed_delete_excuses_nothing),
+        TEST(an_event_that_was_completed_is_not_handled_again),
+        TEST(one_of_two_twins_is_enough),
+        TEST(both_twins_are_too_many),
+        TEST(no_twin_at_all_is_too_few),
         TEST(wrong_reasons_are_found),
         TEST(given_up_too_early_is_found),
         TEST(the_queue_s_own_move_is_found),
