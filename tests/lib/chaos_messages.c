@@ -41,6 +41,7 @@ draw_message(const struct chaos_run *r, uint32_t n)
                  {130, "filtered", ACCOUNT_FILTERED},
                  {140, "undecodable", ACCOUNT_UNDECODABLE},
                  {160, "twin", ACCOUNT_DONE},
+                 {161, "down", ACCOUNT_DONE},
                  {1000, "done", ACCOUNT_DONE}};
     uint64_t random = (r->seed << 32) + n, kind = seeds_draw(&random, 1000), times = 1 + seeds_draw(&random, 3),
              group = seeds_draw(&random, GROUPS), away = ACCOUNT_QUEUES * (1 + seeds_draw(&random, TWINS_AWAY));

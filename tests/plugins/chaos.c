@@ -1,9 +1,9 @@
 /* chaos: does with each message what the message says, and writes down that it did (lib/chaos_record.h).
  *
  * A body has "n":NUMBER, "do":"WORD" and "times":COUNT in its detail: done; retry, reject or violate so often, then
- * done; fail, for ever; slow: done after slow_ms of the run's clock. A violation of the contract is to settle what is
- * not there, to settle again, or to forget. How a batch is settled (from its end, while it runs, by what is returned)
- * follows from its first message. */
+ * done; down (what it depends on) so often, then done; fail, for ever; slow: done after slow_ms of the run's clock. A
+ * violation of the contract is to settle what is not there, to settle again, or to forget. How a batch is settled (from
+ * its end, while it runs, by what is returned) follows from its first message. */
 #include <fanout/handler.h>
 
 #include <fcntl.h>
@@ -104,6 +104,9 @@ settle(struct chaos *c, struct handler_call *call, uint32_t index, struct task *
         snprintf(reason, sizeof reason, "failure %u of message %u", t->handled + 1, t->n);
         end(t, HANDLER_RETRY);
         c->host->settle(call, index, HANDLER_RETRY, t->n % 3 == 0 ? 1500 : -1, reason);
+    } else if (is(t, "down") && t->handled < t->times) {
+        end(t, HANDLER_DOWN);
+        c->host->settle(call, index, HANDLER_DOWN, -1, "what I depend on is down");
     } else if (is(t, "reject")) {
         snprintf(reason, sizeof reason, "message %u is rejected", t->n);
         end(t, HANDLER_REJECT);
