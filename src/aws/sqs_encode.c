@@ -48,7 +48,7 @@ sqs_encode_receive(struct buf *out, const struct sqs_receive_options *options)
     buf_add_string(out, options->all_attributes ? ",\"MessageSystemAttributeNames\":[\"All\"]"
                                                 : ",\"MessageSystemAttributeNames\":[\"ApproximateReceiveCount\","
                                                   "\"SentTimestamp\",\"ApproximateFirstReceiveTimestamp\","
-                                                  "\"MessageGroupId\",\"AWSTraceHeader\"]");
+                                                  "\"MessageGroupId\",\"SequenceNumber\",\"AWSTraceHeader\"]");
     buf_add_string(out, ",\"MessageAttributeNames\":[\"All\"]}");
 }
 

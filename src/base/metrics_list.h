@@ -36,7 +36,10 @@
     X(extend_errors, "lease extensions that failed")                                                                   \
     X(lost, "messages whose lease ran out before they were settled")                                                   \
     X(held_too_long, "of them, messages that were held for longer than lease.max_s")                                   \
-    X(given_back, "messages given back unhandled while draining")                                                      \
+    X(given_back, "messages given back unhandled")                                                                     \
+    X(given_back_behind, "... of FIFO groups, because one before them was given back")                                 \
+    X(retried_here, "failed messages of FIFO groups that were tried again under the same lease")                       \
+    X(verdicts_dropped, "verdicts that did not count, because one before in the FIFO group was not done")              \
     X(dead_lettered, "messages moved to the dead-letter queue by fanoutd")                                             \
     X(aws_calls, "AWS calls")                                                                                          \
     X(aws_retries, "AWS calls tried again")                                                                            \

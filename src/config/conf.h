@@ -44,6 +44,9 @@ enum conf_mismatch { CONF_MISMATCH_DELETE, CONF_MISMATCH_LEAVE, CONF_MISMATCH_DE
 enum conf_retry_policy { CONF_RETRY_EXPONENTIAL, CONF_RETRY_LINEAR, CONF_RETRY_LIST };
 enum conf_retry_then { CONF_RETRY_DEAD_LETTER, CONF_RETRY_LEAVE_TO_QUEUE };
 
+/* consumers.fifo.on_failure: in the order of its choices. */
+enum conf_fifo_failure { CONF_FIFO_STOP_GROUP, CONF_FIFO_SKIP };
+
 struct conf_consumer {
     const char *name;         /* [a-z0-9-]{1,40}, unique */
     const char *queue;        /* a queue's name or its URL */
@@ -86,6 +89,9 @@ struct conf_consumer {
         const char *table;        /* dynamodb */
         const char *endpoint_url; /* dynamodb; "": the environment's, or AWS itself */
     } dedup;
+    struct {
+        enum conf_fifo_failure on_failure;
+    } fifo;
     struct {
         const char *bus;   /* "": none */
         const char *queue; /* "": none; without both, handlers publish nothing */

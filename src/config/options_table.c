@@ -543,6 +543,16 @@ const struct conf_option conf_options[] = {
          "has none of.",
      .reloadable = true,
      .offset = OF(dedup.endpoint_url)},
+    {.path = "consumers.fifo.on_failure",
+     .type = CONF_ENUM,
+     .def = "stop_group",
+     .choices = "stop_group|skip",
+     .unit = "",
+     .help = "What becomes of a FIFO queue's message group when one of its messages fails: stop_group handles none "
+             "behind it before it is done or a dead letter; skip goes on with the group and handles that message "
+             "later, which gives up the order for it.",
+     .reloadable = true,
+     .offset = OF(fifo.on_failure)},
     {.path = "consumers.publish.bus",
      .type = CONF_STRING,
      .def = "",

@@ -94,11 +94,6 @@ finish(struct discover *d)
 {
     d->world->queue->max_receive_count = d->max_receive_count;
     warn_of_few_receives(d);
-    const char *url = d->world->queue->url;
-    size_t n = strlen(url);
-    if (n > 5 && strcmp(url + n - 5, ".fifo") == 0)
-        log_write_limited(LOG_WARN, 3600000, "this queue is FIFO: the order within its groups is not kept",
-                          LOG_STR("queue", url));
     d->step = DISCOVER_IDLE;
     backoff_succeed(&d->backoff);
     d->options.found(d->options.context, d->visibility_s, d->world->clock_ms());

@@ -70,6 +70,7 @@ engine_message_over(struct engine *g, struct message *m)
     engine_note_end(g, m);
     m->state = MESSAGE_OVER;
     dedup_drop(&g->dedup, m);
+    order_leave(&g->order, m);
     lease_remove(&g->lease, m);
     if (m->record != MESSAGE_NO_RECORD)
         ledger_release(g->world.ledger, m->record);
@@ -86,12 +87,19 @@ settled(void *context, struct message *m, int64_t now_ms)
 }
 
 static void
+settling(void *context, struct message *m)
+{
+    engine_order_settling(context, m);
+}
+
+static void
 lease_lost(void *context, struct message *m, int64_t now_ms)
 {
     struct engine *g = context;
     switch (m->state) {
     case MESSAGE_QUEUED:
         WORLD_COUNT(&g->world, lost, 1); /* stays in hand until its handler thread has seen it */
+        order_lost(&g->order, m);
         break;
     case MESSAGE_PUBLISHING:
         WORLD_COUNT(&g->world, lost, 1);
@@ -157,6 +165,7 @@ received_again(struct engine *g, struct message *m, const struct sqs_message *r,
     engine_note_unused_receive(g, m); /* two receives, one handling */
     lease_begin(&g->lease, m, handed_out_ms);
     dedup_extended(&g->dedup, m);
+    order_received_again(&g->order, m);
     if (m->record != MESSAGE_NO_RECORD &&
         ledger_set_receipt(g->world.ledger, m->record, m->receipt_handle, m->receive_count,
                            atomic_load_explicit(&m->lease_ms, memory_order_relaxed), &e) != 0)
@@ -280,6 +289,7 @@ engine_turn(struct engine *g, int64_t now_ms)
 {
     dedup_turn(&g->dedup);
     engine_step_pressure(g, now_ms);
+    engine_order_run(g, now_ms);
     batcher_end_receive(&g->batcher, now_ms); /* what gates let pass since the last receive */
     poll_step(&g->poll, now_ms);
     engine_give_back_held(g, now_ms);
@@ -371,6 +381,8 @@ engine_new(const struct engine_options *options, struct engine **ret_engine, str
     g->cap = cap_of(options);
     name_of_queue(options->queue, g->queue_name, sizeof g->queue_name);
     rc = inflight_init(&g->in_hand, g->cap, e);
+    if (rc == 0)
+        rc = order_init(&g->order, order_is_fifo(g->queue_name), options->fifo_skips, g->cap, g->world.timers, e);
     if (rc != 0)
         goto fail;
     const struct lease_watcher watcher = {
@@ -383,6 +395,7 @@ engine_new(const struct engine_options *options, struct engine **ret_engine, str
                                           .consumer = options->consumer,
                                           .handler = options->handler,
                                           .host = options->host,
+                                          .settling = settling,
                                           .over = settled,
                                           .context = g};
     rc = settle_init(&g->settle, &g->world, &g->lease, &settle, e);
@@ -398,6 +411,7 @@ engine_new(const struct engine_options *options, struct engine **ret_engine, str
                                       .batch_size = options->batch_size,
                                       .wait_time_s = options->wait_time_s,
                                       .room = room_for_messages,
+                                      .fifo = g->order.on,
                                       .received = messages_received,
                                       .answered = queue_answered,
                                       .context = g};
@@ -422,6 +436,7 @@ engine_new(const struct engine_options *options, struct engine **ret_engine, str
 fail:
     attempts_clean_up(&g->attempts);
     dedup_clean_up(&g->dedup);
+    order_clean_up(&g->order);
     inflight_clean_up(&g->in_hand);
     free(g);
     return rc;
@@ -448,6 +463,7 @@ engine_destroy(struct engine *g)
     batcher_clean_up(&g->batcher);
     attempts_clean_up(&g->attempts);
     dedup_clean_up(&g->dedup);
+    order_clean_up(&g->order);
     inflight_clean_up(&g->in_hand);
     free(g);
 }

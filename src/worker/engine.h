@@ -42,6 +42,7 @@ struct engine_options {
     struct breaker_policy breaker; /* all but `full` */
     unsigned max_per_s;            /* messages handed to handlers; 0: no limit */
     struct dedup_options dedup;    /* its store is taken by engine_new, which sets consumer, callbacks and context */
+    bool fifo_skips;               /* fifo.on_failure = skip */
 
     /* A batch for the handler threads; it comes back through engine_take. Never more than engine_cap of them wait for
      * a thread. */

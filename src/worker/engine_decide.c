@@ -1,13 +1,13 @@
-/* What follows a verdict. In this order, and a step that has to wait, or that has another use for the message, returns
- * here later: what the handler published is confirmed; the breaker learns how it went; the policy turns a failure into
- * a retry, a dead letter or another try here; deduplication keeps or forgets the event; the next of its group may go;
- * the verdict is carried out. */
+/* What follows a verdict, once those of its group before it are decided. In this order, and a step that has to wait, or
+ * that has another use for the message, returns here later: what the handler published is confirmed; the breaker learns
+ * how it went; the policy turns a failure into a retry, a dead letter or another try here; deduplication keeps or
+ * forgets the event; the next of its group may go; the verdict is carried out. */
 #include "worker/engine_impl.h"
 
 void
 engine_decide_after_dedup(struct engine *g, struct message *m, int64_t now_ms)
 {
-    if (m->verdict.kind == VERDICT_GIVE_BACK)
+    if (m->verdict.kind == VERDICT_GIVE_BACK && g->draining)
         engine_give_back(g, m);
     else
         settle_verdict(&g->settle, m, now_ms);
@@ -18,11 +18,15 @@ engine_decide(struct engine *g, struct message *m, int64_t now_ms)
 {
     if (dedup_is_completing(m))
         return; /* it was settled early, and now its batch has returned */
+    if (engine_order_holds(g, m, now_ms))
+        return;
     if (m->publish && engine_publishes(g, m, now_ms))
         return;
     if (engine_holds_back(g, m, now_ms))
         return;
     engine_judge(g, m);
+    if (engine_order_retries(g, m, now_ms))
+        return; /* its event stays in progress */
     if (dedup_settle(&g->dedup, m))
         engine_decide_after_dedup(g, m, now_ms);
 }

@@ -1,6 +1,7 @@
 /* engine_impl: what the engine's own files share: engine.c (a message's way through it), engine_intake.c (the gates
  * before its batch), engine_decide.c (what follows its verdict), engine_retry.c (what follows a failure),
- * engine_drain.c (the engine's end), engine_state.c (what it tells about itself). */
+ * engine_order.c (order in FIFO queues), engine_drain.c (the engine's end), engine_state.c (what it tells about
+ * itself). */
 #ifndef FANOUT_WORKER_ENGINE_IMPL_H
 #define FANOUT_WORKER_ENGINE_IMPL_H
 
@@ -31,6 +32,7 @@ struct engine {
     struct publish publish;
     struct screen screen;
     struct dedup dedup;
+    struct order order;
     struct poll poll;
     bool health_known; /* the queue was asked, and answered or not: */
     enum ipc_health health;
@@ -59,6 +61,7 @@ enum engine_gate {
     ENGINE_GATE_SCREEN,  /* unwrapped, understood, not filtered out */
     ENGINE_GATE_DEDUP,   /* its event was not handled before */
     ENGINE_GATE_BREAKER, /* handlers are not held back */
+    ENGINE_GATE_TURN,    /* FIFO: what went into a batch before it, of its group, is decided, or waits with it */
     ENGINE_GATES
 };
 
@@ -124,6 +127,25 @@ int engine_dedup_init(struct engine *g, struct err *e);
  * publish.h calls engine_published, and m is decided with the verdict it has by then. */
 bool engine_publishes(struct engine *g, struct message *m, int64_t now_ms);
 void engine_published(void *context, struct message *m, int64_t now_ms);
+
+/* ---- engine_order.c ---- */
+
+extern const struct engine_gate_ops ENGINE_ORDER_GATE, ENGINE_TURN_GATE;
+
+/* True: m's verdict waits for those before it, or is dropped; engine_decide will be called again. */
+bool engine_order_holds(struct engine *g, struct message *m, int64_t now_ms);
+
+/* True: m has failed and is tried again here, under its lease, while its group waits. */
+bool engine_order_retries(struct engine *g, struct message *m, int64_t now_ms);
+
+/* m->state has become MESSAGE_DONE, _RETRY or _REJECT. */
+void engine_order_settling(struct engine *g, struct message *m);
+
+/* Lets go what may go. Once each turn. */
+void engine_order_run(struct engine *g, int64_t now_ms);
+
+/* Gives back m, which a gate keeps; one that pauses after a failure with what is left of its delay. */
+void engine_order_drain(struct engine *g, struct message *m, int64_t now_ms);
 
 /* engine_drain.c. While a receive of ours waits at the queue it would take back at once what is given back now: one
  * more receive spent, and nothing won. So m is held, under lease, until engine_give_back_held finds none outstanding.

@@ -16,19 +16,22 @@ static const struct engine_gate_ops SCREEN = {.arrive = screen_arrive};
 
 /* One row a gate; NULL: everything passes. */
 static const struct engine_gate_ops *const GATES[ENGINE_GATES] = {
-    [ENGINE_GATE_ORDER] = NULL,
-    [ENGINE_GATE_SCREEN] = &SCREEN,
-    [ENGINE_GATE_DEDUP] = &engine_dedup_gate,
-    [ENGINE_GATE_BREAKER] = &engine_pressure_gate,
+    [ENGINE_GATE_ORDER] = &ENGINE_ORDER_GATE, [ENGINE_GATE_SCREEN] = &SCREEN,
+    [ENGINE_GATE_DEDUP] = &engine_dedup_gate, [ENGINE_GATE_BREAKER] = &engine_pressure_gate,
+    [ENGINE_GATE_TURN] = &ENGINE_TURN_GATE,
 };
 
 static void
 batch_message(struct engine *g, struct message *m, int64_t now_ms)
 {
     message_hold(m);
+    if (m->order.group)
+        order_join(&g->order, m, g->batcher.open);
     if (batcher_add(&g->batcher, m, now_ms) == 0)
         return;
     message_release(m); /* no memory for it: later */
+    if (m->order.group)
+        order_stay_out(&g->order, m);
     m->verdict = (struct message_verdict){.kind = VERDICT_LATER, .delay_ms = -1};
     engine_decide(g, m, now_ms);
 }
@@ -83,6 +86,8 @@ void
 engine_again(struct engine *g, struct message *m, enum engine_gate from, int64_t now_ms)
 {
     assert(m->state == MESSAGE_QUEUED);
+    if (m->order.group)
+        order_again(&g->order, m, from == ENGINE_GATE_ORDER);
     if (m->batch) { /* the call it was settled in may still look at it */
         m->again = true;
         m->gate = (uint8_t)from;

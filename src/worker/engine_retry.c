@@ -18,7 +18,7 @@ give_reason(struct message *m)
                  (unsigned)m->attempts, last);
     else
         snprintf(text, sizeof text, "failed at receive %u, the last that the queue's maxReceiveCount allows; last: %s",
-                 (unsigned)m->receive_count, last);
+                 (unsigned)(m->receive_count + m->local_failures), last);
     free(m->verdict.reason);
     m->verdict.reason = message_copy_reason(text); /* ends at a whole character */
 }
@@ -55,7 +55,7 @@ judge_failure(struct engine *g, struct message *m)
      * where there is no dead-letter queue to move it to, SQS's silent move is better than none. */
     uint32_t attempts = g->draining ? 0 : m->attempts;
     uint32_t max_receives = q->dead_letter_url ? q->max_receive_count : 0;
-    switch (retry_judge(&g->options.retry, attempts, m->receive_count, max_receives)) {
+    switch (retry_judge(&g->options.retry, attempts, m->receive_count + m->local_failures, max_receives)) {
     case RETRY_AGAIN:
         break;
     case RETRY_NO_ATTEMPTS:

@@ -317,6 +317,7 @@ make_engine(struct engine_thread *t, struct err *e)
                                               .window_ms = c->dedup.window_s * INT64_C(1000),
                                               .by_body = c->dedup.key == CONF_DEDUP_BODY,
                                               .handle_anyway = c->dedup.on_error == CONF_DEDUP_HANDLE},
+                                    .fifo_skips = c->fifo.on_failure == CONF_FIFO_SKIP,
                                     .submit = submit,
                                     .take_back = take_back,
                                     .hold = hold,

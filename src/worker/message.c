@@ -135,7 +135,8 @@ message_new(const struct sqs_message *r, const char *queue_name, int64_t wall_ms
     struct slice system_values[MESSAGE_SYSTEM_ATTRIBUTES];
     list_system(r, system_values);
     size_t attributes = encoded_size(r), system = system_size(system_values);
-    size_t text = r->id.n + r->group.n + r->receipt_handle.n + r->md5_of_body.n + r->body.n + 5 + attributes + system;
+    size_t text = r->id.n + r->group.n + r->receipt_handle.n + r->md5_of_body.n + r->body.n + r->sequence_number.n + 6 +
+                  attributes + system;
     struct message *m = malloc(sizeof *m + text);
     if (!m)
         return NULL;
@@ -146,6 +147,7 @@ message_new(const struct sqs_message *r, const char *queue_name, int64_t wall_ms
     m->receipt_handle = put_string(&at, r->receipt_handle);
     m->md5_of_body = put_string(&at, r->md5_of_body);
     m->body = put_string(&at, r->body);
+    m->sequence = put_string(&at, r->sequence_number);
     m->attributes = slice_of(at, attributes);
     for (size_t i = 0; i < r->n_attributes; i++) {
         at = put_counted(at, r->attributes[i].name);

@@ -18,6 +18,7 @@
 #include "base/slice.h"
 #include "base/timers.h"
 #include "worker/inbox.h"
+#include "worker/order.h"
 #include "worker/outbox.h"
 
 enum message_state {
@@ -37,6 +38,7 @@ enum {
     VERDICT_LOST = 101,      /* not started, or its handler was told so: it decides nothing any more */
     VERDICT_LATER = 102,     /* not started, for want of something here: given back after the consumer's delay */
     VERDICT_HELD = 103,      /* not started because the breaker is open: it waits */
+    VERDICT_BEHIND = 104,    /* not started: one of its group before it was not done, or is no longer ours */
     /* of gates, for messages that no handler sees: */
     VERDICT_FILTERED = 110,    /* filtered out: delete it */
     VERDICT_LEFT = 111,        /* filtered out, for another consumer: give it back after delay_ms */
@@ -75,6 +77,7 @@ struct message {
     struct slice system;     /* the system attributes, encoded: message_system_attribute */
     struct slice md5_of_body;
     int64_t first_received_at_ms; /* wall, of any host; 0: unknown */
+    struct slice sequence;        /* SequenceNumber; empty: none */
     uint64_t hash;
     int64_t in_hand_since_ms; /* monotonic: its first receive by this worker */
     uint32_t record;          /* in the ledger, or MESSAGE_NO_RECORD */
@@ -84,7 +87,8 @@ struct message {
 
     /* engine */
     enum message_state state;
-    uint8_t gate;        /* of MESSAGE_KEPT: which one keeps it; of `again`: where it goes in */
+    uint8_t gate; /* of MESSAGE_KEPT: which one keeps it; of `again`: where it goes in */
+    struct order_member order;
     bool again;          /* to be handled again as soon as its batch has returned */
     uint32_t turn;       /* the breaker's, while a handler has it; 0: pressure_learn knows how it went */
     uint64_t kept_place; /* among those that wait at the breaker; 0: it was never there */

@@ -5,11 +5,11 @@
 
 #include "base/log.h"
 
-#define MOST_POLLS 64
 /* How long room for a small receive waits for more: while handlers may run dry, and while batches wait for them. */
 #define LITTLE_ROOM_MS      50
 #define LITTLE_ROOM_BUSY_MS 1000
 #define LOG_EVERY_MS        10000
+#define ATTEMPT_MS          270000     /* an attempt's id counts for 5 minutes at SQS */
 #define ANSWER_BYTES        (4u << 20) /* bodies to ask for at once: what a turn of the engine takes in without haste */
 
 static const struct backoff_policy FAILURES = {.base_ms = 1000, .cap_ms = 30000, .floor_ms = 200};
@@ -21,6 +21,7 @@ struct poll_call {
     struct aws_call *call;
     unsigned asked;
     int64_t sent_ms;
+    struct poll_attempt attempt; /* FIFO */
 };
 
 static void
@@ -34,7 +35,7 @@ poll_init(struct poll *p, struct world *w, const struct poll_options *options)
 {
     size_t most = (options->cap + SQS_BATCH_MAX - 1) / SQS_BATCH_MAX;
     *p = (struct poll){.world = w, .options = *options, .target = 1};
-    p->most = most < MOST_POLLS ? (unsigned)most : MOST_POLLS;
+    p->most = most < POLL_MOST ? (unsigned)most : POLL_MOST;
     p->again.fire = again;
     backoff_init(&p->failures, &FAILURES, w->random);
     backoff_init(&p->empties, &EMPTIES, w->random ^ UINT64_C(0x5851f42d4c957f2d));
@@ -91,6 +92,14 @@ pause_for(struct poll *p, struct backoff *b, int64_t now_ms)
     p->target = 1;
     if (now_ms >= p->paused_until_ms) /* else: polls that failed together are one failure */
         p->paused_until_ms = now_ms + backoff_fail(b, now_ms);
+}
+
+/* The answer of a receive is lost, and what it would have brought with it. */
+static void
+keep_attempt(struct poll *p, const struct poll_attempt *a)
+{
+    if (p->n_lost < POLL_MOST)
+        p->lost[p->n_lost++] = *a;
 }
 
 static void
@@ -156,14 +165,22 @@ received(void *context, const struct sqs_received *r)
     int64_t now_ms = p->world->clock_ms();
     unsigned asked = c->asked;
     int64_t waited_ms = now_ms - c->sent_ms;
+    bool damaged = p->options.fifo && r->corrupt + r->garbled > 0;
+    bool lost = p->options.fifo && r->error && (r->error->maybe_executed || r->error->err.retryable);
+    if (lost || (damaged && !c->attempt.damaged)) {
+        c->attempt.damaged |= damaged;
+        keep_attempt(p, &c->attempt);
+    }
     end_call(c);
     if (r->error) {
         failed(p, r->error, now_ms);
     } else {
         count_received(p, r);
         adapt(p, r, asked, waited_ms, now_ms);
+        if (damaged)
+            pause_for(p, &p->failures, now_ms);
         /* More than was asked for has no room here; SQS takes back what nobody settles. */
-        size_t n = r->n_messages < asked ? r->n_messages : asked;
+        size_t n = damaged ? 0 : r->n_messages < asked ? r->n_messages : asked;
         if (n > 0)
             p->options.received(p->options.context, r->messages, n, now_ms - r->age_ms, now_ms);
         assert(p->options.in_hand->count + p->reserved <= p->options.cap);
@@ -181,21 +198,51 @@ cannot_start(struct poll *p, const struct err *err, int64_t now_ms)
     return false;
 }
 
+/* The oldest attempt that still counts and has room; or a new one. */
+static void
+choose_attempt(struct poll *p, unsigned max_messages, int64_t now_ms, struct poll_attempt *ret)
+{
+    size_t kept = 0;
+    *ret = (struct poll_attempt){.asked = 0};
+    for (size_t i = 0; i < p->n_lost; i++) {
+        const struct poll_attempt *a = &p->lost[i];
+        if (now_ms - a->first_sent_ms >= ATTEMPT_MS)
+            continue;
+        if (ret->asked == 0 && a->asked <= max_messages)
+            *ret = *a;
+        else
+            p->lost[kept++] = *a;
+    }
+    p->n_lost = kept;
+    if (ret->asked > 0)
+        return;
+    ret->asked = max_messages;
+    ret->first_sent_ms = now_ms;
+    uuid_generate(ret->id);
+}
+
 static bool
 start(struct poll *p, unsigned max_messages, int64_t now_ms)
 {
     struct err e;
+    struct poll_attempt attempt = {.asked = max_messages};
+    if (p->options.fifo)
+        choose_attempt(p, max_messages, now_ms, &attempt);
+    max_messages = attempt.asked;
     const struct sqs_receive_options o = {.max_messages = max_messages,
                                           .wait_time_s = p->options.wait_time_s,
                                           .visibility_timeout_s = p->visibility_s,
-                                          .all_attributes = p->options.all_attributes};
+                                          .all_attributes = p->options.all_attributes,
+                                          .attempt_id = p->options.fifo ? attempt.id : NULL};
     struct poll_call *c = calloc(1, sizeof *c);
     if (!c) {
         err_no_memory(&e);
         return cannot_start(p, &e, now_ms);
     }
-    *c = (struct poll_call){.poll = p, .asked = max_messages, .sent_ms = now_ms};
+    *c = (struct poll_call){.poll = p, .asked = max_messages, .sent_ms = now_ms, .attempt = attempt};
     if (p->world->queue->ops->receive(p->world->queue, &o, received, c, &c->call, &e) != 0) {
+        if (p->options.fifo)
+            keep_attempt(p, &attempt);
         free(c);
         return cannot_start(p, &e, now_ms);
     }

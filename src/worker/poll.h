@@ -10,7 +10,12 @@
  *
  * A failure ends in a pause with backoff and jitter, and in one poll at a time until one succeeds. An empty answer that
  * comes without having waited (a short wait_time_s, or a server that does not wait) is spaced out in the same way, so
- * that nothing the queue answers makes a hot loop. Engine thread only. */
+ * that nothing the queue answers makes a hot loop.
+ *
+ * A receive from a FIFO queue carries a ReceiveRequestAttemptId. When its answer is lost the next receive carries it
+ * again, so that SQS hands out what it had picked once more, at once: the groups of those messages would stand still
+ * for their visibility timeout otherwise. The same goes for an answer with a damaged message, because those behind it
+ * in its group must not be handled before it; damaged twice, it is left to SQS as a whole. Engine thread only. */
 #ifndef FANOUT_WORKER_POLL_H
 #define FANOUT_WORKER_POLL_H
 
@@ -21,10 +26,21 @@
 #include "aws/sqs.h"
 #include "base/backoff.h"
 #include "base/timers.h"
+#include "base/uuid.h"
 #include "worker/inflight.h"
 #include "worker/world.h"
 
+#define POLL_MOST 64
+
 struct poll_call;
+
+/* A receive from a FIFO queue. */
+struct poll_attempt {
+    char id[UUID_TEXT_BYTES];
+    unsigned asked;
+    int64_t first_sent_ms;
+    bool damaged; /* it came, but not whole */
+};
 
 struct poll_options {
     const struct inflight *in_hand; /* borrowed: its count */
@@ -32,6 +48,7 @@ struct poll_options {
     size_t at_once; /* what handlers have in their hands at most: threads x batch.size */
     size_t batch_size;
     unsigned wait_time_s;
+    bool fifo;
     bool all_attributes; /* receives ask for all system attributes */
     /* How many messages besides those on their way are worth receiving, at most `most`: pressure_room. */
     size_t (*room)(void *context, size_t reserved, size_t most, int64_t now_ms, int64_t *ret_again_ms);
@@ -55,6 +72,8 @@ struct poll {
     int64_t paused_until_ms;      /* after a failure, or an empty answer that came too soon */
     int64_t little_room_since_ms; /* there is room, but for less than a receive is worth; 0: there is not */
     struct backoff failures, empties;
+    struct poll_attempt lost[POLL_MOST]; /* whose answers were; the oldest first */
+    size_t n_lost;
     struct timer again;
 };
 

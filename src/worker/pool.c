@@ -103,6 +103,8 @@ handle_one(struct handler_thread *t, struct batch *b, size_t i, int64_t now_ms, 
     int32_t value = plugin->table.handle(t->pool->options.plugin_state, t->state, &t->call, &m->view);
     *began_ns = leave(t, *began_ns);
     bool settled = m->verdict.kind != VERDICT_NONE;
+    int32_t verdict = settled ? m->verdict.kind : is_verdict(value) ? value : HANDLER_RETRY;
+    order_handled(m, verdict, clock_monotonic_ms());
     if (!is_verdict(value) && !(settled && value == HANDLER_UNSET))
         host_breach(shared, value == HANDLER_UNSET ? BREACH_FORGOTTEN : BREACH_RETURN, m, value);
     if (settled)
@@ -128,6 +130,8 @@ handle_each(struct handler_thread *t, struct batch *b)
     bool down = false;
     for (size_t i = 0; i < b->n_live; i++) {
         struct message *m = b->live[i];
+        if (m->verdict.kind != VERDICT_NONE)
+            continue; /* stands behind one that was not done */
         int64_t now_ms = clock_monotonic_ms();
         if (atomic_load_explicit(&shared->stopping, memory_order_relaxed)) {
             m->verdict.kind = VERDICT_GIVE_BACK;
@@ -135,6 +139,7 @@ handle_each(struct handler_thread *t, struct batch *b)
             m->verdict.kind = VERDICT_HELD;
         } else if (message_lease_left_ms(m, now_ms) == 0) {
             m->verdict.kind = VERDICT_LOST;
+            order_stop_behind(m);
         } else {
             down = handle_one(t, b, i, now_ms, &began_ns);
             handled++;
@@ -177,10 +182,15 @@ pick_live(struct batch *b, int64_t now_ms)
 {
     b->n_live = 0;
     for (size_t i = 0; i < b->count; i++) {
-        if (message_lease_left_ms(b->messages[i], now_ms) > 0)
-            b->live[b->n_live++] = b->messages[i];
-        else
-            b->messages[i]->verdict.kind = VERDICT_LOST;
+        struct message *m = b->messages[i];
+        if (m->verdict.kind != VERDICT_NONE)
+            continue; /* stands behind one that is lost */
+        if (message_lease_left_ms(m, now_ms) > 0) {
+            b->live[b->n_live++] = m;
+        } else {
+            m->verdict.kind = VERDICT_LOST;
+            order_stop_behind(m);
+        }
     }
 }
 

@@ -12,6 +12,8 @@ set_state(struct settle *s, struct message *m, enum message_state state, enum le
     m->state = state;
     if (m->record != MESSAGE_NO_RECORD)
         ledger_set_state(s->world->ledger, m->record, ledger_state, -1);
+    if (s->options.settling)
+        s->options.settling(s->options.context, m);
 }
 
 static void
@@ -43,8 +45,8 @@ settle_again(struct settle *s, struct message *m, int64_t now_ms)
 
 /* ---- retry ---- */
 
-static int64_t
-delay_ms(struct settle *s, const struct message *m)
+int64_t
+settle_retry_delay_ms(struct settle *s, const struct message *m)
 {
     int64_t asked_ms = m->verdict.kind == HANDLER_RETRY ? m->verdict.delay_ms : -1;
     /* What no handler ever sees has no attempts, but comes back all the same. */
@@ -68,7 +70,7 @@ static void
 retry(struct settle *s, struct message *m, int64_t now_ms)
 {
     WORLD_COUNT(s->world, retried, 1);
-    release(s, m, delay_ms(s, m), now_ms);
+    release(s, m, settle_retry_delay_ms(s, m), now_ms);
     if (m->verdict.reason)
         log_write_limited(LOG_WARN, LOG_EVERY_MS, "message will be retried", LOG_SLICE("id", m->id),
                           LOG_INT("attempts", m->attempts), LOG_INT("receive_count", m->receive_count),
@@ -99,7 +101,7 @@ static void
 refused(void *context, struct message *m, int64_t now_ms)
 {
     struct settle *s = context;
-    release(s, m, delay_ms(s, m), now_ms);
+    release(s, m, settle_retry_delay_ms(s, m), now_ms);
 }
 
 static void
@@ -117,7 +119,7 @@ dead_letter(struct settle *s, struct message *m, int64_t now_ms)
                       "set dead_letter.queue",
                       LOG_SLICE("id", m->id), LOG_INT("receive_count", m->receive_count),
                       LOG_STR("reason", m->verdict.reason ? m->verdict.reason : ""));
-    release(s, m, delay_ms(s, m), now_ms);
+    release(s, m, settle_retry_delay_ms(s, m), now_ms);
 }
 
 /* ---- all of them ---- */

@@ -28,8 +28,9 @@
 struct settle_options {
     const struct retry_policy *retry; /* borrowed, as all here: the consumer's */
     const char *consumer;
-    const char *handler; /* "name version" */
-    const char *host;    /* its name */
+    const char *handler;                                /* "name version" */
+    const char *host;                                   /* its name */
+    void (*settling)(void *context, struct message *m); /* m->state has become _DONE, _RETRY or _REJECT; may be NULL */
     void (*over)(void *context, struct message *m, int64_t now_ms);
     void *context;
 };
@@ -49,6 +50,9 @@ void settle_clean_up(struct settle *s);
 
 /* Carries out m->verdict; m is MESSAGE_QUEUED. */
 void settle_verdict(struct settle *s, struct message *m, int64_t now_ms);
+
+/* The delay that a verdict of HANDLER_RETRY gets: its own, or one that is drawn. */
+int64_t settle_retry_delay_ms(struct settle *s, const struct message *m);
 
 /* m was just received. True: it was declared done before, and is deleted without being handled again. */
 bool settle_again(struct settle *s, struct message *m, int64_t now_ms);

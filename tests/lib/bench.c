@@ -53,14 +53,36 @@ take(struct bench *b)
 }
 
 static void
+watch(struct bench *b, const char *complaint)
+{
+    if (!complaint)
+        return;
+    fprintf(stderr, "bench, at %lld ms: %s\n", (long long)sim_now_ms(), complaint);
+    (void)b;
+    abort();
+}
+
+static void
+message_ended(void *context, const struct sim_message *m)
+{
+    struct bench *b = context;
+    order_witness_ends(b->order, (size_t)m->group, m->place);
+}
+
+static void
 decide(struct bench *b, struct message *m)
 {
     struct sim_message *s = sim_find(&b->sim, m->view.id);
+    if (m->verdict.kind == VERDICT_BEHIND)
+        return;
     if (message_lease_left_ms(m, sim_now_ms()) == 0) {
         m->verdict.kind = VERDICT_LOST;
+        order_stop_behind(m);
         return;
     }
     s->handled++;
+    if (b->order)
+        watch(b, order_witness_begins(b->order, (size_t)s->group, s->place));
     m->verdict.delay_ms = -1;
     if (b->decide)
         b->decide(b, m, s);
@@ -68,6 +90,10 @@ decide(struct bench *b, struct message *m)
         draw_verdict(b, m);
     s->done += m->verdict.kind == HANDLER_DONE;
     s->rejected += m->verdict.kind == HANDLER_REJECT;
+    if (b->order && b->each && m->verdict.kind == HANDLER_DONE)
+        order_witness_ends(b->order, (size_t)s->group, s->place);
+    if (b->each)
+        order_handled(m, m->verdict.kind, sim_now_ms());
 }
 
 static int64_t
@@ -93,7 +119,7 @@ thread_steps(struct timer *timer, int64_t now_ms)
         else
             decide(b, m);
         t->down |= m->verdict.kind == HANDLER_DOWN;
-        if (m->verdict.kind != VERDICT_LOST && sim_chance(&b->sim, b->early))
+        if (m->verdict.kind != VERDICT_LOST && m->verdict.kind != VERDICT_BEHIND && sim_chance(&b->sim, b->early))
             inbox_push(&b->inbox, &m->settled);
         CHECK(timers_set(&b->sim.timers, timer, now_ms + (b->stopping ? 0 : handling_time(b, t))) == 0);
     } else {
@@ -182,8 +208,8 @@ bench_defaults(void)
         .retry = {.base_ms = 1000, .cap_ms = 60000}};
 }
 
-void
-bench_init(struct bench *b, uint64_t seed, const struct engine_options *options)
+static void
+init(struct bench *b, uint64_t seed, const struct engine_options *options, bool fifo)
 {
     struct err e;
     *b = (struct bench){0};
@@ -192,6 +218,13 @@ bench_init(struct bench *b, uint64_t seed, const struct engine_options *options)
     b->n_threads = o.threads;
     b->cap = o.threads * o.batch_size * (1 + o.prefetch);
     sim_init(&b->sim, seed, (uint32_t)b->cap, BENCH_THREADS);
+    if (fifo) {
+        o.queue = "orders.fifo";
+        b->sim.fifo = true;
+        b->sim.ended = message_ended;
+        b->sim.ended_context = b;
+        b->order = order_witness_new();
+    }
     for (size_t i = 0; i < BENCH_THREADS; i++)
         b->threads[i] = (struct bench_thread){.timer.fire = thread_steps, .bench = b};
     o.world = b->sim.world;
@@ -202,6 +235,18 @@ bench_init(struct bench *b, uint64_t seed, const struct engine_options *options)
     o.context = b;
     CHECK(engine_new(&o, &b->engine, &e) == 0);
     engine_start(b->engine);
+}
+
+void
+bench_init(struct bench *b, uint64_t seed, const struct engine_options *options)
+{
+    init(b, seed, options, false);
+}
+
+void
+bench_init_fifo(struct bench *b, uint64_t seed, const struct engine_options *options)
+{
+    init(b, seed, options, true);
 }
 
 /* What handlers still have goes back undecided, so that the engine can free it. */
@@ -224,6 +269,7 @@ bench_clean_up(struct bench *b)
 {
     return_all(b);
     engine_destroy(b->engine);
+    order_witness_destroy(b->order);
     sim_clean_up(&b->sim);
 }
 

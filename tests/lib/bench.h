@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "lib/order_witness.h"
 #include "lib/sim.h"
 #include "worker/engine.h"
 
@@ -33,9 +34,11 @@ struct bench {
     struct batch *waiting[BENCH_WAITING];
     size_t first, n_waiting;
     struct bench_thread threads[BENCH_THREADS];
-    size_t n_threads; /* that work */
-    bool stopping;    /* handlers begin nothing more */
-    bool held;        /* ... but trials */
+    size_t n_threads;            /* that work */
+    bool stopping;               /* handlers begin nothing more */
+    bool held;                   /* ... but trials */
+    bool each;                   /* a plugin with handle; handle_batch otherwise */
+    struct order_witness *order; /* of a FIFO queue; NULL: nobody watches */
     size_t cap, most_in_hand, largest_batch, batches;
     enum ipc_health health;
     char health_text[100];
@@ -61,6 +64,10 @@ void bench_init(struct bench *b, uint64_t seed, const struct engine_options *opt
 void bench_clean_up(struct bench *b);
 
 void bench_put(struct bench *b, size_t n);
+
+/* On a FIFO queue ("orders.fifo"): options.queue of bench_defaults; set before the first message. Its order is watched,
+ * and the first breach of it aborts. */
+void bench_init_fifo(struct bench *b, uint64_t seed, const struct engine_options *options);
 
 /* Runs the clock, with the engine's turn after each event as its loop has it. */
 void bench_run(struct bench *b, int64_t ms);

@@ -11,6 +11,8 @@
 #define LOOK_MS  50 /* how often a waiting receive looks for messages */
 #define TWELVE_H INT64_C(43200000)
 #define START_MS 1000000
+#define FIVE_MIN INT64_C(300000)
+#define NONE     SIZE_MAX
 
 /* A call between its start and its answer. */
 struct pending {
@@ -29,11 +31,12 @@ struct pending {
     struct {
         char handle[64];
         unsigned timeout_s;
-        char reason[64], kind[16], attempts[16], id[40];
+        char reason[64], kind[16], attempts[16], id[40], group[16], sequence[24];
         struct sim_fault fault;
     } entry[SQS_BATCH_MAX];
     struct sqs_result results[SQS_BATCH_MAX];
     unsigned max_messages;
+    char attempt_id[40];
     struct sqs_message got[SQS_BATCH_MAX];
     size_t garbled;
     int64_t until_ms, visibility_ms;
@@ -172,9 +175,32 @@ sim_put(struct sim *s, const char *body)
             abort();
     }
     struct sim_message *m = &s->messages[s->n_messages];
-    *m = (struct sim_message){.visible_at_ms = now, .body = strdup(body)};
+    *m = (struct sim_message){.visible_at_ms = now, .body = strdup(body), .group = -1, .next_in_group = NONE};
     snprintf(m->id, sizeof m->id, "m-%zu", s->n_messages);
     s->n_messages++;
+    return m;
+}
+
+struct sim_message *
+sim_put_in_group(struct sim *s, int group, const char *body)
+{
+    assert(s->fifo && group >= 0);
+    if ((size_t)group >= s->n_groups) {
+        s->groups = realloc(s->groups, ((size_t)group + 1) * sizeof *s->groups);
+        if (!s->groups)
+            abort();
+        for (; s->n_groups <= (size_t)group; s->n_groups++)
+            s->groups[s->n_groups] = (struct sim_group){.first = NONE, .last = NONE};
+    }
+    struct sim_message *m = sim_put(s, body);
+    struct sim_group *g = &s->groups[group];
+    size_t i = s->n_messages - 1;
+    m->group = group;
+    m->place = g->n++;
+    *(g->last == NONE ? &g->first : &s->messages[g->last].next_in_group) = i;
+    if (g->first == NONE)
+        g->first = i;
+    g->last = i;
     return m;
 }
 
@@ -219,13 +245,106 @@ receives_at_most(const struct sim *s)
     return s->max_receive_count > 0 ? s->max_receive_count : 10;
 }
 
+static bool
+is_full(const struct pending *p)
+{
+    return p->n + p->garbled >= p->max_messages;
+}
+
+/* Hands m out. */
+static void
+hand_out(struct pending *p, struct sim_message *m)
+{
+    struct sim *s = p->sim;
+    m->visible_at_ms = now + p->visibility_ms;
+    m->received_at_ms = now;
+    struct sim_fault f = {0};
+    if (s->hook)
+        s->hook(s->context, SIM_RECEIVE, (int)(p->n + p->garbled), &f);
+    if (f.entry) {
+        p->garbled++;
+        return;
+    }
+    snprintf(p->entry[p->n].handle, sizeof p->entry[p->n].handle, "%s/%u", m->id, m->receives);
+    p->got[p->n] = sim_sqs_message(m->id, p->entry[p->n].handle, m->body, m->receives);
+    snprintf(p->entry[p->n].id, sizeof p->entry[p->n].id, "%s", m->id); /* m moves when messages are put */
+    p->got[p->n].id = slice_of_string(p->entry[p->n].id);
+    if (m->group >= 0) {
+        snprintf(p->entry[p->n].group, sizeof p->entry[p->n].group, "g-%d", m->group);
+        snprintf(p->entry[p->n].sequence, sizeof p->entry[p->n].sequence, "%020zu", m->place + 1);
+        p->got[p->n].group = slice_of_string(p->entry[p->n].group);
+        p->got[p->n].sequence_number = slice_of_string(p->entry[p->n].sequence);
+    }
+    p->n++;
+}
+
+/* The same messages again, while nothing has happened to them. */
+static bool
+pick_again(struct pending *p)
+{
+    struct sim *s = p->sim;
+    struct sim_attempt *a = s->attempts;
+    while (a < s->attempts + SIM_ATTEMPTS && strcmp(a->id, p->attempt_id) != 0)
+        a++;
+    if (a == s->attempts + SIM_ATTEMPTS || now - a->at_ms > FIVE_MIN || a->visible_at_ms <= now)
+        return false;
+    for (size_t i = 0; i < a->n; i++) {
+        const struct sim_message *m = &s->messages[a->messages[i]];
+        if (m->deleted || m->receives != a->receives[i] || m->visible_at_ms != a->visible_at_ms)
+            return false;
+    }
+    s->attempts_repeated++;
+    a->visible_at_ms = now + p->visibility_ms;
+    for (size_t i = 0; i < a->n; i++)
+        hand_out(p, &s->messages[a->messages[i]]);
+    return true;
+}
+
+static void
+pick_from_groups(struct pending *p)
+{
+    struct sim *s = p->sim;
+    struct sim_attempt a = {.at_ms = now, .visible_at_ms = now + p->visibility_ms};
+    if (p->attempt_id[0] && pick_again(p))
+        return;
+    size_t offset = s->n_groups ? sim_random(s) % s->n_groups : 0;
+    for (size_t k = 0; k < s->n_groups && !is_full(p); k++) {
+        struct sim_group *g = &s->groups[(offset + k) % s->n_groups];
+        while (g->first != NONE && s->messages[g->first].deleted)
+            g->first = s->messages[g->first].next_in_group;
+        for (size_t i = g->first; i != NONE && !is_full(p); i = s->messages[i].next_in_group) {
+            struct sim_message *m = &s->messages[i];
+            if (m->deleted)
+                continue;
+            if (m->visible_at_ms > now)
+                break;
+            if (s->redrives && (int)m->receives >= receives_at_most(s)) {
+                m->deleted = m->moved = true;
+                if (s->ended)
+                    s->ended(s->ended_context, m);
+                continue;
+            }
+            a.receives[a.n] = ++m->receives;
+            a.messages[a.n++] = i;
+            hand_out(p, m);
+        }
+    }
+    snprintf(a.id, sizeof a.id, "%s", p->attempt_id);
+    if (a.n > 0 && a.id[0])
+        s->attempts[s->next_attempt++ % SIM_ATTEMPTS] = a;
+}
+
 /* What can be had now. */
 static void
 pick(struct pending *p)
 {
     struct sim *s = p->sim;
+    if (s->fifo) {
+        pick_from_groups(p);
+        return;
+    }
     size_t offset = s->n_messages ? sim_random(s) % s->n_messages : 0;
-    for (size_t i = 0; i < s->n_messages && p->n + p->garbled < p->max_messages; i++) {
+    for (size_t i = 0; i < s->n_messages && !is_full(p); i++) {
         struct sim_message *m = &s->messages[(offset + i) % s->n_messages];
         bool duplicate = m->receives > 0 && sim_chance(s, s->duplicates);
         if (m->deleted || (m->visible_at_ms > now && !duplicate))
@@ -235,20 +354,7 @@ pick(struct pending *p)
             continue;
         }
         m->receives++;
-        m->visible_at_ms = now + p->visibility_ms;
-        m->received_at_ms = now;
-        struct sim_fault f = {0};
-        if (s->hook)
-            s->hook(s->context, SIM_RECEIVE, (int)(p->n + p->garbled), &f);
-        if (f.entry) {
-            p->garbled++;
-            continue;
-        }
-        snprintf(p->entry[p->n].handle, sizeof p->entry[p->n].handle, "%s/%u", m->id, m->receives);
-        p->got[p->n] = sim_sqs_message(m->id, p->entry[p->n].handle, m->body, m->receives);
-        snprintf(p->entry[p->n].id, sizeof p->entry[p->n].id, "%s", m->id); /* m moves when messages are put */
-        p->got[p->n].id = slice_of_string(p->entry[p->n].id);
-        p->n++;
+        hand_out(p, m);
     }
 }
 
@@ -287,6 +393,8 @@ sim_receive(struct queue *q, const struct sqs_receive_options *o, sqs_receive_fn
     struct pending *p = begin(s, SIM_RECEIVE, context, receive_fires);
     p->done.receive = done;
     p->max_messages = o->max_messages;
+    if (o->attempt_id)
+        snprintf(p->attempt_id, sizeof p->attempt_id, "%s", o->attempt_id);
     p->until_ms = now + o->wait_time_s * INT64_C(1000);
     p->visibility_ms = o->visibility_timeout_s * INT64_C(1000);
     s->receiving++;
@@ -321,16 +429,22 @@ execute(struct sim *s, struct pending *p, size_t i, struct sqs_result *r)
     bool newest;
     struct sim_message *m = message_of(s, p->entry[i].handle, &newest);
     int64_t timeout_ms = p->entry[i].timeout_s * INT64_C(1000);
+    bool expired = s->fifo && m && !m->deleted && m->visible_at_ms <= now;
     switch (p->call) {
     case SIM_DELETE:
         if (!m)
             refuse(r, true, "ReceiptHandleIsInvalid");
-        else if (newest)
+        else if (expired)
+            refuse(r, true, "ReceiptHandleIsInvalid");
+        else if (newest && !m->deleted) {
             m->deleted = true;
+            if (s->ended)
+                s->ended(s->ended_context, m);
+        }
         break;
     case SIM_VISIBILITY:
         s->last_timeout_s = p->entry[i].timeout_s;
-        if (!m || m->deleted || !newest || now + timeout_ms > m->received_at_ms + TWELVE_H)
+        if (!m || m->deleted || !newest || expired || now + timeout_ms > m->received_at_ms + TWELVE_H)
             refuse(r, true, "InvalidParameterValue");
         else
             m->visible_at_ms = now + timeout_ms;
@@ -338,6 +452,8 @@ execute(struct sim *s, struct pending *p, size_t i, struct sqs_result *r)
     case SIM_SEND_DEAD:
         assert(m);
         m->dead_letters++;
+        if (s->ended)
+            s->ended(s->ended_context, m);
         snprintf(m->dead_reason, sizeof m->dead_reason, "%s", p->entry[i].reason);
         snprintf(m->dead_kind, sizeof m->dead_kind, "%s", p->entry[i].kind);
         snprintf(m->dead_attempts, sizeof m->dead_attempts, "%s", p->entry[i].attempts);
@@ -494,8 +610,10 @@ queue_fires(struct timer *t, int64_t now_ms)
     if (p->call == SIM_FIND)
         r.url = slice_of_string(p->url);
     else if (s->has_dead_letters)
-        r.dead_letter_arn = s->dead_letter_arn ? slice_of_string(s->dead_letter_arn)
-                                               : SLICE("arn:aws:sqs:us-east-1:000000000000:orders-dlq");
+        r.dead_letter_arn = s->dead_letter_arn
+                                ? slice_of_string(s->dead_letter_arn)
+                                : slice_of_string(s->fifo ? "arn:aws:sqs:us-east-1:000000000000:orders-dlq.fifo"
+                                                          : "arn:aws:sqs:us-east-1:000000000000:orders-dlq");
     sqs_queue_fn *done = p->done.queue;
     void *context = p->context;
     end(p);
@@ -576,6 +694,7 @@ sim_clean_up(struct sim *s)
     for (size_t i = 0; i < s->n_messages; i++)
         free(s->messages[i].body);
     free(s->messages);
+    free(s->groups);
     free(s->queue.url);
     free(s->queue.dead_letter_url);
     ledger_close(s->world.ledger);

@@ -3,8 +3,10 @@
  * Time stands still until sim_run or sim_run_until moves it from one event to the next, so an hour costs nothing and
  * the same seed gives the same run. The queue keeps SQS's rules for standard queues (FACTS.md): visibility timeouts,
  * receive counts, a handle for each receive, the newest one deletes for certain, an extension of a message that was
- * deleted or received again is refused; the 12 hours from the receive. Faults come from rates (per thousand) drawn from
- * the seed, and from a hook.
+ * deleted or received again is refused; the 12 hours from the receive. As a FIFO queue it keeps those, too: a receive
+ * brings as much of one group as it can, up to the first message that is invisible, then of the next; handles end with
+ * their visibility timeouts; a ReceiveRequestAttemptId brings the same messages again. Faults come from rates (per
+ * thousand) drawn from the seed, and from a hook.
  *
  * One simulation at a time: the clock is global. Failures of the machinery abort. */
 #ifndef FANOUT_TESTS_LIB_SIM_H
@@ -21,6 +23,9 @@ enum sim_call { SIM_FIND, SIM_DESCRIBE, SIM_RECEIVE, SIM_DELETE, SIM_VISIBILITY,
 struct sim_message {
     char id[40];
     char *body;
+    int group;            /* FIFO: "g-GROUP" */
+    size_t place;         /* in its group, from 0 */
+    size_t next_in_group; /* SIZE_MAX: none */
     int64_t visible_at_ms;
     int64_t received_at_ms;
     unsigned receives; /* the handle of a receive is "ID/RECEIVES" */
@@ -43,6 +48,20 @@ struct sim_fault {
                          worth no retry */
 };
 
+struct sim_group {
+    size_t first, last; /* of its messages, the first that may be there still; SIZE_MAX: none */
+    size_t n;
+};
+
+/* What a receive brought. */
+#define SIM_ATTEMPTS 64
+struct sim_attempt {
+    char id[40];
+    int64_t at_ms, visible_at_ms;
+    size_t n, messages[SQS_BATCH_MAX];
+    unsigned receives[SQS_BATCH_MAX];
+};
+
 struct sim {
     struct world world;
     struct queue queue;
@@ -50,7 +69,12 @@ struct sim {
 
     struct sim_message *messages;
     size_t n_messages;
-    int visibility_s; /* the queue's own */
+    bool fifo; /* set before the first message */
+    struct sim_group *groups;
+    size_t n_groups;
+    struct sim_attempt attempts[SIM_ATTEMPTS];
+    unsigned next_attempt, attempts_repeated; /* receives that brought what an earlier one had */
+    int visibility_s;                         /* the queue's own */
     bool has_dead_letters;
     int max_receive_count; /* of its RedrivePolicy; 0: 10 */
     bool redrives;         /* it moves what was received so often at the next receive, as SQS does */
@@ -67,6 +91,10 @@ struct sim {
      */
     enum sim_call poisoned_call;
     const char *poison;
+
+    /* A message was deleted, or is a dead letter; NULL: nobody wants to know. */
+    void (*ended)(void *context, const struct sim_message *m);
+    void *ended_context;
 
     /* Asked for each call (entry < 0), each entry of a batch call and each message received; NULL: no faults but the
      * rates'. */
@@ -89,6 +117,8 @@ void sim_clean_up(struct sim *s);
 
 /* Puts a message into the queue. The pointer is good until the next one is put. */
 struct sim_message *sim_put(struct sim *s, const char *body);
+/* The same, into a group of a FIFO queue; groups are numbers from 0. */
+struct sim_message *sim_put_in_group(struct sim *s, int group, const char *body);
 struct sim_message *sim_find(struct sim *s, const char *id);
 
 int64_t sim_now_ms(void);

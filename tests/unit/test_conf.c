@@ -173,10 +173,10 @@ an_unknown_key_is_refused_and_the_nearest_option_named(void **state)
                     "x.conf:1: zebra: unknown option; known here: log, aws, admin, drain_timeout_s, "
                     "plugin_dir, consumers\n");
     assert_consumer_problems(
-        "zebra = 1;",
-        "x.conf:2: consumers[0].zebra: unknown option; known here: name, queue, plugin, "
-        "processes, threads, prefetch, start_timeout_s, wait_time_s, visibility_timeout_s, unwrap, "
-        "envelope, filter, on_mismatch, batch, lease, retry, dead_letter, dedup, publish, rate, breaker, options\n");
+        "zebra = 1;", "x.conf:2: consumers[0].zebra: unknown option; known here: name, queue, plugin, "
+                      "processes, threads, prefetch, start_timeout_s, wait_time_s, visibility_timeout_s, unwrap, "
+                      "envelope, filter, on_mismatch, batch, lease, retry, dead_letter, dedup, fifo, publish, rate, "
+                      "breaker, options\n");
     assert_consumer_problems("publish = { zebra = 1; };", "x.conf:2: consumers[0].publish.zebra: unknown option; known "
                                                           "here: bus, queue, buffer_mb\n");
     assert_consumer_problems("retry = { zebra = 1; };",

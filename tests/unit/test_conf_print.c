@@ -73,6 +73,7 @@ assert_same_consumer(const struct conf_consumer *a, const struct conf_consumer *
     assert_string_equal(a->dedup.path, b->dedup.path);
     assert_string_equal(a->dedup.table, b->dedup.table);
     assert_string_equal(a->dedup.endpoint_url, b->dedup.endpoint_url);
+    assert_int_equal(a->fifo.on_failure, b->fifo.on_failure);
     assert_string_equal(a->publish.bus, b->publish.bus);
     assert_string_equal(a->publish.queue, b->publish.queue);
     assert_int_equal(a->publish.buffer_mb, b->publish.buffer_mb);
@@ -149,6 +150,7 @@ random_conf(uint64_t *random, struct conf *c)
         a->dedup.path = arena_format(&c->arena, "/%s", random_string(random, &c->arena));
         a->dedup.table = "table_1.x-y";
         a->dedup.endpoint_url = xorshift_next(random) % 2 ? "http://h/$x${\"\\" : "";
+        a->fifo.on_failure = (enum conf_fifo_failure)(xorshift_next(random) % 2);
         a->publish.bus = xorshift_next(random) % 2 ? "arn:aws:events:eu-west-1:1:event-bus/a" : "";
         a->publish.queue = xorshift_next(random) % 2 ? "b.fifo" : "";
         a->publish.buffer_mb = random_int(random, "consumers.publish.buffer_mb");
@@ -255,6 +257,9 @@ printing_names_every_option(void **state)
                                   "            path = \"\";\n"
                                   "            table = \"\";\n"
                                   "            endpoint_url = \"\";\n"
+                                  "        };\n"
+                                  "        fifo = {\n"
+                                  "            on_failure = \"stop_group\";\n"
                                   "        };\n"
                                   "        publish = {\n"
                                   "            bus = \"\";\n"

@@ -129,7 +129,7 @@ a_receive_brings_messages(void **state)
     assert_request("AmazonSQS.ReceiveMessage",
                    "{\"QueueUrl\":\"" URL "\",\"MaxNumberOfMessages\":10,\"WaitTimeSeconds\":20,"
                    "\"MessageSystemAttributeNames\":[\"ApproximateReceiveCount\",\"SentTimestamp\","
-                   "\"ApproximateFirstReceiveTimestamp\",\"MessageGroupId\","
+                   "\"ApproximateFirstReceiveTimestamp\",\"MessageGroupId\",\"SequenceNumber\","
                    "\"AWSTraceHeader\"],\"MessageAttributeNames\":[\"All\"]}");
 }
 

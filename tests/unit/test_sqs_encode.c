@@ -26,7 +26,8 @@ a_receive_asks_for_the_system_attributes_somebody_wants(void **state)
                                   .queue_url = URL, .max_messages = 10, .wait_time_s = 20, .visibility_timeout_s = -1});
     assert_text(&text, "{\"QueueUrl\":\"" URL "\",\"MaxNumberOfMessages\":10,\"WaitTimeSeconds\":20,"
                        "\"MessageSystemAttributeNames\":[\"ApproximateReceiveCount\",\"SentTimestamp\","
-                       "\"MessageGroupId\",\"AWSTraceHeader\"],\"MessageAttributeNames\":[\"All\"]}");
+                       "\"ApproximateFirstReceiveTimestamp\",\"MessageGroupId\",\"SequenceNumber\",\"AWSTraceHeader\"],"
+                       "\"MessageAttributeNames\":[\"All\"]}");
     sqs_encode_receive(&text, &(struct sqs_receive_options){.queue_url = URL,
                                                             .max_messages = 1,
                                                             .visibility_timeout_s = 0,

@@ -22,6 +22,12 @@
  * other calls. Each handler thread calls thread_open once, then handle or handle_batch any number of times, then
  * thread_close; different threads call at the same time. What a plugin shares between threads it must guard itself.
  *
+ * Order: messages of one group of a FIFO queue (message->group) are handled in their order, one call at a time. When
+ * one of them is not done, handle is not called for those behind it before it is, or is a dead letter. handle_batch has
+ * got them already: whatever it decides about them, by settle or by its return value, does not count, and they are
+ * handled again, behind it; a done that came early waits for those before it. (fifo.on_failure = skip: they go on
+ * without it.)
+ *
  * Delivery is at least once: the same message can come again, here or on another host, and two copies can be handled at
  * the same time. Handlers should be idempotent; message ids and the ids of the events inside are there for that.
  *

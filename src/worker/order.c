@@ -1,0 +1,487 @@
+#include "worker/order.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "worker/message.h"
+
+#define SPARE_MAX 64
+
+/* Freed with its last message. Its id is its first message's, whose bytes it has a copy of. */
+struct order_group {
+    struct order_group *chain; /* of the bucket, or of the spare ones */
+    struct order *order;
+    struct message *first, *last;
+    size_t n;
+    size_t out;     /* let go and undecided: AWAY to MOVING */
+    size_t pausing; /* of order->pausing */
+    struct timer timer;
+    bool is_ready;
+    struct order_group *next_ready;
+    uint64_t hash;
+    size_t id_bytes;
+    char id[128]; /* SQS: at most */
+};
+
+static bool
+is_out(enum order_stage stage)
+{
+    return stage >= ORDER_AWAY && stage <= ORDER_MOVING;
+}
+
+/* ---- groups ---- */
+
+int
+order_init(struct order *o, bool on, bool skip, size_t expected, struct timers *timers, struct err *e)
+{
+    *o = (struct order){.on = on, .skip = skip, .timers = timers};
+    o->ready_end = &o->ready;
+    if (!on)
+        return 0;
+    o->n_buckets = 64;
+    while (o->n_buckets < expected)
+        o->n_buckets *= 2;
+    o->buckets = calloc(o->n_buckets, sizeof(struct order_group *));
+    return o->buckets ? 0 : err_no_memory(e);
+}
+
+void
+order_clean_up(struct order *o)
+{
+    for (size_t i = 0; i < o->n_buckets && o->buckets; i++)
+        while (o->buckets[i]) {
+            struct order_group *x = o->buckets[i];
+            o->buckets[i] = x->chain;
+            timers_cancel(o->timers, &x->timer);
+            free(x);
+        }
+    while (o->spare) {
+        struct order_group *x = o->spare;
+        o->spare = x->chain;
+        free(x);
+    }
+    free(o->buckets);
+    *o = (struct order){0};
+}
+
+bool
+order_is_fifo(const char *queue)
+{
+    size_t n = strlen(queue), suffix = strlen(".fifo");
+    return n > suffix && strcmp(queue + n - suffix, ".fifo") == 0;
+}
+
+/* Something about it has changed. */
+static void
+make_ready(struct order_group *x)
+{
+    struct order *o = x->order;
+    if (x->is_ready)
+        return;
+    x->is_ready = true;
+    x->next_ready = NULL;
+    *o->ready_end = x;
+    o->ready_end = &x->next_ready;
+}
+
+static void
+pause_is_over(struct timer *t, int64_t now_ms)
+{
+    (void)now_ms;
+    make_ready((struct order_group *)((char *)t - offsetof(struct order_group, timer)));
+}
+
+static struct order_group *
+find_or_add(struct order *o, struct slice id)
+{
+    uint64_t hash = message_hash(id);
+    struct order_group **bucket = &o->buckets[hash & (o->n_buckets - 1)];
+    for (struct order_group *x = *bucket; x; x = x->chain)
+        if (x->hash == hash && x->id_bytes == id.n && memcmp(x->id, id.p, id.n) == 0)
+            return x;
+    struct order_group *x = o->spare;
+    if (x)
+        o->spare = x->chain;
+    else if (!(x = malloc(sizeof *x)))
+        return NULL;
+    *x = (struct order_group){.chain = *bucket, .order = o, .hash = hash, .id_bytes = id.n};
+    x->timer.fire = pause_is_over;
+    memcpy(x->id, id.p, id.n);
+    *bucket = x;
+    o->n_groups++;
+    return x;
+}
+
+static void
+end_pause(struct order_group *x)
+{
+    x->order->pausing -= x->pausing;
+    x->pausing = 0;
+    timers_cancel(x->order->timers, &x->timer);
+}
+
+/* Only while it is not in the list of ready ones. */
+static void
+remove_group(struct order_group *x)
+{
+    struct order *o = x->order;
+    struct order_group **link = &o->buckets[x->hash & (o->n_buckets - 1)];
+    assert(x->n == 0 && x->out == 0 && !x->is_ready);
+    end_pause(x);
+    while (*link != x)
+        link = &(*link)->chain;
+    *link = x->chain;
+    o->n_groups--;
+    x->chain = o->spare;
+    o->spare = x;
+}
+
+/* ---- the line ---- */
+
+static void
+set_stage(struct message *m, enum order_stage stage)
+{
+    struct order_group *x = m->order.group;
+    x->out += is_out(stage);
+    x->out -= is_out(m->order.stage);
+    m->order.stage = stage;
+    make_ready(x);
+}
+
+/* SequenceNumbers are decimal and of up to 128 bits; those of one group increase. */
+static struct slice
+without_zeros(struct slice s)
+{
+    while (s.n > 0 && s.p[0] == '0')
+        s = slice_of(s.p + 1, s.n - 1);
+    return s;
+}
+
+static bool
+comes_before(const struct message *a, const struct message *b)
+{
+    if (a->sequence.n == 0 || b->sequence.n == 0)
+        return false;
+    struct slice x = without_zeros(a->sequence), y = without_zeros(b->sequence);
+    return x.n != y.n ? x.n < y.n : memcmp(x.p, y.p, x.n) < 0;
+}
+
+static void
+stand_in_line(struct order_group *x, struct message *m)
+{
+    struct message *behind = NULL, *before = x->last;
+    while (before && comes_before(m, before)) {
+        behind = before;
+        before = before->order.previous;
+    }
+    m->order.group = x;
+    m->order.previous = before;
+    m->order.next = behind;
+    *(before ? &before->order.next : &x->first) = m;
+    *(behind ? &behind->order.previous : &x->last) = m;
+    x->n++;
+}
+
+static void
+leave_line(struct message *m)
+{
+    struct order_group *x = m->order.group;
+    set_stage(m, ORDER_OUTSIDE);
+    *(m->order.previous ? &m->order.previous->order.next : &x->first) = m->order.next;
+    *(m->order.next ? &m->order.next->order.previous : &x->last) = m->order.previous;
+    m->order.group = NULL;
+    m->order.previous = m->order.next = NULL;
+    x->n--;
+}
+
+/* What stands behind m and has a verdict, or will have, was handled before m was done. */
+static void
+spoil_behind(const struct message *m)
+{
+    for (struct message *f = m->order.next; f; f = f->order.next)
+        if (f->order.stage == ORDER_BATCHED || f->order.stage == ORDER_HELD)
+            f->order.spoilt = true;
+    make_ready(m->order.group);
+}
+
+static bool
+can_be_given_back(const struct message *m)
+{
+    return m->order.stage != ORDER_DECIDING && m->order.stage != ORDER_MOVING && m->order.stage != ORDER_LEAVING;
+}
+
+/* m comes back to whoever receives it: so must what stands behind it. */
+static void
+give_back_behind(const struct message *m)
+{
+    for (struct message *f = m->order.next; f; f = f->order.next)
+        f->order.given_back |= can_be_given_back(f);
+    make_ready(m->order.group);
+}
+
+/* m was handled, but nobody knows whether it comes back. What was begun behind it was begun rightly. */
+static void
+give_back_unbegun_behind(const struct message *m)
+{
+    for (struct message *f = m->order.next; f; f = f->order.next)
+        f->order.given_back |= f->state == MESSAGE_KEPT;
+    make_ready(m->order.group);
+}
+
+/* ---- what happens to a message ---- */
+
+bool
+order_arrive(struct order *o, struct message *m)
+{
+    struct order_member *x = &m->order;
+    if (!x->group) {
+        struct order_group *group = m->group.n <= sizeof group->id ? find_or_add(o, m->group) : NULL;
+        if (!group)
+            return false;
+        stand_in_line(group, m);
+        for (const struct message *p = x->previous; p; p = p->order.previous)
+            x->given_back |= p->order.stage == ORDER_LEAVING;
+        if (!o->skip)
+            spoil_behind(m);
+    }
+    x->spoilt = false;
+    set_stage(m, x->given_back ? ORDER_DECIDING : ORDER_WAITING);
+    return !x->given_back;
+}
+
+void
+order_take_from_gate(struct order *o, struct message *m)
+{
+    (void)o;
+    if (m->order.group)
+        set_stage(m, ORDER_DECIDING);
+}
+
+bool
+order_may_join(struct order *o, struct message *m, const struct batch *open)
+{
+    (void)o;
+    bool may = !m->order.given_back;
+    for (const struct message *p = m->order.previous; p && may; p = p->order.previous)
+        may = p->order.stage == ORDER_BATCHED && open && p->batch == open;
+    if (!may)
+        set_stage(m, ORDER_AT_DOOR);
+    return may;
+}
+
+void
+order_join(struct order *o, struct message *m, const struct batch *open)
+{
+    struct message *before = m->order.previous;
+    m->order.follower = NULL;
+    m->order.alone = o->skip;
+    if (before && open && before->batch == open)
+        before->order.follower = m;
+    set_stage(m, ORDER_BATCHED);
+}
+
+void
+order_stay_out(struct order *o, struct message *m)
+{
+    (void)o;
+    if (m->order.previous)
+        m->order.previous->order.follower = NULL;
+    set_stage(m, ORDER_AWAY);
+}
+
+/* Was one before m let go that is still undecided? */
+static bool
+has_undecided_before(const struct message *m)
+{
+    for (const struct message *p = m->order.previous; p; p = p->order.previous)
+        if (is_out(p->order.stage) && p->order.stage != ORDER_AGAIN)
+            return true;
+    return false;
+}
+
+enum order_answer
+order_decide(struct order *o, struct message *m)
+{
+    (void)o;
+    if (m->order.stage == ORDER_DECIDING)
+        return ORDER_GO_ON;
+    if (m->order.spoilt || (m->order.given_back && m->order.stage != ORDER_AWAY))
+        return ORDER_DROP;
+    if (has_undecided_before(m)) {
+        set_stage(m, ORDER_HELD);
+        return ORDER_HOLD;
+    }
+    set_stage(m, ORDER_DECIDING);
+    return ORDER_GO_ON;
+}
+
+void
+order_again(struct order *o, struct message *m, bool waits)
+{
+    (void)o;
+    set_stage(m, waits || m->batch ? ORDER_AGAIN : ORDER_AWAY);
+    spoil_behind(m);
+}
+
+bool
+order_pause(struct order *o, struct message *m, int64_t until_ms, size_t most)
+{
+    struct order_group *x = m->order.group;
+    if (o->pausing + x->n > most || timers_reserve(o->timers, &x->timer) != 0)
+        return false;
+    end_pause(x);
+    x->pausing = x->n;
+    o->pausing += x->n;
+    m->order.not_before_ms = until_ms;
+    return true;
+}
+
+int64_t
+order_pauses_ms(const struct message *m, int64_t now_ms)
+{
+    bool pauses = m->order.stage == ORDER_WAITING && m->order.not_before_ms > now_ms;
+    return pauses ? m->order.not_before_ms - now_ms : 0;
+}
+
+void
+order_settling(struct order *o, struct message *m, bool alone)
+{
+    (void)o;
+    if (!m->order.group)
+        return;
+    bool lost = atomic_load_explicit(&m->lost, memory_order_relaxed);
+    if (m->state == MESSAGE_DONE) {
+        if (lost && !m->dead_lettered)
+            give_back_unbegun_behind(m);
+        leave_line(m);
+    } else if (alone) {
+        leave_line(m);
+    } else if (m->state == MESSAGE_REJECT) {
+        set_stage(m, ORDER_MOVING);
+    } else if (m->state == MESSAGE_RETRY) {
+        give_back_behind(m);
+        set_stage(m, ORDER_LEAVING);
+    }
+}
+
+void
+order_lost(struct order *o, struct message *m)
+{
+    (void)o;
+    if (m->order.group)
+        give_back_behind(m);
+}
+
+void
+order_received_again(struct order *o, struct message *m)
+{
+    (void)o;
+    if (!m->order.group)
+        return;
+    bool comes_back = false;
+    for (struct message *f = m->order.group->first; f; f = f->order.next) {
+        if (can_be_given_back(f))
+            f->order.given_back = comes_back;
+        comes_back |= f->order.stage == ORDER_LEAVING || atomic_load_explicit(&f->lost, memory_order_relaxed);
+    }
+    make_ready(m->order.group);
+}
+
+void
+order_leave(struct order *o, struct message *m)
+{
+    (void)o;
+    if (!m->order.group)
+        return;
+    give_back_behind(m);
+    leave_line(m);
+}
+
+/* ---- handler threads ---- */
+
+void
+order_stop_behind(const struct message *m)
+{
+    for (struct message *f = m->order.follower; f && f->verdict.kind == VERDICT_NONE; f = f->order.follower)
+        f->verdict.kind = VERDICT_BEHIND;
+}
+
+void
+order_handled(const struct message *m, int32_t verdict, int64_t now_ms)
+{
+    if (!m->order.follower)
+        return;
+    bool is_failure = verdict == HANDLER_RETRY || verdict == HANDLER_REJECT;
+    bool may = verdict == HANDLER_DONE || (is_failure && m->order.alone);
+    if (!may || message_lease_left_ms(m, now_ms) == 0)
+        order_stop_behind(m);
+}
+
+/* ---- turns ---- */
+
+static enum order_step
+step_of(struct order_group *x, const struct batch *open, int64_t now_ms, struct message **ret_message)
+{
+    size_t out_before = 0;
+    bool way_is_free = true; /* all before it are in the open batch */
+    for (struct message *m = x->first; m; m = m->order.next) {
+        bool kept = m->state == MESSAGE_KEPT;
+        *ret_message = m;
+        if (m->order.given_back && kept)
+            return ORDER_STEP_GIVE_BACK;
+        switch (m->order.stage) {
+        case ORDER_WAITING:
+            if (kept && way_is_free && out_before == x->out) {
+                if (m->order.not_before_ms <= now_ms) {
+                    end_pause(x);
+                    set_stage(m, ORDER_AWAY);
+                    return ORDER_STEP_PASS;
+                }
+                timers_set(x->order->timers, &x->timer, m->order.not_before_ms); /* reserved: order_pause */
+            }
+            way_is_free = false;
+            break;
+        case ORDER_AT_DOOR:
+            if (kept && way_is_free && out_before + 1 == x->out) {
+                set_stage(m, ORDER_AWAY);
+                return ORDER_STEP_PASS;
+            }
+            way_is_free = false;
+            break;
+        case ORDER_BATCHED:
+            way_is_free &= open && m->batch == open;
+            break;
+        case ORDER_HELD:
+            if (m->order.spoilt || m->order.given_back)
+                return ORDER_STEP_RESTART;
+            if (!has_undecided_before(m))
+                return ORDER_STEP_DECIDE;
+            way_is_free = false;
+            break;
+        default:
+            way_is_free = false;
+            break;
+        }
+        out_before += is_out(m->order.stage);
+    }
+    return ORDER_STEP_NONE;
+}
+
+enum order_step
+order_next(struct order *o, const struct batch *open, int64_t now_ms, struct message **ret_message)
+{
+    while (o->ready) {
+        struct order_group *x = o->ready;
+        enum order_step step = step_of(x, open, now_ms, ret_message);
+        if (step != ORDER_STEP_NONE)
+            return step;
+        o->ready = x->next_ready;
+        if (!o->ready)
+            o->ready_end = &o->ready;
+        x->is_ready = false;
+        if (x->n == 0)
+            remove_group(x);
+    }
+    return ORDER_STEP_NONE;
+}
