@@ -43,15 +43,27 @@ answer_text(struct httpd_request *r, int status, const char *text)
     answer(r, status, "text/plain; charset=utf-8", slice_of_string(text));
 }
 
+/* What its worker says keeps it from working. */
+static void
+add_trouble(struct buf *text, const struct child *c)
+{
+    if (c->slots.state == SLOTS_READY && c->health_known && c->health != IPC_HEALTH_OK)
+        buf_add_format(text, ", %s: %s", child_health_name(c), c->health_text);
+}
+
 static void
 answer_ready(const struct fleet *f, struct httpd_request *r)
 {
     struct buf text = BUF_INIT;
     bool ready = fleet_is_ready(f);
     buf_add_string(&text, ready ? "ready\n" : f->stopping ? "not ready: stopping\n" : "not ready\n");
-    for (const struct fleet_place *p = f->places; p; p = p->next)
-        if (p->current)
-            buf_add_format(&text, "%s/%d %s\n", p->consumer, p->number, slots_state_name(p->current->slots.state));
+    for (const struct fleet_place *p = f->places; p; p = p->next) {
+        if (!p->current)
+            continue;
+        buf_add_format(&text, "%s/%d %s", p->consumer, p->number, slots_state_name(p->current->slots.state));
+        add_trouble(&text, p->current);
+        buf_add_char(&text, '\n');
+    }
     answer(r, ready ? 200 : 503, "text/plain; charset=utf-8", buf_slice(&text));
     buf_clean_up(&text);
 }
@@ -71,6 +83,7 @@ answer_health(const struct fleet *f, struct httpd_request *r)
         if (c->slots.state == SLOTS_READY && !child_is_well(c, now_ms))
             buf_add_format(&text, ", but its engine has not turned for %.1f s",
                            (double)child_beat_age_ms(c, now_ms) / 1000);
+        add_trouble(&text, c);
         buf_add_char(&text, '\n');
     }
     answer(r, well ? 200 : 503, "text/plain; charset=utf-8", buf_slice(&text));
