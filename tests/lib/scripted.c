@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -18,8 +19,11 @@
 
 #define RECORDS  1000
 #define THREADS  4
-#define STEP_US  15000 /* a process looks at a test clock each 10 ms at the latest */
 #define DRAIN_MS 20000
+
+/* Each process counts its clock from its own start: they are that much apart at the most. */
+#define SKEW_MS   200
+#define ANSWER_US 5000 /* between two steps, for the calls that were due */
 
 void
 scripted_make(struct scripted *s, const char *attributes)
@@ -84,10 +88,12 @@ scripted_start(struct scripted *s, const char *plugin, const char *settings)
     buf_add_format(&conf,
                    "log = { level = \"info\"; file = \"%s\"; };\n"
                    "aws = { region = \"us-east-1\"; endpoint_url = \"%s\"; };\n"
-                   "consumers = ( { name = \"orders\"; queue = \"%s\"; plugin = \"%s\"; wait_time_s = 1;\n"
-                   "  options = { record = \"%s\"; gate = \"%s\"; }; %s } );\n",
+                   "consumers = ( { name = \"orders\"; queue = \"%s\"; plugin = \"%s\";\n"
+                   "  options = { record = \"%s\"; gate = \"%s\"; };\n"
+                   "  %s %s %s } );\n",
                    s->log, local_fixture.url, s->queue.url, proc_path(path), s->record, tmp_path(s->dir, "gate"),
-                   *settings ? settings : "threads = 1;");
+                   strstr(settings, "threads") ? "" : "threads = 1;",
+                   strstr(settings, "wait_time_s") ? "" : "wait_time_s = 1;", settings);
     assert_false(buf_failed(&conf));
     lone_worker_start(&s->worker, conf.data, THREADS, RECORDS, s->log, NULL);
     buf_clean_up(&conf);
@@ -153,8 +159,7 @@ scripted_logged(struct scripted *s, const char *text)
 }
 
 struct expected_lines {
-    struct scripted *s;
-    const char *text;
+    const char *path, *text;
     size_t n;
 };
 
@@ -162,17 +167,29 @@ static bool
 has_lines(void *context)
 {
     const struct expected_lines *e = context;
-    return scripted_recorded(e->s, e->text) >= e->n;
+    return lines_with(e->path, e->text) >= e->n;
+}
+
+static void
+await_lines(const char *path, const char *text, size_t n)
+{
+    struct expected_lines e = {.path = path, .text = text, .n = n};
+    if (!proc_wait_until(has_lines, &e, SCRIPTED_SOON_MS)) {
+        char *all = tmp_read(path, NULL);
+        fail_msg("%zu of %zu lines \"%s\" in:\n%s", lines_with(path, text), n, text, all ? all : "");
+    }
 }
 
 void
 scripted_await_recorded(struct scripted *s, const char *text, size_t n)
 {
-    struct expected_lines e = {.s = s, .text = text, .n = n};
-    if (!proc_wait_until(has_lines, &e, SCRIPTED_SOON_MS)) {
-        char *record = tmp_read(s->record, NULL);
-        fail_msg("%zu of %zu lines \"%s\" in:\n%s", scripted_recorded(s, text), n, text, record ? record : "");
-    }
+    await_lines(s->record, text, n);
+}
+
+void
+scripted_await_logged(struct scripted *s, const char *text, size_t n)
+{
+    await_lines(s->log, text, n);
 }
 
 struct expected_count {
@@ -198,13 +215,30 @@ scripted_await_count(struct scripted *s, enum metrics_id id, _Atomic uint64_t *c
     }
 }
 
+/* The worker's engine has begun a turn at this time or later, or the worker is gone. */
+struct expected_beat {
+    const struct scripted *s;
+    int64_t at_ms;
+};
+
+static bool
+has_turned(void *context)
+{
+    const struct expected_beat *e = context;
+    siginfo_t info = {.si_pid = 0};
+    return METRICS_GET(e->s->worker.metrics, engine_beat_ms) >= e->at_ms ||
+           (waitid(P_PID, (id_t)e->s->worker.pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid != 0);
+}
+
 void
 scripted_pass(struct scripted *s, int64_t ms, int64_t step_ms)
 {
-    (void)s;
     for (int64_t passed_ms = 0; passed_ms < ms; passed_ms += step_ms) {
         local_server_pass(&local_fixture, step_ms < ms - passed_ms ? step_ms : ms - passed_ms);
-        usleep(STEP_US);
+        struct expected_beat e = {.s = s, .at_ms = clock_monotonic_ms() - SKEW_MS};
+        if (s->worker.pid > 0)
+            assert_true(proc_wait_until(has_turned, &e, SCRIPTED_SOON_MS));
+        usleep(ANSWER_US);
     }
 }
 

@@ -36,7 +36,8 @@ void scripted_drop(struct scripted *s); /* kills the worker if it runs */
 void scripted_send(struct scripted *s, const char *const *bodies);
 #define SCRIPTED_SEND(s, ...) scripted_send(s, (const char *const[]){__VA_ARGS__, NULL})
 
-/* plugin: "script", "script_each". settings: of the consumer; one handler thread and batches of ten otherwise. */
+/* plugin: "script", "script_each". settings: of the consumer; otherwise it has one handler thread, and long polls of a
+ * second. */
 void scripted_start(struct scripted *s, const char *plugin, const char *settings);
 
 void scripted_open_gate(struct scripted *s, unsigned n);
@@ -46,19 +47,20 @@ void scripted_begin_drain(struct scripted *s, int within_ms);
 int64_t scripted_end_drain(struct scripted *s, int within_ms);
 int64_t scripted_drain(struct scripted *s);
 
-/* How many lines the handler wrote that are, or contain, this text; waits for n of them. */
+/* How many lines the handler wrote that have this text; waits for n of them. */
 size_t scripted_recorded(struct scripted *s, const char *text);
 void scripted_await_recorded(struct scripted *s, const char *text, size_t n);
 
-/* How many lines of the worker's log have this text. */
+/* The same with the worker's log. */
 size_t scripted_logged(struct scripted *s, const char *text);
+void scripted_await_logged(struct scripted *s, const char *text, size_t n);
 
 /* A figure of the worker's, and waits until it is at least n. */
 #define SCRIPTED_COUNT(s, field)          ((long)METRICS_GET((s)->worker.metrics, field))
 #define SCRIPTED_AWAIT_COUNT(s, field, n) scripted_await_count(s, METRIC_##field, &(s)->worker.metrics->field, n)
 void scripted_await_count(struct scripted *s, enum metrics_id id, _Atomic uint64_t *counter, uint64_t n);
 
-/* Moves the clock by ms, a second (or step_ms) at a time, so that the worker sees every step. */
+/* Moves the clock by ms, step_ms at a time; the worker's engine turns at every step. */
 void scripted_pass(struct scripted *s, int64_t ms, int64_t step_ms);
 
 /* The receipt handle under which the worker has the message whose body is this, from its ledger. False: it has none. */
