@@ -40,6 +40,7 @@ read_resources(struct host_view *v, struct json resources, struct handler_event 
 static struct handler_event *
 read_event(struct host_view *v, const struct event_envelope *from)
 {
+    v->failed = false;
     struct handler_event *e = host_view_alloc(v, sizeof *e);
     if (!e || !read_resources(v, from->resources, e))
         return NULL;
@@ -55,7 +56,7 @@ read_event(struct host_view *v, const struct event_envelope *from)
     e->replay_name = host_view_text(v, from->replay_name);
     e->replay_job = behind_mark(e, SLICE(EVENT_REPLAY_MARK));
     e->original_id = behind_mark(e, SLICE(EVENT_ID_MARK));
-    return e;
+    return v->failed ? NULL : e;
 }
 
 static int32_t
@@ -83,6 +84,7 @@ event_event(struct handler_call *call, uint32_t index)
 static struct handler_sns *
 read_sns(struct host_view *v, const struct event_sns *from)
 {
+    v->failed = false;
     struct handler_sns *s = host_view_alloc(v, sizeof *s);
     if (!s)
         return NULL;
@@ -92,7 +94,7 @@ read_sns(struct host_view *v, const struct event_sns *from)
     s->subject = host_view_text(v, from->subject);
     s->timestamp = host_view_text(v, from->timestamp);
     s->attributes = host_slice(from->attributes.text);
-    return s;
+    return v->failed ? NULL : s;
 }
 
 static const struct handler_sns *
@@ -143,12 +145,16 @@ static void
 read_records(struct host_view *v, struct json records)
 {
     size_t n = json_count(records);
-    v->records = host_view_alloc(v, n * sizeof *v->records);
-    if (!v->records)
+    v->failed = false;
+    struct handler_s3_record *read = host_view_alloc(v, n * sizeof *read);
+    if (!read)
         return;
-    v->n_records = (uint32_t)n;
     for (struct json_iter it = json_iter(records); json_next(&it);)
-        read_record(v, it.value, &v->records[it.index]);
+        read_record(v, it.value, &read[it.index]);
+    if (v->failed)
+        return;
+    v->records = read;
+    v->n_records = (uint32_t)n;
 }
 
 static const struct handler_s3_record *

@@ -17,7 +17,9 @@ alloc(struct handler_call *call, size_t n)
 void *
 host_view_alloc(struct host_view *v, size_t n)
 {
-    return alloc(v->call, n);
+    void *p = alloc(v->call, n);
+    v->failed |= !p;
+    return p;
 }
 
 struct host_view *

@@ -18,6 +18,7 @@ struct host_view {
     struct handler_call *call;
     const struct message *message;
     const struct content *content;
+    bool failed; /* an allocation did: what was being made is not shown */
     struct handler_event *event;
     struct handler_sns *sns;
     struct handler_s3_record *records;

@@ -35,9 +35,6 @@ undecodable(struct screen *s, struct message *m, const char *why)
     char reason[MESSAGE_REASON_BYTES];
     snprintf(reason, sizeof reason, "undecodable body: %s", why);
     WORLD_COUNT(s->world, undecodable, 1);
-    log_write_limited(LOG_WARN, LOG_EVERY_MS,
-                      "the body is not what the consumer expects: the message goes to the dead-letter queue",
-                      LOG_SLICE("id", m->id), LOG_STR("reason", reason));
     return dead_letter(m, DEAD_UNDECODABLE, reason);
 }
 
@@ -47,10 +44,13 @@ filtered_out(struct screen *s, struct message *m)
     switch (s->options.on_mismatch) {
     case CONF_MISMATCH_DELETE:
         WORLD_COUNT(s->world, filtered, 1);
+        log_write(LOG_DEBUG, "message filtered out: deleted", LOG_SLICE("id", m->id));
         m->verdict = (struct message_verdict){.kind = VERDICT_FILTERED};
         break;
     case CONF_MISMATCH_LEAVE:
         WORLD_COUNT(s->world, filtered_left, 1);
+        log_write(LOG_DEBUG, "message filtered out: left to others", LOG_SLICE("id", m->id),
+                  LOG_INT("receive_count", m->receive_count));
         m->verdict = (struct message_verdict){
             .kind = VERDICT_LEFT,
             .delay_ms = backoff_wait_ms(&LEAVE, m->receive_count > 0 ? m->receive_count : 1, &s->world->random)};

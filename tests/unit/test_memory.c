@@ -23,6 +23,8 @@
 #include "local/template.h"
 #include "worker/engine.h"
 #include "worker/engine_thread.h"
+#include "worker/host_view.h"
+#include "worker/screen.h"
 
 /* Something of everything: operators, $or, names in common, wildcards. */
 #define PATTERN                                                                                                        \
@@ -239,6 +241,46 @@ never(struct timer *t, int64_t now_ms)
     (void)t, (void)now_ms;
 }
 
+/* A body is unwrapped, taken apart and shown, or it is a matter of memory; never half of it. */
+static int
+show_message(void)
+{
+    static const char BODY[] = "{\"Type\":\"Notification\",\"MessageId\":\"m\",\"TopicArn\":\"\\u0061rn\",\"Message\":"
+                               "\"{\\\"Records\\\":[{\\\"eventSource\\\":\\\"aws:s3\\\",\\\"s3\\\":{\\\"object\\\":"
+                               "{\\\"key\\\":\\\"a%20\\\\u0062\\\"}}}]}\"}";
+    const struct handler_event_extension *x = &host_event_extension;
+    struct metrics metrics = {0};
+    struct world world = {.metrics = &metrics, .random = 1};
+    struct call_shared shared = {.metrics = &metrics, .plugin = "p"};
+    struct screen screen;
+    struct sqs_message received = sim_sqs_message("id", "handle", BODY, 1);
+    struct message *m = message_new(&received, "q", 1, 1);
+    if (!m)
+        return ERR_NO_MEMORY;
+    screen_init(&screen, &world, &(struct screen_options){.unwrap = CONF_UNWRAP_AUTO});
+    int rc = screen_message(&screen, m) ? 0 : ERR_NO_MEMORY;
+    assert_int_equal(m->verdict.kind, rc == 0 ? VERDICT_NONE : VERDICT_LATER);
+    struct handler_call call = {.shared = &shared, .thread = pthread_self(), .messages = &m, .count = 1};
+    arena_init(&call.arena, 64);
+    atomic_store(&call.running, true);
+    int32_t kind = rc == 0 ? x->kind(&call, 0) : HANDLER_E_LIMIT;
+    if (kind != HANDLER_BODY_S3) {
+        assert_int_equal(kind, HANDLER_E_LIMIT);
+        rc = ERR_NO_MEMORY;
+    }
+    const struct handler_sns *sns = rc == 0 ? x->sns(&call, 0) : NULL;
+    const struct handler_s3_record *r = rc == 0 ? x->s3(&call, 0, 0) : NULL;
+    if (sns)
+        assert_memory_equal(sns->topic_arn.p, "arn", sns->topic_arn.n);
+    if (r)
+        assert_memory_equal(r->key.p, "a b", r->key.n);
+    if (!sns || !r)
+        rc = ERR_NO_MEMORY;
+    arena_clean_up(&call.arena);
+    message_release(m);
+    return rc;
+}
+
 /* Neither the first question nor the timer for the second finds memory. */
 static void
 a_queue_is_looked_for_again_though_there_was_no_memory_for_a_timer(void **state)
@@ -294,6 +336,7 @@ TEST_WITHOUT_MEMORY(explain_pattern)
 TEST_WITHOUT_MEMORY(write_envelope)
 TEST_WITHOUT_MEMORY(parse_template)
 TEST_WITHOUT_MEMORY(hold_messages)
+TEST_WITHOUT_MEMORY(show_message)
 TEST_WITHOUT_MEMORY(set_up_engine)
 
 int
@@ -308,6 +351,7 @@ main(void)
         cmocka_unit_test(write_envelope_survives_want_of_memory),
         cmocka_unit_test(parse_template_survives_want_of_memory),
         cmocka_unit_test(hold_messages_survives_want_of_memory),
+        cmocka_unit_test(show_message_survives_want_of_memory),
         cmocka_unit_test(a_queue_is_looked_for_again_though_there_was_no_memory_for_a_timer),
         cmocka_unit_test_setup_teardown(set_up_engine_survives_want_of_memory, make_surroundings, end_surroundings),
     };

@@ -437,6 +437,21 @@ an_option_it_does_not_have_is_refused(void **state)
     assert_string_equal(e.text, "plugin jsonl has no option file; it has path, write, fsync");
     assert_int_equal(fake_plugin_open("jsonl", (struct plugin_option[]){{"fsync", "yes"}}, 1, &f, &e), ERR_INVALID);
     assert_string_equal(e.text, "option fsync of plugin jsonl: \"yes\" is no bool (true or false)");
+    assert_int_equal(fake_plugin_open("jsonl", (struct plugin_option[]){{"write", "all"}}, 1, &f, &e), ERR_CANCELLED);
+    assert_string_equal(e.text, "option write is \"all\"; body and detail are allowed");
+}
+
+static void
+a_host_that_cannot_show_details_is_named(void **state)
+{
+    (void)state;
+    struct err e;
+    struct fake_plugin f;
+    assert_int_equal(fake_plugin_open("jsonl", (struct plugin_option[]){{"write", "detail"}}, 1, &f, &e),
+                     ERR_CANCELLED);
+    assert_string_equal(e.text, "write = detail: this fanoutd is older than that");
+    assert_int_equal(fake_plugin_open("summary", NULL, 0, &f, &e), ERR_CANCELLED);
+    assert_string_equal(e.text, "this fanoutd is older than the extensions event and attributes");
 }
 
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
@@ -458,6 +473,7 @@ main(void)
         IN_FOLDER(threads_share_a_file),
         IN_FOLDER(a_file_that_cannot_be_opened_is_named),
         IN_FOLDER(an_option_it_does_not_have_is_refused),
+        IN_FOLDER(a_host_that_cannot_show_details_is_named),
     };
     return cmocka_run_group_tests_name("plugin_jsonl", tests, NULL, NULL);
 }
