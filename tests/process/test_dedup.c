@@ -1,0 +1,249 @@
+/* What was handled is not handled again, with the real fanout-worker and fanout-local: deletes that fail, answers that
+ * are lost, messages that come twice; and events that come again, through a store that several workers share. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "lib/dedup_scene.h"
+#include "lib/tmp.h"
+
+#define SEND 20
+#define CAP  8 /* messages in flight: dedup_scene_start */
+
+/* ---- messages whose delete failed ---- */
+
+static void
+send_many(struct dedup_scene *s, unsigned n, unsigned different)
+{
+    char id[20];
+    for (unsigned i = 0; i < n; i++) {
+        snprintf(id, sizeof id, "event-%u.", i % different);
+        dedup_scene_send(s, id);
+    }
+}
+
+static void
+assert_each_handled_once(struct dedup_scene *s, unsigned events)
+{
+    char id[20];
+    for (unsigned i = 0; i < events; i++) {
+        snprintf(id, sizeof id, "event-%u.", i);
+        if (dedup_scene_recorded(s, id) != 1)
+            fail_msg("%s was handled %zu times", id, dedup_scene_recorded(s, id));
+    }
+}
+
+/* Neither deletes nor extensions go through: the leases run out, the messages come back, and are deleted at last. */
+static void
+a_message_that_comes_back_because_its_delete_failed_is_deleted_and_not_handled(void **state)
+{
+    struct dedup_scene *s = *state;
+    dedup_scene_fault(s, "{\"action\": \"sqs:DeleteMessageBatch\", \"kind\": \"error\", \"count\": 0}");
+    dedup_scene_fault(s, "{\"action\": \"sqs:ChangeMessageVisibilityBatch\", \"kind\": \"error\", \"count\": 0}");
+    dedup_scene_start(s, 0, "", "");
+    send_many(s, SEND, SEND);
+    DEDUP_SCENE_AWAIT(s, 0, delete_failed, SEND);
+    dedup_scene_fault(s, NULL);
+    dedup_scene_await_empty(s);
+    assert_each_handled_once(s, SEND);
+    assert_in_range(DEDUP_SCENE_COUNT(s, 0, redelivered), SEND, 10000);
+    dedup_scene_drain(s, 0);
+}
+
+static void
+a_delete_whose_answer_was_lost_is_sent_again_and_nothing_is_handled_again(void **state)
+{
+    struct dedup_scene *s = *state;
+    dedup_scene_fault(s, "{\"action\": \"sqs:DeleteMessageBatch\", \"kind\": \"drop_after\", \"count\": 8}");
+    dedup_scene_start(s, 0, "", "");
+    send_many(s, SEND, SEND);
+    dedup_scene_await_empty(s);
+    DEDUP_SCENE_AWAIT(s, 0, deleted, SEND);
+    assert_each_handled_once(s, SEND);
+    dedup_scene_drain(s, 0);
+}
+
+/* Every message comes twice, some in one receive: they are not handled twice, and no two entries of a delete are alike,
+ * which would have the whole call refused. */
+static void
+a_message_that_comes_twice_does_not_fail_the_batch_of_deletes(void **state)
+{
+    struct dedup_scene *s = *state;
+    dedup_scene_fault(s, "{\"action\": \"sqs:ReceiveMessage\", \"kind\": \"duplicate\", \"count\": 0}");
+    send_many(s, SEND, SEND);
+    dedup_scene_start(s, 0, "", "");
+    dedup_scene_await_empty(s);
+    assert_each_handled_once(s, SEND);
+    assert_in_range(DEDUP_SCENE_COUNT(s, 0, redelivered), 1, 10000);
+    assert_int_equal(DEDUP_SCENE_COUNT(s, 0, delete_errors), 0);
+    assert_int_equal(DEDUP_SCENE_COUNT(s, 0, delete_failed), 0);
+    dedup_scene_drain(s, 0);
+}
+
+/* ---- events, with an SQLite file ---- */
+
+static const char *
+sqlite_settings(struct dedup_scene *s, const char *more)
+{
+    static char text[400];
+    snprintf(text, sizeof text, "dedup = { store = \"sqlite\"; path = \"%s/dedup.sqlite\"; %s };", s->dir, more);
+    return text;
+}
+
+static void
+two_workers_of_a_host_handle_each_event_once(void **state)
+{
+    struct dedup_scene *s = *state;
+    for (unsigned i = 0; i < 2; i++)
+        dedup_scene_start(s, i, sqlite_settings(s, ""), "delay_ms = 100;");
+    send_many(s, 60, 12);
+    dedup_scene_await_empty(s);
+    assert_each_handled_once(s, 12);
+    assert_int_equal(DEDUP_SCENE_COUNT(s, 0, duplicates) + DEDUP_SCENE_COUNT(s, 1, duplicates), 48);
+    for (unsigned i = 0; i < 2; i++)
+        dedup_scene_drain(s, i);
+}
+
+struct rows {
+    const char *path, *where;
+    int64_t n;
+};
+
+static bool
+file_has_rows(void *rows)
+{
+    struct rows *r = rows;
+    sqlite3 *db;
+    sqlite3_stmt *q = NULL;
+    char sql[100];
+    int64_t n = -1;
+    snprintf(sql, sizeof sql, "SELECT count(*) FROM events WHERE %s", r->where);
+    if (sqlite3_open_v2(r->path, &db, SQLITE_OPEN_READWRITE, NULL) == SQLITE_OK &&
+        sqlite3_prepare_v2(db, sql, -1, &q, NULL) == SQLITE_OK && sqlite3_step(q) == SQLITE_ROW)
+        n = sqlite3_column_int64(q, 0);
+    sqlite3_finalize(q);
+    sqlite3_close(db);
+    return n == r->n;
+}
+
+static void
+await_rows(struct dedup_scene *s, const char *where, int64_t n)
+{
+    struct rows r = {.path = tmp_path(s->dir, "dedup.sqlite"), .where = where, .n = n};
+    if (!proc_wait_until(file_has_rows, &r, DEDUP_SCENE_SOON_MS))
+        fail_msg("there are not %lld records with %s", (long long)n, where);
+}
+
+static bool
+is_inside_a_handler(void *scene)
+{
+    const struct ledger *l = ((struct dedup_scene *)scene)->workers[0].ledger;
+    for (uint32_t i = 0; i < ledger_threads(l); i++)
+        if (atomic_load(&ledger_thread(l, i)->entered_mono_ms) != 0)
+            return true;
+    return false;
+}
+
+static void
+an_event_whose_worker_was_killed_is_handled_by_the_next_one(void **state)
+{
+    struct dedup_scene *s = *state;
+    dedup_scene_start(s, 0, sqlite_settings(s, ""), "delay_ms = 60000;");
+    dedup_scene_send(s, "event-0.");
+    await_rows(s, "completed = 0", 1);
+    assert_true(proc_wait_until(is_inside_a_handler, s, DEDUP_SCENE_SOON_MS));
+    dedup_scene_kill(s, 0);
+    dedup_scene_send(s, "event-0.");
+    dedup_scene_start(s, 1, sqlite_settings(s, ""), "");
+    dedup_scene_await_empty(s);
+    assert_each_handled_once(s, 1);
+    assert_int_equal(DEDUP_SCENE_COUNT(s, 1, duplicates), 1);
+    await_rows(s, "completed = 1", 1);
+    dedup_scene_drain(s, 1);
+}
+
+/* What only the worker knew, that its delete was never confirmed, is lost with it; the file knows that it was handled.
+ */
+static void
+a_message_that_was_handled_but_not_deleted_by_a_worker_that_died_is_not_handled_again(void **state)
+{
+    struct dedup_scene *s = *state;
+    dedup_scene_fault(s, "{\"action\": \"sqs:DeleteMessageBatch\", \"kind\": \"error\", \"count\": 0}");
+    dedup_scene_start(s, 0, sqlite_settings(s, ""), "");
+    send_many(s, CAP, CAP);
+    await_rows(s, "completed = 1", CAP);
+    dedup_scene_kill(s, 0);
+    dedup_scene_fault(s, NULL);
+    dedup_scene_start(s, 1, sqlite_settings(s, ""), "");
+    dedup_scene_await_empty(s);
+    assert_each_handled_once(s, CAP);
+    assert_int_equal(DEDUP_SCENE_COUNT(s, 1, duplicates), CAP);
+    dedup_scene_drain(s, 1);
+}
+
+static void
+after_the_window_an_event_is_handled_again(void **state)
+{
+    struct dedup_scene *s = *state;
+    dedup_scene_start(s, 0, sqlite_settings(s, "window_s = 3600;"), "");
+    for (unsigned i = 0; i < 2; i++) {
+        dedup_scene_send(s, "event-0.");
+        DEDUP_SCENE_AWAIT(s, 0, deleted, i + 1);
+    }
+    assert_int_equal(dedup_scene_recorded(s, "event-0."), 1);
+    dedup_scene_pass(s, 3601 * 1000);
+    dedup_scene_send(s, "event-0.");
+    DEDUP_SCENE_AWAIT(s, 0, deleted, 3);
+    assert_int_equal(dedup_scene_recorded(s, "event-0."), 2);
+    dedup_scene_drain(s, 0);
+}
+
+static void
+a_store_that_cannot_be_reached_holds_messages_and_is_a_state_of_health(void **state)
+{
+    struct dedup_scene *s = *state;
+    struct ipc_message m = {0};
+    dedup_scene_start(
+        s, 0, "dedup = { store = \"dynamodb\"; table = \"events\"; endpoint_url = \"http://127.0.0.1:1\"; };", "");
+    dedup_scene_send(s, "event-0.");
+    do
+        assert_true(lone_worker_wait(&s->workers[0], IPC_HEALTH, &m, DEDUP_SCENE_SOON_MS));
+    while (m.number == IPC_HEALTH_OK);
+    assert_int_equal(m.number, IPC_HEALTH_DEDUP);
+    assert_non_null(strstr(m.text, "dedup.table \"events\""));
+    assert_int_equal(dedup_scene_recorded(s, "event-0."), 0);
+    dedup_scene_drain(s, 0);
+    dedup_scene_start(s, 0, "", "");
+    dedup_scene_await_empty(s);
+    assert_int_equal(dedup_scene_recorded(s, "event-0."), 1);
+    dedup_scene_drain(s, 0);
+}
+
+#define IN_SCENE(test) cmocka_unit_test_setup_teardown(test, dedup_scene_set_up, dedup_scene_tear_down)
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        IN_SCENE(a_message_that_comes_back_because_its_delete_failed_is_deleted_and_not_handled),
+        IN_SCENE(a_delete_whose_answer_was_lost_is_sent_again_and_nothing_is_handled_again),
+        IN_SCENE(a_message_that_comes_twice_does_not_fail_the_batch_of_deletes),
+        IN_SCENE(two_workers_of_a_host_handle_each_event_once),
+        IN_SCENE(an_event_whose_worker_was_killed_is_handled_by_the_next_one),
+        IN_SCENE(a_message_that_was_handled_but_not_deleted_by_a_worker_that_died_is_not_handled_again),
+        cmocka_unit_test_setup_teardown(after_the_window_an_event_is_handled_again, dedup_scene_set_up_with_clock,
+                                        dedup_scene_tear_down),
+        IN_SCENE(a_store_that_cannot_be_reached_holds_messages_and_is_a_state_of_health),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
