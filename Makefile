@@ -150,7 +150,7 @@ test:
 	@.ci/deps test
 	+@$(again) test-run
 
-test-run: all $(TESTS) $(TESTPLUGINS) | interop-tools
+test-run: all $(TESTS) $(TESTPLUGINS) | interop-tools $(BUILD)/peers/moto/.installed
 	@tests/lib/run $(TESTS)
 
 # What tests/interop needs of package indexes, in a folder of its own. Without an index there is none of it, and those
@@ -163,6 +163,10 @@ $(BUILD)/interop/moto/.installed: tests/interop/moto/requirements.txt
 $(BUILD)/interop/go/.installed: $(wildcard tests/interop/go/*)
 $(BUILD)/interop/%/.installed:
 	@tests/interop/install $* $(@D)
+
+# moto's server, which speaks DynamoDB's protocol to tests/process/test_dedup_dynamodb.c.
+$(BUILD)/peers/moto/.installed:
+	@tests/bench/peers/moto $(@D) install || true
 
 ## make test-interop     the clients that take longer (half a minute, and what it takes to install them): aws-cli, the AWS
 ##                       SDK for Go, moto's own tests of SQS

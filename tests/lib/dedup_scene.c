@@ -158,6 +158,22 @@ dedup_scene_await_empty(struct dedup_scene *s)
                  tmp_read(tmp_path(s->dir, "log-0"), NULL)); /* it lives as long as the program */
 }
 
+static bool
+is_inside_a_handler(void *worker)
+{
+    const struct ledger *l = ((struct lone_worker *)worker)->ledger;
+    for (uint32_t i = 0; i < ledger_threads(l); i++)
+        if (atomic_load(&ledger_thread(l, i)->entered_mono_ms) != 0)
+            return true;
+    return false;
+}
+
+void
+dedup_scene_await_handler(struct dedup_scene *s, unsigned i)
+{
+    assert_true(proc_wait_until(is_inside_a_handler, &s->workers[i], DEDUP_SCENE_SOON_MS));
+}
+
 struct await {
     _Atomic uint64_t *counter;
     uint64_t at_least;

@@ -48,7 +48,8 @@ void dedup_scene_send(struct dedup_scene *s, const char *event_id);
 /* A fault of fanout-local's (local/faults.h); NULL: no more of them. */
 void dedup_scene_fault(struct dedup_scene *s, const char *json);
 
-void dedup_scene_await_empty(struct dedup_scene *s); /* nothing is in the queue, visible or in flight */
+void dedup_scene_await_empty(struct dedup_scene *s);               /* nothing is in the queue, visible or in flight */
+void dedup_scene_await_handler(struct dedup_scene *s, unsigned i); /* worker i is inside one */
 void dedup_scene_await(struct dedup_scene *s, unsigned i, const char *counter_name, _Atomic uint64_t *counter,
                        uint64_t at_least);
 

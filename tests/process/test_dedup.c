@@ -144,16 +144,6 @@ await_rows(struct dedup_scene *s, const char *where, int64_t n)
         fail_msg("there are not %lld records with %s", (long long)n, where);
 }
 
-static bool
-is_inside_a_handler(void *scene)
-{
-    const struct ledger *l = ((struct dedup_scene *)scene)->workers[0].ledger;
-    for (uint32_t i = 0; i < ledger_threads(l); i++)
-        if (atomic_load(&ledger_thread(l, i)->entered_mono_ms) != 0)
-            return true;
-    return false;
-}
-
 static void
 an_event_whose_worker_was_killed_is_handled_by_the_next_one(void **state)
 {
@@ -161,7 +151,7 @@ an_event_whose_worker_was_killed_is_handled_by_the_next_one(void **state)
     dedup_scene_start(s, 0, sqlite_settings(s, ""), "delay_ms = 60000;");
     dedup_scene_send(s, "event-0.");
     await_rows(s, "completed = 0", 1);
-    assert_true(proc_wait_until(is_inside_a_handler, s, DEDUP_SCENE_SOON_MS));
+    dedup_scene_await_handler(s, 0);
     dedup_scene_kill(s, 0);
     dedup_scene_send(s, "event-0.");
     dedup_scene_start(s, 1, sqlite_settings(s, ""), "");
