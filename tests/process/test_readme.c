@@ -1,5 +1,6 @@
 /* What the README shows, as it stands there: its first handler compiles, runs, and prints the README's event; its
- * handler of events sees what its filter lets pass; its credentials are taken. */
+ * handler of events sees what its filter lets pass; its credentials are taken, its
+ * retry policies are right. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "lib/conf_text.h"
 #include "lib/proc.h"
 #include "lib/skip.h"
 #include "lib/system.h"
@@ -138,6 +140,23 @@ the_credentials_are_taken(void **state)
     tmp_remove(dir);
 }
 
+static void
+the_retry_policies_are_right(void **state)
+{
+    (void)state;
+    char *shown = between("with the message's attempts:\n\n", "\nSQS counts delays");
+    size_t n = 0;
+    for (char *at = strstr(shown, "retry = {"), *next; at; at = next, n++) {
+        char text[1000];
+        next = strstr(at + 1, "retry = {");
+        snprintf(text, sizeof text, "consumers = ( { name = \"a\"; queue = \"q\"; plugin = \"p\";\n%.*s\n} );",
+                 next ? (int)(next - at) : (int)strlen(at), at);
+        conf_destroy(conf_text_read(text));
+    }
+    assert_int_equal(n, 3);
+    free(shown);
+}
+
 int
 main(void)
 {
@@ -145,6 +164,7 @@ main(void)
         cmocka_unit_test(the_first_handler_prints_the_event_at_once),
         cmocka_unit_test(the_handler_of_events_prints_what_its_filter_lets_pass),
         cmocka_unit_test(the_credentials_are_taken),
+        cmocka_unit_test(the_retry_policies_are_right),
     };
     return cmocka_run_group_tests_name("readme", tests, NULL, NULL);
 }

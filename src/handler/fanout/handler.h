@@ -114,8 +114,9 @@ struct handler_host {
     void (*log)(struct handler_call *call, int32_t level, const char *text);
 
     /* Decides message `index` (0 in handle) now, while the call goes on: a done is deleted at once. delay_ms counts for
-     * HANDLER_RETRY: how long the message stays away, 0 .. 43,200,000; negative: the consumer's backoff. reason counts
-     * for all but HANDLER_DONE: one line for the log and the dead letter, copied; may be NULL.
+     * HANDLER_RETRY: how long the message stays away, 0 .. 43,200,000, and a second at least from its second attempt
+     * on; negative: the consumer's backoff. reason counts for all but HANDLER_DONE: one line for the log and the dead
+     * letter, copied; may be NULL.
      * Returns 0 or HANDLER_E_INDEX, _SETTLED, _VERDICT (contract violations, counted) or _LOST. */
     int32_t (*settle)(struct handler_call *call, uint32_t index, int32_t verdict, int64_t delay_ms, const char *reason);
 
