@@ -417,11 +417,14 @@ dedup_init(struct dedup *d, struct world *w, const struct dedup_options *options
 static void
 free_all(struct dedup_list *list)
 {
-    struct dedup_entry *x;
-    while ((x = LIST_FIRST(list))) {
-        x->busy = false;
-        free_entry(x);
+    struct dedup_entry *next;
+    for (struct dedup_entry *x = LIST_FIRST(list); x; x = next) {
+        next = LIST_NEXT(x, link);
+        if (x->message)
+            x->message->dedup = NULL;
+        free(x);
     }
+    LIST_INIT(list);
 }
 
 void

@@ -134,17 +134,27 @@ is_owner(const struct record *r, struct slice owner)
     return slice_equals(slice_of(r->owner, r->owner_n), owner);
 }
 
+static void
+sweep(struct memory *t, struct records *list, int64_t now_ms)
+{
+    struct record *next, *r = TAILQ_FIRST(list);
+    for (int i = 0; i < SWEEP && r && r->expires_ms <= now_ms; i++, r = next) {
+        next = TAILQ_NEXT(r, link);
+        remove_record(t, r);
+    }
+}
+
 /* What has expired goes, a little at a time; and what is too much. */
 static void
 make_room(struct memory *t, int64_t now_ms)
 {
-    struct record *r;
-    for (int i = 0; i < SWEEP && (r = TAILQ_FIRST(&t->in_progress)) && r->expires_ms <= now_ms; i++)
+    sweep(t, &t->in_progress, now_ms);
+    sweep(t, &t->completed, now_ms);
+    struct record *next, *r = TAILQ_FIRST(&t->completed);
+    for (; t->count >= t->max && r; r = next) {
+        next = TAILQ_NEXT(r, link);
         remove_record(t, r);
-    for (int i = 0; i < SWEEP && (r = TAILQ_FIRST(&t->completed)) && r->expires_ms <= now_ms; i++)
-        remove_record(t, r);
-    while (t->count >= t->max && (r = TAILQ_FIRST(&t->completed)))
-        remove_record(t, r);
+    }
 }
 
 /* ---- operations ---- */
@@ -217,12 +227,22 @@ start(struct dedup_store *s, struct dedup_op *op)
 /* ---- life ---- */
 
 static void
+free_all(struct records *list)
+{
+    struct record *next;
+    for (struct record *r = TAILQ_FIRST(list); r; r = next) {
+        next = TAILQ_NEXT(r, link);
+        free(r->owner);
+        free(r);
+    }
+}
+
+static void
 destroy(struct dedup_store *s)
 {
     struct memory *t = (struct memory *)s;
-    struct record *r;
-    while ((r = TAILQ_FIRST(&t->in_progress)) || (r = TAILQ_FIRST(&t->completed)))
-        remove_record(t, r);
+    free_all(&t->in_progress);
+    free_all(&t->completed);
     free(t->buckets);
     free(t);
 }
