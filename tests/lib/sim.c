@@ -607,8 +607,10 @@ queue_fires(struct timer *t, int64_t now_ms)
     struct sqs_queue r = {.error = p->fault.call ? &error : NULL,
                           .visibility_timeout_s = s->visibility_s,
                           .max_receive_count = s->has_dead_letters ? receives_at_most(s) : -1};
+    char url[sizeof p->url];
+    memcpy(url, p->url, sizeof url); /* the answer outlives the call */
     if (p->call == SIM_FIND)
-        r.url = slice_of_string(p->url);
+        r.url = slice_of_string(url);
     else if (s->has_dead_letters)
         r.dead_letter_arn = s->dead_letter_arn
                                 ? slice_of_string(s->dead_letter_arn)
