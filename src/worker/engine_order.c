@@ -105,7 +105,7 @@ can_pause(struct engine *g, struct message *m, int64_t delay_ms, int64_t now_ms)
 bool
 engine_order_retries(struct engine *g, struct message *m, int64_t now_ms)
 {
-    if (!m->order.group || m->verdict.kind != HANDLER_RETRY || g->order.skip || g->draining ||
+    if (!m->order.group || m->verdict.kind != HANDLER_RETRY || m->verdict.left || g->order.skip || g->draining ||
         atomic_load_explicit(&m->lost, memory_order_relaxed))
         return false;
     int64_t delay_ms = settle_retry_delay_ms(&g->settle, m);

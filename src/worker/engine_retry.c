@@ -33,8 +33,9 @@ become_dead_letter(struct engine *g, struct message *m, enum dead_reason why)
 }
 
 static void
-leave_to_queue(struct engine *g, const struct message *m)
+leave_to_queue(struct engine *g, struct message *m)
 {
+    m->verdict.left = true;
     WORLD_COUNT(&g->world, left_to_queue, 1);
     if (attempts_note_left(&g->attempts, m->hash))
         return;

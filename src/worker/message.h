@@ -65,6 +65,7 @@ struct message_verdict {
     int64_t delay_ms; /* of a retry; negative: the consumer's backoff */
     char *reason;     /* malloced, or NULL */
     enum dead_reason dead;
+    bool left; /* of a retry: it is left to the queue, which must see it received for that */
 };
 
 #define MESSAGE_NO_RECORD UINT32_MAX

@@ -317,6 +317,25 @@ what_is_left_to_the_queue_is_retried_until_the_queue_takes_it(void **state)
     bench_clean_up(&b);
 }
 
+/* Tried again under its lease it would never be received so often. */
+static void
+what_is_left_to_a_fifo_queue_is_taken_by_it_too(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct engine_options o = with_attempts(2, true);
+    o.retry.base_ms = o.retry.cap_ms = 1000; /* short enough to be waited for here */
+    bench_init_fifo(&b, 1, &o);
+    b.sim.redrives = true;
+    b.sim.max_receive_count = 4;
+    b.decide = always_retry;
+    sim_put_in_group(&b.sim, 0, "body");
+    assert_true(bench_run_until(&b, bench_all_deleted, HOUR));
+    assert_true(b.sim.messages[0].moved);
+    assert_int_equal(b.sim.messages[0].dead_letters, 0);
+    bench_clean_up(&b);
+}
+
 static void
 without_a_dead_letter_queue_nothing_is_deleted_however_often_it_fails(void **state)
 {
@@ -481,6 +500,7 @@ main(void)
         cmocka_unit_test(a_message_that_failed_often_enough_is_a_dead_letter_with_its_last_reason),
         cmocka_unit_test(the_last_receive_that_the_queue_allows_ends_in_a_dead_letter_with_its_reason),
         cmocka_unit_test(what_is_left_to_the_queue_is_retried_until_the_queue_takes_it),
+        cmocka_unit_test(what_is_left_to_a_fifo_queue_is_taken_by_it_too),
         cmocka_unit_test(without_a_dead_letter_queue_nothing_is_deleted_however_often_it_fails),
         cmocka_unit_test(a_handler_that_always_wants_its_message_at_once_costs_a_few_requests_a_second),
         cmocka_unit_test(losing_a_message_that_no_handler_saw_is_no_attempt),
