@@ -8,6 +8,7 @@
 
 #define VISIBILITY_S 30 /* SQS's default, where the queue's own cannot be read or is 0 */
 #define LOG_EVERY_MS 10000
+#define REFRESH_MS   60000
 #define SPARE        3 /* receives beyond the attempts: a crash, a deployment, a lost answer */
 
 static const struct backoff_policy BACKOFF = {.base_ms = 500, .cap_ms = 15000, .floor_ms = 100};
@@ -278,6 +279,7 @@ begin(struct discover *d, enum discover_step step)
     struct err e;
     int rc = 0;
     d->step = step;
+    d->looked_ms = d->world->clock_ms();
     switch (step) {
     case DISCOVER_URL:
         if (!strstr(d->options.queue, "://"))
@@ -324,6 +326,14 @@ discover_start(struct discover *d)
 {
     if (d->step == DISCOVER_IDLE && !d->stopped)
         begin(d, DISCOVER_URL);
+}
+
+void
+discover_refresh(struct discover *d)
+{
+    if (d->step == DISCOVER_IDLE && !d->stopped && d->world->queue->url &&
+        d->world->clock_ms() - d->looked_ms >= REFRESH_MS)
+        begin(d, DISCOVER_ATTRIBUTES);
 }
 
 void

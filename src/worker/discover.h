@@ -47,6 +47,7 @@ struct discover {
     char *dead_letter_name;
     char dead_letter_account[13];
     bool stopped;
+    int64_t looked_ms; /* when that was */
     struct backoff backoff;
     struct timer again;
 };
@@ -56,6 +57,10 @@ void discover_clean_up(struct discover *d);
 
 /* Starts, or starts over. Nothing happens while it is under way. */
 void discover_start(struct discover *d);
+
+/* Looks again at what may have changed, if that was a minute ago or more: a dead letter is to be, and there is nowhere
+ * to put it, or it is one only because of maxReceiveCount. Ends in found or refused as the start does. */
+void discover_refresh(struct discover *d);
 
 /* No callback will come any more. */
 void discover_stop(struct discover *d);

@@ -43,7 +43,9 @@ queue_answered(void *context, const struct aws_error *error)
 static void
 queue_refused(void *context, const char *why)
 {
-    engine_set_health(context, IPC_HEALTH_DEAD_LETTERS, why);
+    struct engine *g = context;
+    poll_close(&g->poll); /* it had one, once */
+    engine_set_health(g, IPC_HEALTH_DEAD_LETTERS, why);
 }
 
 static void

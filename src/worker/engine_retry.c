@@ -71,6 +71,15 @@ judge_failure(struct engine *g, struct message *m)
     }
 }
 
+/* A person may have given it a dead-letter queue, or changed its maxReceiveCount, since. */
+static void
+look_again_at_the_queue(struct engine *g, const struct message *m)
+{
+    bool dies = m->verdict.kind == HANDLER_REJECT || m->verdict.kind == VERDICT_DEAD_LETTER;
+    if (dies && (!g->world.queue->dead_letter_url || m->verdict.dead == DEAD_RECEIVES))
+        discover_refresh(&g->discover);
+}
+
 void
 engine_judge(struct engine *g, struct message *m)
 {
@@ -84,6 +93,7 @@ engine_judge(struct engine *g, struct message *m)
         m->attempts--;
     if (kind == HANDLER_RETRY && !lost)
         judge_failure(g, m);
+    look_again_at_the_queue(g, m);
 }
 
 void

@@ -96,6 +96,81 @@ where_none_is_needed_the_queue_is_received_from_without(void **state)
 }
 
 static void
+one_that_a_queue_gets_later_is_found_when_there_is_a_dead_letter(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_init(&b, 1, NULL);
+    b.sim.has_dead_letters = false;
+    b.decide = reject_all;
+    bench_put(&b, 10);
+    bench_run(&b, 30 * MINUTE);
+    assert_int_equal(BENCH_COUNT(&b, deleted), 0);
+    assert_in_range(b.sim.calls[SIM_DESCRIBE], 20, 31);
+    b.sim.has_dead_letters = true;
+    assert_true(bench_run_until(&b, bench_all_deleted, 5 * MINUTE));
+    assert_int_equal(BENCH_COUNT(&b, dead_lettered), 10);
+    unsigned calls = b.sim.calls[SIM_DESCRIBE];
+    bench_put(&b, 10);
+    assert_true(bench_run_until(&b, bench_all_deleted, MINUTE));
+    assert_int_equal(b.sim.calls[SIM_DESCRIBE], calls);
+    bench_clean_up(&b);
+}
+
+static void
+always_retry(struct bench *b, struct message *m, struct sim_message *s)
+{
+    (void)b;
+    (void)s;
+    m->verdict.kind = HANDLER_RETRY;
+}
+
+static void
+another_max_receive_count_is_learnt_from_the_first_message_that_it_would_have_spared(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_init(&b, 1, NULL);
+    b.sim.max_receive_count = 2;
+    b.decide = always_retry;
+    bench_run(&b, 2 * MINUTE);
+    b.sim.max_receive_count = 5;
+    bench_put(&b, 1);
+    assert_true(bench_run_until(&b, bench_all_deleted, 10 * MINUTE));
+    assert_int_equal(b.sim.messages[0].handled, 2);
+    bench_put(&b, 1);
+    assert_true(bench_run_until(&b, bench_all_deleted, 10 * MINUTE));
+    assert_int_equal(b.sim.messages[1].handled, 5);
+    bench_clean_up(&b);
+}
+
+/* While the worker runs: what needs one is not received any more, and what is in hand ends well. */
+static void
+one_that_is_taken_away_is_missed_as_if_there_never_was_one(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct engine_options o = needing("");
+    bench_init(&b, 1, &o);
+    b.sim.max_receive_count = 1;
+    b.decide = always_retry;
+    bench_run(&b, 2 * MINUTE);
+    b.sim.has_dead_letters = false;
+    bench_put(&b, 1);
+    bench_run(&b, 5 * MINUTE);
+    assert_int_equal(b.health, IPC_HEALTH_DEAD_LETTERS);
+    assert_int_equal(bench_in_hand(&b), 0);
+    unsigned receives = b.sim.calls[SIM_RECEIVE];
+    bench_run(&b, HOUR);
+    assert_int_equal(b.sim.calls[SIM_RECEIVE], receives);
+    b.sim.has_dead_letters = true;
+    bench_run(&b, MINUTE);
+    assert_int_equal(b.health, IPC_HEALTH_OK);
+    assert_true(b.sim.calls[SIM_RECEIVE] > receives);
+    bench_clean_up(&b);
+}
+
+static void
 the_configured_dead_letter_queue_takes_the_place_of_the_queues_own(void **state)
 {
     (void)state;
@@ -214,6 +289,9 @@ main(void)
         cmocka_unit_test(it_is_as_soon_as_it_has_one),
         cmocka_unit_test(a_worker_that_waits_for_one_ends_at_once_when_it_is_told_to),
         cmocka_unit_test(where_none_is_needed_the_queue_is_received_from_without),
+        cmocka_unit_test(one_that_a_queue_gets_later_is_found_when_there_is_a_dead_letter),
+        cmocka_unit_test(another_max_receive_count_is_learnt_from_the_first_message_that_it_would_have_spared),
+        cmocka_unit_test(one_that_is_taken_away_is_missed_as_if_there_never_was_one),
         cmocka_unit_test(the_configured_dead_letter_queue_takes_the_place_of_the_queues_own),
         cmocka_unit_test(a_queue_is_not_its_own_dead_letter_queue),
         cmocka_unit_test(one_that_cannot_be_found_is_none),
