@@ -62,7 +62,7 @@ attributes_system(struct handler_call *call, uint32_t index)
     s->trace_header = host_slice(message_system_attribute(m, MESSAGE_TRACE_HEADER));
     s->sender_id = host_slice(message_system_attribute(m, MESSAGE_SENDER_ID));
     s->deduplication_id = host_slice(message_system_attribute(m, MESSAGE_DEDUPLICATION_ID));
-    s->sequence_number = host_slice(message_system_attribute(m, MESSAGE_SEQUENCE_NUMBER));
+    s->sequence_number = host_slice(m->sequence.n > 0 ? m->sequence : slice_of(NULL, 0));
     s->dead_letter_source = host_slice(message_system_attribute(m, MESSAGE_DEAD_LETTER_SOURCE));
     return v->system = s;
 }

@@ -65,7 +65,6 @@ list_system(const struct sqs_message *r, struct slice ret_values[MESSAGE_SYSTEM_
     ret_values[MESSAGE_TRACE_HEADER] = r->trace_header;
     ret_values[MESSAGE_SENDER_ID] = r->sender_id;
     ret_values[MESSAGE_DEDUPLICATION_ID] = r->dedup_id;
-    ret_values[MESSAGE_SEQUENCE_NUMBER] = r->sequence_number;
     ret_values[MESSAGE_DEAD_LETTER_SOURCE] = r->dead_letter_source_arn;
 }
 

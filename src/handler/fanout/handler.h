@@ -320,8 +320,8 @@ struct handler_event_extension {
 
 /* fanout.attributes.v1: the message attributes and SQS's own ones. Threads and validity as above.
  *
- * Look it up in open: that is what makes the consumer's receives ask for system attributes. Looked up later it has the
- * message attributes, sent_at_ms, group and trace_header alone. */
+ * Look it up in open: that is what makes the consumer's receives ask for all system attributes. Looked up later it has
+ * those that fanoutd itself needs: no sender_id, no deduplication_id, no dead_letter_source. */
 #define HANDLER_ATTRIBUTES_EXTENSION "fanout.attributes.v1"
 
 /* A message attribute; an entry of an array, it never grows. */
@@ -334,7 +334,7 @@ struct handler_attribute {
 struct handler_system_attributes {
     uint32_t size;
     int64_t sent_at_ms;                      /* SentTimestamp, ms since 1970 */
-    int64_t first_received_at_ms;            /* ApproximateFirstReceiveTimestamp; HANDLER_NO_TIME: not asked for */
+    int64_t first_received_at_ms;            /* ApproximateFirstReceiveTimestamp, or HANDLER_NO_TIME */
     struct handler_slice sender_id;          /* SenderId */
     struct handler_slice group;              /* MessageGroupId */
     struct handler_slice deduplication_id;   /* MessageDeduplicationId */
