@@ -302,6 +302,8 @@ stop(struct worker *w)
     bool ended = pool_stop(w->pool, (wait_ms > 0 ? wait_ms : 0) + STOP_MS);
     if (ended && w->load.plugin->table.close)
         w->load.plugin->table.close(w->plugin_state);
+    if (ended)
+        pool_destroy(w->pool);
     if (left > 0)
         log_write(LOG_ERROR, "the drain's deadline passed with messages in hand; SQS delivers them again",
                   LOG_INT("messages", left));

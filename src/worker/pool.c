@@ -302,8 +302,8 @@ start_threads(struct pool *p, struct err *e)
     return rc;
 }
 
-static void
-destroy(struct pool *p)
+void
+pool_destroy(struct pool *p)
 {
     for (size_t i = 0; i < p->started; i++)
         arena_clean_up(&p->threads[i].call.arena);
@@ -335,17 +335,18 @@ pool_new(const struct pool_options *options, struct pool **ret_pool, struct err 
 
     p->threads = calloc(options->threads, sizeof *p->threads);
     if (!p->threads) {
-        destroy(p);
+        pool_destroy(p);
         return err_no_memory(e);
     }
     int rc = ring_new(options->queue_batches, &p->ring, e);
     if (rc != 0) {
-        destroy(p);
+        pool_destroy(p);
         return rc;
     }
     rc = start_threads(p, e);
     if (rc != 0) {
         pool_stop(p, -1);
+        pool_destroy(p);
         return rc;
     }
     *ret_pool = p;
@@ -422,6 +423,5 @@ pool_stop(struct pool *p, int64_t wait_ms)
         return false;
     for (size_t i = 0; i < p->started; i++)
         pthread_join(p->threads[i].thread, NULL);
-    destroy(p);
     return true;
 }

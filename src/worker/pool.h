@@ -52,8 +52,12 @@ void pool_set_stopping(struct pool *p);
  * left of a batch, of a plugin with `handle`, in which a message said HANDLER_DOWN. Any thread. */
 void pool_set_held(struct pool *p, bool held);
 
-/* Ends the threads (each runs thread_close) and frees the pool. Returns false, and frees nothing, when one of them is
- * still inside the plugin after wait_ms. The engine must have stopped. */
+/* Ends the threads (each runs thread_close). Returns false, and the pool must live on, when one of them is still inside
+ * the plugin after wait_ms. The engine must have stopped. */
 bool pool_stop(struct pool *p, int64_t wait_ms);
+
+/* After pool_stop, and after the plugin was closed: until then a thread of its own may hold a call that is over, and use
+ * it, which is a breach to be refused and not a crash. */
+void pool_destroy(struct pool *p);
 
 #endif

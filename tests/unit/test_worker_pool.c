@@ -230,6 +230,9 @@ static void
 end(struct batch *b)
 {
     assert_true(pool_stop(rig.pool, -1));
+    if (rig.stale) /* a thread of the plugin's, until the plugin was closed */
+        assert_int_equal(host->settle(rig.stale, 0, HANDLER_DONE, 0, NULL), HANDLER_E_INDEX);
+    pool_destroy(rig.pool);
     if (b)
         batcher_recycle(&rig.batcher, b);
     batcher_clean_up(&rig.batcher);
