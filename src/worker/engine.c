@@ -105,8 +105,8 @@ lease_lost(void *context, struct message *m, int64_t now_ms)
         break;
     case MESSAGE_PUBLISHING:
         WORLD_COUNT(&g->world, lost, 1);
-        publish_lost(&g->publish, m);
-        engine_message_over(g, m);
+        order_lost(&g->order, m);
+        engine_lost_publishing(g, m, now_ms);
         break;
     case MESSAGE_KEPT:
         WORLD_COUNT(&g->world, lost, 1);

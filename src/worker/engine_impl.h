@@ -128,6 +128,9 @@ int engine_dedup_init(struct engine *g, struct err *e);
 bool engine_publishes(struct engine *g, struct message *m, int64_t now_ms);
 void engine_published(void *context, struct message *m, int64_t now_ms);
 
+/* The lease of m, which waits for that, is over: it was not done after all. */
+void engine_lost_publishing(struct engine *g, struct message *m, int64_t now_ms);
+
 /* ---- engine_order.c ---- */
 
 extern const struct engine_gate_ops ENGINE_ORDER_GATE, ENGINE_TURN_GATE;

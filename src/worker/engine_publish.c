@@ -8,9 +8,20 @@ engine_published(void *context, struct message *m, int64_t now_ms)
     engine_decide(context, m, now_ms);
 }
 
+void
+engine_lost_publishing(struct engine *g, struct message *m, int64_t now_ms)
+{
+    publish_lost(&g->publish, m);
+    m->verdict = (struct message_verdict){.kind = HANDLER_RETRY, .delay_ms = -1};
+    m->state = MESSAGE_QUEUED;
+    engine_decide(g, m, now_ms);
+}
+
 bool
 engine_publishes(struct engine *g, struct message *m, int64_t now_ms)
 {
+    if (m->publish->lost)
+        return false;
     bool done = m->verdict.kind == HANDLER_DONE && m->publish->count > 0;
     bool lost = atomic_load_explicit(&m->lost, memory_order_relaxed);
     if (!done || lost) {
