@@ -318,6 +318,7 @@ make_engine(struct engine_thread *t, struct err *e)
                                               .by_body = c->dedup.key == CONF_DEDUP_BODY,
                                               .handle_anyway = c->dedup.on_error == CONF_DEDUP_HANDLE},
                                     .fifo_skips = c->fifo.on_failure == CONF_FIFO_SKIP,
+                                    .outlet = t->events ? &t->outlet.outlet : NULL,
                                     .submit = submit,
                                     .take_back = take_back,
                                     .hold = hold,

@@ -1,0 +1,382 @@
+/* Handlers that publish, with the real binaries: two relays in a chain, bus -> rule -> queue -> handler -> bus -> rule
+ * -> queue -> handler -> queue, while fanout-local fails on purpose and processes are killed. */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "event/envelope.h"
+#include "lib/admin.h"
+#include "lib/aws_call.h"
+#include "lib/proc.h"
+#include "lib/system.h"
+#include "lib/tmp.h"
+
+#define SOON_MS 60000
+#define EVENTS  60
+#define QUEUES  "/000000000000/"
+
+/* What arrived at the end of the chain. */
+struct arrived {
+    unsigned copies[EVENTS];
+    unsigned strangers; /* nobody published them */
+};
+
+static struct world {
+    const char *dir;
+    struct system *s;
+    struct aws_call call;
+    char ids[EVENTS][64]; /* of the events that were put, by their number */
+    unsigned put;
+} world;
+
+/* ---- the server ---- */
+
+static void
+connect_again(void)
+{
+    aws_call_clean_up(&world.call);
+    aws_call_init(&world.call, world.s->url);
+}
+
+__attribute__((format(printf, 2, 3))) static void
+events(const char *operation, const char *format, ...)
+{
+    char target[100];
+    struct buf body = BUF_INIT;
+    va_list ap;
+    va_start(ap, format);
+    buf_add_format_va(&body, format, ap);
+    va_end(ap);
+    snprintf(target, sizeof target, "AWSEvents.%s", operation);
+    assert_true(aws_call_begin(&world.call, "events", target, buf_slice(&body)));
+    if (aws_call_finish(&world.call) != 200)
+        fail_msg("%s: %d %s: %s", operation, world.call.status, world.call.error, world.call.message);
+    buf_clean_up(&body);
+}
+
+static void
+make_queue(const char *name, const char *attributes)
+{
+    assert_int_equal(
+        aws_call_sqs(&world.call, "CreateQueue", "{\"QueueName\": \"%s\", \"Attributes\": {%s}}", name, attributes),
+        200);
+}
+
+/* Events of that source, on the template's bus, go to that queue. */
+static void
+make_rule(const char *source, const char *queue)
+{
+    events("PutRule",
+           "{\"Name\":\"to-%s\",\"EventBusName\":\"" SYSTEM_BUS
+           "\",\"EventPattern\":\"{\\\"source\\\":[\\\"%s\\\"]}\"}",
+           queue, source);
+    events("PutTargets",
+           "{\"Rule\":\"to-%s\",\"EventBusName\":\"" SYSTEM_BUS
+           "\",\"Targets\":[{\"Id\":\"1\",\"Arn\":\"arn:aws:sqs:us-east-1:000000000000:%s\"}]}",
+           queue, queue);
+}
+
+static int
+make_world(void **state)
+{
+    (void)state;
+    world = (struct world){.dir = tmp_new()};
+    world.s = system_start(world.dir);
+    connect_again();
+    make_queue("first", "\"VisibilityTimeout\": \"2\"");
+    make_queue("second", "\"VisibilityTimeout\": \"2\"");
+    make_queue("last", "");
+    make_queue("last.fifo", "\"FifoQueue\": \"true\"");
+    make_rule("one", "first");
+    make_rule("two", "second");
+    return 0;
+}
+
+static int
+end_world(void **state)
+{
+    (void)state;
+    aws_call_clean_up(&world.call);
+    system_stop(world.s);
+    tmp_remove(world.dir);
+    return 0;
+}
+
+/* Numbers that no parser of doubles keeps go along. */
+static void
+put_events(unsigned n)
+{
+    for (; n > 0; n--, world.put++) {
+        events("PutEvents",
+               "{\"Entries\":[{\"Source\":\"one\",\"DetailType\":\"Paid\",\"EventBusName\":\"" SYSTEM_BUS
+               "\",\"Detail\":\"{\\\"n\\\": %u, \\\"x\\\": 9007199254740993.10}\"}]}",
+               world.put);
+        aws_call_text(&world.call, "Entries.0.EventId", world.ids[world.put], sizeof world.ids[0]);
+    }
+}
+
+static bool
+is_empty(const char *queue)
+{
+    return admin_queue_figure(world.s->url, queue, "visible") == 0 &&
+           admin_queue_figure(world.s->url, queue, "in_flight") == 0;
+}
+
+static bool
+all_is_through(void *context)
+{
+    (void)context;
+    return is_empty("first") && is_empty("second");
+}
+
+/* ---- the fleet ---- */
+
+/* The chain; `last` is its end. */
+static void
+start_chain(const char *last)
+{
+    char text[1500];
+    snprintf(text, sizeof text,
+             "consumers = (\n"
+             "  { name = \"a\"; queue = \"first\"; plugin = \"relay\"; wait_time_s = 1; retry = { cap_ms = 1000; };\n"
+             "    publish = { bus = \"" SYSTEM_BUS "\"; }; options = { source = \"two\"; }; },\n"
+             "  { name = \"b\"; queue = \"second\"; plugin = \"relay\"; wait_time_s = 1; retry = { cap_ms = 1000; };\n"
+             "    publish = { queue = \"%s\"; }; options = { queue = \"%s\"; }; } );",
+             last, last);
+    system_start_fleet(world.s, text);
+}
+
+/* ---- what arrived ---- */
+
+static void
+assert_marks(const struct event_envelope *v, unsigned n)
+{
+    char correlation[100];
+    unsigned causes = 0, correlations = 0;
+    snprintf(correlation, sizeof correlation, "urn:fanout:correlation:%s", world.ids[n]);
+    for (struct json_iter it = json_iter(v->resources); json_next(&it);) {
+        causes += json_starts_with(it.value, SLICE("urn:fanout:cause:"));
+        correlations += json_equals_string(it.value, slice_of_string(correlation));
+    }
+    assert_int_equal(causes, 1);
+    assert_int_equal(correlations, 1);
+}
+
+static void
+note_arrival(struct arrived *a, size_t i)
+{
+    char path[60], body[2000], expected[100];
+    struct event_envelope v;
+    struct json number;
+    int64_t n;
+    struct err e;
+    snprintf(path, sizeof path, "Messages.%zu.Body", i);
+    assert_true(aws_call_text(&world.call, path, body, sizeof body));
+    assert_int_equal(event_envelope_parse(slice_of_string(body), &v, &e), 0);
+    if (!json_get(v.detail, "n", &number) || !json_int64(number, &n) || n < 0 || n >= world.put ||
+        !json_equals_string(v.source, SLICE("two")) || !json_equals_string(v.detail_type, SLICE("Paid"))) {
+        a->strangers++;
+        return;
+    }
+    a->copies[n]++;
+    snprintf(expected, sizeof expected, "{\"n\": %u, \"x\": 9007199254740993.10}", (unsigned)n);
+    assert_true(slice_equals_string(v.detail.text, expected));
+    assert_marks(&v, (unsigned)n);
+}
+
+/* Takes all messages out of the last queue. */
+static struct arrived
+take_all(const char *queue)
+{
+    struct arrived a = {{0}, 0};
+    for (;;) {
+        assert_int_equal(aws_call_sqs(&world.call, "ReceiveMessage",
+                                      "{\"QueueUrl\": \"%s" QUEUES "%s\", \"MaxNumberOfMessages\": 10, "
+                                      "\"MessageAttributeNames\": [\"All\"], \"WaitTimeSeconds\": 0}",
+                                      world.s->url, queue),
+                         200);
+        size_t n = aws_call_count(&world.call, "Messages");
+        if (n == 0)
+            return a;
+        char handles[10][1100];
+        for (size_t i = 0; i < n; i++) {
+            char path[60];
+            snprintf(path, sizeof path, "Messages.%zu.ReceiptHandle", i);
+            assert_true(aws_call_text(&world.call, path, handles[i], sizeof handles[i]));
+            note_arrival(&a, i);
+        }
+        for (size_t i = 0; i < n; i++)
+            assert_int_equal(aws_call_sqs(&world.call, "DeleteMessage",
+                                          "{\"QueueUrl\": \"%s" QUEUES "%s\", \"ReceiptHandle\": \"%s\"}", world.s->url,
+                                          queue, handles[i]),
+                             200);
+    }
+}
+
+/* All that was put, and nothing else; once each, if so. */
+static void
+assert_arrived(const char *queue, bool once)
+{
+    struct arrived a = take_all(queue);
+    assert_int_equal(a.strangers, 0);
+    for (unsigned i = 0; i < world.put; i++) {
+        if (a.copies[i] == 0 || (once && a.copies[i] > 1))
+            fail_msg("event %u arrived %u times", i, a.copies[i]);
+    }
+}
+
+static void
+await_all(void)
+{
+    if (!proc_wait_until(all_is_through, NULL, SOON_MS)) {
+        proc_print(world.s->fleet);
+        fail_msg("not all went through");
+    }
+}
+
+static void
+await_and_stop(void)
+{
+    await_all();
+    system_stop_fleet(world.s);
+    assert_true(all_is_through(NULL));
+}
+
+/* ---- tests ---- */
+
+static void
+an_event_goes_through_two_handlers_as_it_was_written(void **state)
+{
+    (void)state;
+    put_events(20);
+    start_chain("last");
+    await_and_stop();
+    assert_arrived("last", true);
+}
+
+static void
+what_throttles_drops_and_fails_loses_nothing(void **state)
+{
+    (void)state;
+    static const char *const FAULTS[] = {
+        "{\"action\": \"events:PutEvents\", \"kind\": \"error\", \"status\": 400, \"code\": \"ThrottlingException\", "
+        "\"count\": 0, \"percent\": 20, \"seed\": 1}",
+        "{\"action\": \"events:PutEvents\", \"kind\": \"drop_after\", \"count\": 0, \"percent\": 20, \"seed\": 2}",
+        "{\"action\": \"events:PutEvents\", \"kind\": \"drop_before\", \"count\": 0, \"percent\": 20, \"seed\": 3}",
+        "{\"action\": \"sqs:SendMessageBatch\", \"kind\": \"error\", \"count\": 0, \"percent\": 20, \"seed\": 4}",
+        "{\"action\": \"sqs:SendMessageBatch\", \"kind\": \"drop_after\", \"count\": 0, \"percent\": 20, \"seed\": 5}",
+        "{\"action\": \"sqs:DeleteMessageBatch\", \"kind\": \"error\", \"count\": 0, \"percent\": 20, \"seed\": 6}"};
+    put_events(EVENTS);
+    for (size_t i = 0; i < sizeof FAULTS / sizeof *FAULTS; i++)
+        admin_set_fault(world.s->url, FAULTS[i]);
+    start_chain("last");
+    await_all();
+    admin_clear_faults(world.s->url);
+    await_and_stop();
+    assert_arrived("last", false);
+}
+
+static void
+a_fifo_queue_leaves_out_what_was_sent_twice(void **state)
+{
+    (void)state;
+    put_events(20);
+    admin_set_fault(world.s->url, "{\"action\": \"sqs:SendMessageBatch\", \"kind\": \"drop_after\", \"count\": 3}");
+    start_chain("last.fifo");
+    await_and_stop();
+    assert_int_equal(admin_struck(world.s->url, 0), 3);
+    assert_arrived("last.fifo", true);
+}
+
+static void
+a_bus_that_hangs_costs_nothing_but_time(void **state)
+{
+    (void)state;
+    put_events(5);
+    admin_set_fault(world.s->url, "{\"action\": \"events:PutEvents\", \"kind\": \"delay\", \"delay_ms\": 2500}");
+    start_chain("last"); /* for longer than the visibility timeout: leases are extended meanwhile */
+    await_and_stop();
+    assert_arrived("last", true);
+}
+
+static void
+a_missing_permission_is_named_and_holds_what_waits(void **state)
+{
+    (void)state;
+    put_events(3);
+    admin_set_fault(world.s->url, "{\"action\": \"events:PutEvents\", \"kind\": \"error\", \"status\": 400, "
+                                  "\"code\": \"AccessDeniedException\", \"count\": 0}");
+    start_chain("last");
+    assert_non_null(proc_wait_line(world.s->fleet, "permission=events:PutEvents", SOON_MS));
+    assert_int_equal(admin_queue_figure(world.s->url, "first", "in_flight"), 3);
+    assert_int_equal(admin_queue_figure(world.s->url, "first", "visible"), 0);
+    admin_clear_faults(world.s->url);
+    await_and_stop();
+    assert_arrived("last", true);
+}
+
+static bool
+first_is_in_hand(void *context)
+{
+    (void)context;
+    return admin_queue_figure(world.s->url, "first", "in_flight") == 5 &&
+           admin_count_requests(world.s->url, "operation=PutEvents") >= 6;
+}
+
+static void
+a_drain_waits_for_what_is_being_published(void **state)
+{
+    (void)state;
+    put_events(5);
+    admin_set_fault(world.s->url, "{\"action\": \"events:PutEvents\", \"kind\": \"delay\", \"delay_ms\": 1500}");
+    start_chain("last");
+    assert_true(proc_wait_until(first_is_in_hand, NULL, SOON_MS));
+    system_stop_fleet(world.s); /* asserts that it ends with 0 */
+    assert_true(is_empty("first"));
+    admin_clear_faults(world.s->url);
+    start_chain("last");
+    await_and_stop();
+    assert_arrived("last", true);
+}
+
+static void
+kills_lose_nothing(void **state)
+{
+    (void)state;
+    put_events(EVENTS);
+    admin_set_fault(world.s->url, "{\"action\": \"events:PutEvents\", \"kind\": \"delay\", \"delay_ms\": 300, "
+                                  "\"count\": 0, \"percent\": 50}");
+    start_chain("last");
+    for (int i = 0; i < 2; i++) {
+        pid_t worker = system_worker(world.s);
+        if (worker > 0)
+            kill(worker, SIGKILL);
+        system_kill_local(world.s);
+        system_restart_local(world.s);
+        connect_again();
+    }
+    await_and_stop();
+    assert_arrived("last", false);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(an_event_goes_through_two_handlers_as_it_was_written, make_world, end_world),
+        cmocka_unit_test_setup_teardown(what_throttles_drops_and_fails_loses_nothing, make_world, end_world),
+        cmocka_unit_test_setup_teardown(a_fifo_queue_leaves_out_what_was_sent_twice, make_world, end_world),
+        cmocka_unit_test_setup_teardown(a_bus_that_hangs_costs_nothing_but_time, make_world, end_world),
+        cmocka_unit_test_setup_teardown(a_missing_permission_is_named_and_holds_what_waits, make_world, end_world),
+        cmocka_unit_test_setup_teardown(a_drain_waits_for_what_is_being_published, make_world, end_world),
+        cmocka_unit_test_setup_teardown(kills_lose_nothing, make_world, end_world),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
