@@ -25,6 +25,8 @@ static void
 batch_message(struct engine *g, struct message *m, int64_t now_ms)
 {
     message_hold(m);
+    if (m->turn == 0)
+        pressure_resume(&g->pressure, m);
     if (m->order.group)
         order_join(&g->order, m, g->batcher.open);
     if (batcher_add(&g->batcher, m, now_ms) == 0)

@@ -27,9 +27,10 @@ arrive(struct engine *g, struct message *m, int64_t now_ms)
 static enum gate_answer
 come_to_the_door(struct engine *g, struct message *m, int64_t now_ms)
 {
-    (void)now_ms;
     if (!m->order.group || order_may_join(&g->order, m, g->batcher.open))
         return GATE_PASS;
+    pressure_learn(&g->pressure, m,
+                   now_ms); /* nothing: whom it waits for may need its place among the breaker's tries */
     return m->order.given_back ? give_back(g, m) : GATE_KEEP;
 }
 

@@ -14,7 +14,7 @@ struct order_group {
     struct order *order;
     struct message *first, *last;
     size_t n;
-    size_t out;     /* let go and undecided: AWAY to MOVING */
+    size_t out;     /* let go and undecided: AWAY to MOVING, but not AT_DOOR */
     size_t pausing; /* of order->pausing */
     struct timer timer;
     bool is_ready;
@@ -28,6 +28,13 @@ static bool
 is_out(enum order_stage stage)
 {
     return stage >= ORDER_AWAY && stage <= ORDER_MOVING;
+}
+
+/* Those at the door wait for those before them, and so nobody before them may wait for them. */
+static bool
+is_busy(enum order_stage stage)
+{
+    return is_out(stage) && stage != ORDER_AT_DOOR;
 }
 
 /* ---- groups ---- */
@@ -143,8 +150,8 @@ static void
 set_stage(struct message *m, enum order_stage stage)
 {
     struct order_group *x = m->order.group;
-    x->out += is_out(stage);
-    x->out -= is_out(m->order.stage);
+    x->out += is_busy(stage);
+    x->out -= is_busy(m->order.stage);
     m->order.stage = stage;
     make_ready(x);
 }
@@ -443,7 +450,7 @@ step_of(struct order_group *x, const struct batch *open, int64_t now_ms, struct 
             way_is_free = false;
             break;
         case ORDER_AT_DOOR:
-            if (kept && way_is_free && out_before + 1 == x->out) {
+            if (kept && way_is_free && out_before == x->out) {
                 set_stage(m, ORDER_AWAY);
                 return ORDER_STEP_PASS;
             }
@@ -463,7 +470,7 @@ step_of(struct order_group *x, const struct batch *open, int64_t now_ms, struct 
             way_is_free = false;
             break;
         }
-        out_before += is_out(m->order.stage);
+        out_before += is_busy(m->order.stage);
     }
     return ORDER_STEP_NONE;
 }

@@ -134,6 +134,13 @@ pressure_arrive(struct pressure *p, struct message *m, int64_t now_ms)
     return false;
 }
 
+void
+pressure_resume(struct pressure *p, struct message *m)
+{
+    if (breaker_room(&p->breaker) > 0)
+        m->turn = breaker_begin(&p->breaker);
+}
+
 /* When suspects may go. */
 static int64_t
 suspects_at(const struct pressure *p)

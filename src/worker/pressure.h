@@ -58,6 +58,10 @@ bool pressure_arrive(struct pressure *p, struct message *m, int64_t now_ms);
 /* m is kept no more. */
 void pressure_leave(struct pressure *p, struct message *m);
 
+/* m, which passed but then had to wait elsewhere, and for which pressure_learn was called, goes on: how it goes with it
+ * counts if the breaker has room for it. */
+void pressure_resume(struct pressure *p, struct message *m);
+
 /* m->verdict is known. A retry that names no delay of its own (a forgotten verdict and every other breach of the
  * handler's contract is one) is a failure, done is a success. A reject is neither: the message is at fault; nor is a
  * retry with a delay: the handler knows when it wants it. */
