@@ -56,8 +56,8 @@ void pool_set_held(struct pool *p, bool held);
  * the plugin after wait_ms. The engine must have stopped. */
 bool pool_stop(struct pool *p, int64_t wait_ms);
 
-/* After pool_stop, and after the plugin was closed: until then a thread of its own may hold a call that is over, and use
- * it, which is a breach to be refused and not a crash. */
+/* After pool_stop, and after the plugin was closed: until then a thread of its own may hold a call that is over, and
+ * use it, which is a breach to be refused and not a crash. */
 void pool_destroy(struct pool *p);
 
 #endif

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "ipc/checksum.h"
 #include "ipc/ledger_heap.h"
 #include "lib/xorshift.h"
 
@@ -414,6 +415,43 @@ what_is_no_ledger_is_refused(void **state)
     close(zeros);
 }
 
+/* A ledger's first bytes, as ledger.c has them. */
+struct head {
+    uint64_t magic;
+    uint32_t version, record_bytes, records, threads, regions, fixed_bytes;
+    uint64_t sum;
+};
+
+/* Of a program that knows another list of metrics. */
+static void
+a_ledger_of_another_version_is_refused(void **state)
+{
+    (void)state;
+    int fd;
+    struct ledger *l = make(1, 0, &fd), *other;
+    struct head h;
+    struct err e;
+    struct stat st;
+    assert_int_equal(pread(fd, &h, sizeof h, 0), sizeof h);
+    assert_int_equal(fstat(fd, &st), 0);
+    for (int more = 0; more <= 8; more += 8) {
+        int copy = memfd_create("copy", MFD_CLOEXEC);
+        h.fixed_bytes += (uint32_t)more;
+        h.sum = checksum(&h, offsetof(struct head, sum), h.magic);
+        assert_int_equal(ftruncate(copy, st.st_size), 0);
+        assert_int_equal(pwrite(copy, &h, sizeof h, 0), sizeof h);
+        int rc = ledger_open(copy, &other, &e);
+        assert_int_equal(rc, more ? ERR_CORRUPT : 0);
+        if (rc == 0)
+            ledger_close(other);
+        else
+            assert_non_null(strstr(e.text, "its worker and its supervisor are of two versions"));
+        close(copy);
+    }
+    ledger_close(l);
+    close(fd);
+}
+
 static void
 counters_outlive_their_worker_and_a_reset(void **state)
 {
@@ -465,6 +503,7 @@ main(void)
         cmocka_unit_test(scribbles_are_noticed),
         cmocka_unit_test(scribbles_do_not_lead_the_writer_astray),
         cmocka_unit_test(what_is_no_ledger_is_refused),
+        cmocka_unit_test(a_ledger_of_another_version_is_refused),
         cmocka_unit_test(counters_outlive_their_worker_and_a_reset),
         cmocka_unit_test(a_thread_entry_says_what_is_inside_the_handler),
     };
