@@ -245,6 +245,41 @@ bodies_that_cannot_be_decoded_leak_no_place_in_hand(void **state)
     event_pattern_destroy(p);
 }
 
+/* bench watches the order of what is handled. */
+static void
+in_a_fifo_queue_nobody_waits_for_what_no_handler_sees(void **state)
+{
+    (void)state;
+    static const enum conf_mismatch ways[] = {CONF_MISMATCH_DELETE, CONF_MISMATCH_DEAD_LETTER};
+    struct event_pattern *p = pattern("{\"source\":[\"shop\"]}");
+    static const char *const bodies[] = {EVENT("other"), EVENT("shop"), "no json", EVENT("shop"), "{}"};
+    for (size_t way = 0; way < 2; way++) {
+        struct bench b;
+        struct engine_options o = bench_defaults();
+        o.screen =
+            (struct screen_options){.filter = p, .envelope = CONF_ENVELOPE_EVENTBRIDGE, .on_mismatch = ways[way]};
+        bench_init_fifo(&b, 1, &o);
+        b.early = 300;
+        b.retry = 100;
+        b.longest_ms = 200;
+        for (size_t i = 0; i < 200; i++) {
+            const struct sim_message *m = sim_put_in_group(&b.sim, (int)(i % 3), bodies[i % 5]);
+            if (i % 5 != 1 && i % 5 != 3)
+                order_witness_excuse(b.order, (size_t)m->group, m->place);
+        }
+        assert_true(bench_run_until(&b, bench_all_deleted, HOUR));
+        for (size_t i = 0; i < 200; i++) {
+            const struct sim_message *m = &b.sim.messages[i];
+            bool shop = i % 5 == 1 || i % 5 == 3;
+            assert_int_equal(m->handled > 0, shop);
+            assert_int_equal(m->dead_letters, !shop && (i % 5 != 0 || ways[way] == CONF_MISMATCH_DEAD_LETTER));
+        }
+        assert_true(bench_ledger_is_empty(&b));
+        bench_clean_up(&b);
+    }
+    event_pattern_destroy(p);
+}
+
 /* ---- unwrapping ---- */
 
 static void
@@ -361,6 +396,7 @@ main(void)
         cmocka_unit_test(without_a_dead_letter_queue_an_undecodable_body_stays_in_the_queue),
         cmocka_unit_test(a_dead_letter_that_cannot_be_sent_is_not_deleted),
         cmocka_unit_test(bodies_that_cannot_be_decoded_leak_no_place_in_hand),
+        cmocka_unit_test(in_a_fifo_queue_nobody_waits_for_what_no_handler_sees),
         cmocka_unit_test(the_handler_sees_what_was_unwrapped),
         cmocka_unit_test(an_envelope_is_looked_for_inside_and_auto_knows_notifications_of_s3),
         cmocka_unit_test(a_filter_looks_inside),
