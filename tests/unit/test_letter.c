@@ -21,7 +21,7 @@ static const struct letter_sender SENDER = {"orders", "flaky 1", "host-7"};
 static struct message *
 new_message(size_t attributes, struct slice body)
 {
-    static char names[12][20];
+    static char names[12][32];
     struct sqs_attribute own[12];
     struct sqs_message r = sim_sqs_message("id-1", "handle", "", 4);
     r.body = body;
