@@ -172,6 +172,85 @@ nothing_is_deleted_before_its_dead_letter_is_confirmed(void **state)
     scripted_drop(&s);
 }
 
+static void
+what_is_no_event_or_does_not_match_is_a_dead_letter_of_its_kind(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *settings, *kind, *reason;
+    } cases[] = {{"envelope = \"eventbridge\";", "undecodable", "undecodable body: "},
+                 {"filter = \"{\\\"source\\\": [\\\"x\\\"]}\"; on_mismatch = \"dead_letter\";", "mismatch",
+                  "does not match the consumer's filter"}};
+    for (size_t i = 0; i < 2; i++) {
+        struct scripted s;
+        scripted_make(&s, "");
+        SCRIPTED_SEND(&s, i == 0 ? "a done" : "{\\\"source\\\": \\\"y\\\"}");
+        scripted_start(&s, "script", cases[i].settings);
+        SCRIPTED_AWAIT_COUNT(&s, deleted, 1);
+        take_dead_letter(&s);
+        assert_string_equal(attribute(&s, "fanout.reason-kind"), cases[i].kind);
+        assert_int_equal(strncmp(attribute(&s, "fanout.reason"), cases[i].reason, strlen(cases[i].reason)), 0);
+        ASSERT_ATTRIBUTE(&s, "fanout.attempts", "0");
+        ASSERT_ATTRIBUTE(&s, "fanout.receive-count", "1");
+        assert_int_equal(SCRIPTED_COUNT(&s, rejected), 0);
+        assert_int_equal(scripted_recorded(&s, "begin"), 0);
+        assert_int_equal(scripted_drain(&s), 0);
+        scripted_drop(&s);
+    }
+}
+
+/* Room for the body alone, and then for a little more. */
+static void
+a_message_as_large_as_sqs_allows_is_moved_whole(void **state)
+{
+    (void)state;
+    for (size_t room = 0; room <= 200; room += 200) {
+        struct scripted s;
+        struct buf request = BUF_INIT;
+        scripted_make(&s, "");
+        buf_add_format(&request, "{\"QueueUrl\": \"%s\", \"MessageBody\": \"a reject:", s.queue.url);
+        for (size_t n = strlen("a reject:"); n < 1048576 - room; n++)
+            buf_add_char(&request, 'x');
+        buf_add_string(&request, "\"}");
+        assert_int_equal(aws_call_sqs_body(&s.queue.call, "SendMessage", buf_slice(&request)), 200);
+        buf_clean_up(&request);
+        scripted_start(&s, "script", "");
+        SCRIPTED_AWAIT_COUNT(&s, deleted, 1);
+        take_dead_letter(&s);
+        struct json body;
+        assert_true(aws_call_at(&s.dead.call, "Messages.0.Body", &body));
+        assert_int_equal(json_raw(body).n, 1048576 - room);
+        assert_int_equal(aws_call_count(&s.dead.call, "Messages.0.MessageAttributes") > 0, room > 0);
+        assert_string_equal(attribute(&s, "fanout.reason-kind"), room > 0 ? "rejected" : "");
+        assert_int_equal(scripted_drain(&s), 0);
+        scripted_drop(&s);
+    }
+}
+
+static void
+ten_attributes_of_a_message_are_all_kept(void **state)
+{
+    (void)state;
+    struct scripted s;
+    char members[1500];
+    int n = snprintf(members, sizeof members, ", \"MessageBody\": \"a reject:broken\", \"MessageAttributes\": {");
+    for (int i = 0; i < 10; i++)
+        n += snprintf(members + n, sizeof members - (size_t)n,
+                      "%s\"own-%d\": {\"DataType\": \"String\", \"StringValue\": \"%d\"}", i > 0 ? ", " : "", i, i);
+    snprintf(members + n, sizeof members - (size_t)n, "}");
+    scripted_make(&s, "");
+    local_queue_ok(&s.queue, "SendMessage", members);
+    scripted_start(&s, "script", "");
+    SCRIPTED_AWAIT_COUNT(&s, deleted, 1);
+    take_dead_letter(&s);
+    assert_int_equal(aws_call_count(&s.dead.call, "Messages.0.MessageAttributes"), 10);
+    ASSERT_ATTRIBUTE(&s, "own-0", "0");
+    ASSERT_ATTRIBUTE(&s, "own-9", "9");
+    assert_int_equal(scripted_drain(&s), 0);
+    assert_int_equal(scripted_logged(&s, "reason=broken"), 1);
+    scripted_drop(&s);
+}
+
 /* ---- how often ---- */
 
 /* How many requests for that the server had. */
@@ -216,6 +295,39 @@ the_last_receive_ends_in_a_dead_letter_with_its_reason(void **state)
     assert_int_equal(scripted_drain(&s), 0);
     assert_int_equal(scripted_logged(&s, "maxReceiveCount leaves few receives"), 1);
     assert_int_equal(scripted_logged(&s, "at_least=3"), 1);
+    scripted_drop(&s);
+}
+
+/* The second of a group is received with the first, and given back unhandled each time that one fails. */
+static void
+receives_without_a_handler_are_no_attempts(void **state)
+{
+    (void)state;
+    struct scripted s;
+    scripted_make(&s, ", \"FifoQueue\": \"true\", \"VisibilityTimeout\": \"20\"");
+    for (int i = 0; i < 2; i++) {
+        char members[200];
+        snprintf(members, sizeof members,
+                 ", \"MessageBody\": \"%c always retry:60000\", \"MessageGroupId\": \"g\", "
+                 "\"MessageDeduplicationId\": \"d-%d\"",
+                 'a' + i, i);
+        local_queue_ok(&s.queue, "SendMessage", members);
+    }
+    scripted_start(&s, "script_each", "threads = 1; retry = { max_attempts = 3; };");
+    for (int i = 0; i < 400 && SCRIPTED_COUNT(&s, deleted) < 2; i++)
+        scripted_pass(&s, 2000, 1000);
+    SCRIPTED_AWAIT_COUNT(&s, deleted, 2);
+    assert_int_equal(scripted_recorded(&s, "a begin"), 3);
+    assert_int_equal(scripted_recorded(&s, "b begin"), 3);
+    take_dead_letter(&s);
+    assert_string_equal(local_queue_text(&s.dead, "Messages.0.Body"), "a always retry:60000");
+    assert_string_equal(local_queue_text(&s.dead, "Messages.1.Body"), "(no Messages.1.Body)");
+    local_queue_settle(&s.dead, "DeleteMessage", local_queue_text(&s.dead, "Messages.0.ReceiptHandle"), "");
+    take_dead_letter(&s);
+    assert_string_equal(local_queue_text(&s.dead, "Messages.0.Body"), "b always retry:60000");
+    ASSERT_ATTRIBUTE(&s, "fanout.attempts", "3");
+    assert_true(atoi(attribute(&s, "fanout.receive-count")) > 3); /* or nothing was tested */
+    assert_int_equal(scripted_drain(&s), 0);
     scripted_drop(&s);
 }
 
@@ -367,6 +479,10 @@ main(void)
         TEST(attempts_that_are_used_up_end_in_a_dead_letter_that_says_so_and_keeps_everything),
         TEST(a_fifo_dead_letter_keeps_its_group_and_is_there_once_however_often_it_is_sent),
         TEST(nothing_is_deleted_before_its_dead_letter_is_confirmed),
+        TEST(what_is_no_event_or_does_not_match_is_a_dead_letter_of_its_kind),
+        TEST(a_message_as_large_as_sqs_allows_is_moved_whole),
+        TEST(ten_attributes_of_a_message_are_all_kept),
+        TEST(receives_without_a_handler_are_no_attempts),
         TEST(the_last_receive_ends_in_a_dead_letter_with_its_reason),
         TEST(what_is_left_to_the_queue_is_moved_by_the_queue),
         TEST(a_handler_that_wants_its_message_at_once_over_and_over_gets_it_once_a_second),
