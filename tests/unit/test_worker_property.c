@@ -15,23 +15,29 @@
 
 static const uint64_t KEPT_SEEDS[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
 
-/* Why a dead letter is one: its handler rejected it, or failed at the last receive that the queue allows. */
+/* Why a dead letter is one: its handler rejected it, failed as often as it may, or at the last receive that the queue
+ * allows. None is one for what other hosts, or nobody, did. */
 static bool
-is_rightly_dead(const struct sim_message *m)
+is_rightly_dead(const struct sim_message *m, const struct retry_policy *p)
 {
-    return m->rejected > 0 || strcmp(m->dead_kind, "receives") == 0;
+    if (strcmp(m->dead_kind, "attempts") == 0)
+        return !p->leave && p->max_attempts > 0 && m->handled >= p->max_attempts;
+    if (strcmp(m->dead_kind, "receives") == 0)
+        return !p->leave && m->handled > 0 && m->receives >= 10;
+    return m->rejected > 0 && strcmp(m->dead_kind, "rejected") == 0;
 }
 
 /* Nothing disappears that nobody declared done or that is not a dead letter. */
 static void
-assert_nothing_is_lost(struct bench *b)
+assert_nothing_is_lost(struct bench *b, const struct retry_policy *p)
 {
     for (size_t i = 0; i < b->sim.n_messages; i++) {
         const struct sim_message *m = &b->sim.messages[i];
         if (m->deleted && m->done == 0 && m->dead_letters == 0)
             fail_msg("%s was deleted, but neither done nor dead-lettered", m->id);
-        if (m->dead_letters > 0 && !is_rightly_dead(m))
-            fail_msg("%s is a dead letter for no reason: %s", m->id, m->dead_reason);
+        if (m->dead_letters > 0 && !is_rightly_dead(m, p))
+            fail_msg("%s, handled %u times and received %u times, is a dead letter for no reason: %s", m->id,
+                     m->handled, m->receives, m->dead_reason);
     }
 }
 
@@ -44,6 +50,8 @@ run_seed(uint64_t seed, bool with_duplicates)
     o.batch_size = (size_t[]){1, 3, 10, 40}[r >> 60 & 3];
     o.prefetch = r >> 58 & 1;
     o.batch_window_ms = (r >> 56 & 1) * 200;
+    o.retry.max_attempts = (uint32_t[]){0, 1, 2, 4}[r >> 10 & 3];
+    o.retry.leave = (r >> 8 & 3) == 0;
     bench_init(&b, seed, &o);
     b.sim.visibility_s = (int[]){4, 30, 120, 2}[r >> 54 & 3];
     b.sim.latency_ms = 1 + (int64_t)(r >> 40 & 63);
@@ -61,7 +69,7 @@ run_seed(uint64_t seed, bool with_duplicates)
         bench_put(&b, 50);
     }
     assert_true(bench_run_until(&b, bench_all_deleted, INT64_C(12) * 3600 * 1000));
-    assert_nothing_is_lost(&b);
+    assert_nothing_is_lost(&b, &o.retry);
     for (size_t i = 0; i < b.sim.n_messages; i++)
         if (b.sim.messages[i].done > 1)
             fail_msg("%s was handled again after it was done", b.sim.messages[i].id);
