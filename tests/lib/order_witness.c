@@ -19,6 +19,7 @@ struct witnessed_group {
 struct order_witness {
     struct witnessed_group *groups;
     size_t n_groups;
+    size_t ended;
     bool strict;
     char text[200];
 };
@@ -128,6 +129,7 @@ order_witness_ends(struct order_witness *w, size_t group, size_t place)
     struct witnessed_group *g = group_of(w, group);
     unsigned char *known = known_of(g, place);
     g->ended += !(*known & ENDED);
+    w->ended += !(*known & ENDED);
     *known |= ENDED;
     if (!(*known & EXCUSED) && place >= g->after_last)
         g->after_last = place + 1;
@@ -138,4 +140,10 @@ size_t
 order_witness_ended(const struct order_witness *w, size_t group)
 {
     return group < w->n_groups ? w->groups[group].ended : 0;
+}
+
+size_t
+order_witness_all_ended(const struct order_witness *w)
+{
+    return w->ended;
 }

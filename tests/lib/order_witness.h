@@ -32,7 +32,8 @@ const char *order_witness_begins(struct order_witness *w, size_t group, size_t p
 /* It has ended; again is fine. */
 void order_witness_ends(struct order_witness *w, size_t group, size_t place);
 
-/* How many of the group's messages have ended. */
+/* How many messages have ended: of a group; of all. */
 size_t order_witness_ended(const struct order_witness *w, size_t group);
+size_t order_witness_all_ended(const struct order_witness *w);
 
 #endif

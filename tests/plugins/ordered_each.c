@@ -1,0 +1,3 @@
+/* ordered, a message at a time. */
+#define ORDERED_EACH
+#include "ordered.c"
