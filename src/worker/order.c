@@ -14,7 +14,7 @@ struct order_group {
     struct order *order;
     struct message *first, *last;
     size_t n;
-    size_t out;     /* let go and undecided: AWAY to MOVING, but not AT_DOOR */
+    size_t out;     /* BATCHED to MOVING */
     size_t pausing; /* of order->pausing */
     struct timer timer;
     bool is_ready;
@@ -30,11 +30,12 @@ is_out(enum order_stage stage)
     return stage >= ORDER_AWAY && stage <= ORDER_MOVING;
 }
 
-/* Those at the door wait for those before them, and so nobody before them may wait for them. */
+/* It may be inside a call, or count as handled. What is on its way gets no further than the door while one before it is
+ * undecided: at another gate, or there, it may wait for that one, which so must not wait for it. */
 static bool
 is_busy(enum order_stage stage)
 {
-    return is_out(stage) && stage != ORDER_AT_DOOR;
+    return stage >= ORDER_BATCHED && stage <= ORDER_MOVING;
 }
 
 /* ---- groups ---- */

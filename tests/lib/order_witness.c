@@ -82,7 +82,7 @@ known_of(struct witnessed_group *g, size_t place)
 static void
 go_on(struct witnessed_group *g)
 {
-    while (g->all_begun < g->n && g->known[g->all_begun] & (BEGUN | EXCUSED))
+    while (g->all_begun < g->n && g->known[g->all_begun] & (BEGUN | ENDED | EXCUSED))
         g->all_begun++;
     while (g->all_ended < g->n && g->known[g->all_ended] & (ENDED | EXCUSED))
         g->all_ended++;

@@ -4,7 +4,8 @@
  * which has ended (done, or moved away for good). Two things must hold in each group, and it keeps the books that judge
  * them:
  *
- *     messages are begun for the first time in the order in which they were sent, none left out
+ *     messages are begun for the first time in the order in which they were sent, none left out but those that have
+ *     ended without (filtered out, a duplicate)
  *     none is handled after one sent later has ended
  *
  * Groups and places are numbers from 0. Want of memory aborts. One thread. */

@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "lib/bench.h"
+#include "worker/dedup_store.h"
 
 #define MINUTE INT64_C(60000)
 
@@ -373,6 +374,31 @@ what_stands_behind_a_lost_message_is_not_handled_before_it(void **state)
     bench_clean_up(&b);
 }
 
+/* ---- deduplication ---- */
+
+/* The second message waits at its gate for the event of the first, which failed and waits for its turn. */
+static void
+one_that_waits_for_the_event_of_the_failed_one_does_not_hold_it_up(void **state)
+{
+    (void)state;
+    struct engine_options o = bench_defaults();
+    struct err e;
+    assert_int_equal(dedup_memory_new(1000, &o.dedup.store, &e), 0);
+    o.dedup.window_ms = 60 * MINUTE;
+    o.dedup.by_body = true;
+    start(&o, false);
+    sim_put_in_group(&b.sim, 0, "{\"the\":\"same\"}");
+    sim_put_in_group(&b.sim, 0, "{\"the\":\"same\"}");
+    sim_put_in_group(&b.sim, 0, "{}");
+    order_witness_excuse(b.order, 0, 1); /* nobody handles it */
+    let_first_fail(0, 2, HANDLER_RETRY, 1000);
+    bench_run(&b, 2 * MINUTE);
+    assert_int_equal(deleted_in(0), 3);
+    assert_int_equal(message(0, 0)->handled, 3);
+    assert_int_equal(message(0, 1)->handled, 0);
+    bench_clean_up(&b);
+}
+
 /* ---- drains ---- */
 
 static void
@@ -470,6 +496,7 @@ main(void)
         cmocka_unit_test(groups_run_beside_each_other_up_to_the_threads),
         cmocka_unit_test(a_standard_queue_with_groups_has_no_order),
         cmocka_unit_test(what_stands_behind_a_lost_message_is_not_handled_before_it),
+        cmocka_unit_test(one_that_waits_for_the_event_of_the_failed_one_does_not_hold_it_up),
         cmocka_unit_test(a_drain_gives_back_what_waits_with_what_is_left_of_its_delay),
         cmocka_unit_test(after_a_lost_answer_the_same_messages_come_at_once),
         cmocka_unit_test(what_came_with_a_damaged_message_is_not_handled_before_it),
