@@ -6,8 +6,10 @@ event_fields_read(struct json object, const struct event_field *fields, size_t n
     if (object.type != JSON_OBJECT)
         return;
     for (struct json_iter it = json_iter(object); json_next(&it);) {
+        struct slice raw = json_raw(it.key);
+        bool plain = json_is_plain(it.key);
         for (const struct event_field *f = fields; f < fields + n; f++) {
-            if (json_equals_string(it.key, f->name)) {
+            if (plain ? slice_equals(raw, f->name) : json_equals_string(it.key, f->name)) {
                 *(struct json *)((char *)ret_fields + f->offset) = it.value;
                 break;
             }

@@ -10,7 +10,9 @@
 
 #include <cmocka.h>
 
+#include "lib/shared.h"
 #include "lib/sim.h"
+#include "lib/skip.h"
 #include "worker/screen.h"
 
 #define EVENT(detail_type, resources)                                                                                  \
@@ -306,6 +308,60 @@ views_end_with_their_call(void **state)
     teardown(f);
 }
 
+/* ---- real ones ---- */
+
+static void
+check_sample(struct slice name, const char *detail)
+{
+    static const struct {
+        struct slice name;
+        int32_t kind;
+    } kinds[] = {{SLICE("s3Event"), HANDLER_BODY_S3},
+                 {SLICE("s3EventDecodedKey"), HANDLER_BODY_S3},
+                 {SLICE("s3EventDeleteObject"), HANDLER_BODY_S3},
+                 {SLICE("s3EventGlacier"), HANDLER_BODY_S3},
+                 {SLICE("eventBridgeEvent"), HANDLER_BODY_EVENT},
+                 {SLICE("s3EventBridgeNotificationObjectCreatedEvent"), HANDLER_BODY_EVENT},
+                 {SLICE("s3EventBridgeNotificationObjectDeletedEvent"), HANDLER_BODY_EVENT}};
+    struct buf wrapped = BUF_INIT;
+    buf_add_string(&wrapped, "{\"Type\":\"Notification\",\"MessageId\":\"m\",\"TopicArn\":\"t\",\"Message\":");
+    json_write_string(&wrapped, slice_of_string(detail));
+    buf_add_string(&wrapped, "}");
+    struct fixture *f = setup(wrapped.data, CONF_UNWRAP_AUTO);
+    if (strcmp(f->message->view.body, detail) != 0)
+        fail_msg("%.*s is not what it was", SLICE_ARG(name));
+    int32_t kind = event->kind(&f->call, 0);
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (slice_equals(kinds[i].name, name) && kind != kinds[i].kind)
+            fail_msg("%.*s is of kind %d", SLICE_ARG(name), kind);
+    assert_true((event->event(&f->call, 0) != NULL) == (kind == HANDLER_BODY_EVENT));
+    assert_true((event->s3(&f->call, 0, 0) != NULL) == (kind == HANDLER_BODY_S3));
+    teardown(f);
+    buf_clean_up(&wrapped);
+}
+
+static void
+what_aws_sends_comes_out_of_a_notification_as_it_went_in(void **state)
+{
+    (void)state;
+    struct buf all = BUF_INIT, name = BUF_INIT, detail = BUF_INIT;
+    if (!shared_read("data/events/aws-samples.ndjson", &all))
+        skip_because("data/events/aws-samples.ndjson is not there");
+    struct json line, value;
+    size_t n = 0;
+    for (struct slice rest = buf_slice(&all); json_parse_first(rest, &line, &rest, NULL) == 0; n++) {
+        buf_reset(&name);
+        buf_reset(&detail);
+        assert_true(json_get(line, "DetailType", &value) && json_decode(value, &name, NULL) == 0);
+        assert_true(json_get(line, "Detail", &value) && json_decode(value, &detail, NULL) == 0);
+        check_sample(buf_slice(&name), detail.data);
+    }
+    assert_int_equal(n, 104);
+    buf_clean_up(&all);
+    buf_clean_up(&name);
+    buf_clean_up(&detail);
+}
+
 /* ---- attributes ---- */
 
 static struct fixture *
@@ -451,6 +507,7 @@ main(void)
         cmocka_unit_test(the_test_event_of_s3_is_told_apart),
         cmocka_unit_test(a_call_that_is_not_the_threads_own_sees_nothing_and_is_counted),
         cmocka_unit_test(views_end_with_their_call),
+        cmocka_unit_test(what_aws_sends_comes_out_of_a_notification_as_it_went_in),
         cmocka_unit_test(message_attributes_are_shown_with_their_types),
         cmocka_unit_test(any_number_of_message_attributes_is_shown),
         cmocka_unit_test(system_attributes_are_shown_as_far_as_they_came),
