@@ -115,8 +115,9 @@ each_service_has_its_host_and_signing_name(void **state)
     } cases[] = {{AWS_SQS, "https://sqs.us-east-1.amazonaws.com", "sqs"},
                  {AWS_S3, "https://s3.us-east-1.amazonaws.com", "s3"},
                  {AWS_EVENTBRIDGE, "https://events.us-east-1.amazonaws.com", "events"},
-                 {AWS_STS, "https://sts.us-east-1.amazonaws.com", "sts"}};
-    for (size_t i = 0; i < 4; i++) {
+                 {AWS_STS, "https://sts.us-east-1.amazonaws.com", "sts"},
+                 {AWS_DYNAMODB, "https://dynamodb.us-east-1.amazonaws.com", "dynamodb"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct endpoint p;
         struct err e;
         assert_int_equal(endpoint_resolve(cases[i].service, "us-east-1", NULL, NULL, &p, &e), 0);
@@ -203,6 +204,9 @@ fips_and_dualstack_hosts_are_those_of_the_endpoint_rules(void **state)
         {AWS_EVENTBRIDGE, "", "true", "us-gov-east-1", "https://events.us-gov-east-1.api.aws"},
         {AWS_STS, "true", "", "us-west-2", "https://sts-fips.us-west-2.amazonaws.com"},
         {AWS_STS, "", "true", "eusc-de-east-1", "https://sts.eusc-de-east-1.api.amazonwebservices.eu"},
+        {AWS_DYNAMODB, "true", "", "us-west-2", "https://dynamodb-fips.us-west-2.amazonaws.com"},
+        {AWS_DYNAMODB, "true", "", "us-gov-west-1", "https://dynamodb.us-gov-west-1.amazonaws.com"},
+        {AWS_DYNAMODB, "", "true", "us-west-2", "https://dynamodb.us-west-2.api.aws"},
         {AWS_S3, "true", "", "us-west-2", "https://s3-fips.us-west-2.amazonaws.com"},
         {AWS_S3, "true", "", "us-gov-west-1", "https://s3-fips.us-gov-west-1.amazonaws.com"},
         {AWS_S3, "", "true", "us-west-2", "https://s3.dualstack.us-west-2.amazonaws.com"},
