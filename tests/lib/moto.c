@@ -6,7 +6,8 @@
 #include "lib/aws_call.h"
 
 #define PROGRAM  "tests/bench/peers/moto" /* from the repository's root, where make runs benches */
-#define START_MS 330000                   /* it may have to be installed */
+#define FOLDER   "build/peers/moto"
+#define START_MS 330000 /* it may have to be installed */
 
 static bool
 make_queue(const struct moto *m, const char *queue)
@@ -20,17 +21,32 @@ make_queue(const struct moto *m, const char *queue)
     return status == 200;
 }
 
-bool
-moto_start(struct moto *m, const char *queue)
+static bool
+start(struct moto *m, const char *mode)
 {
-    *m = (struct moto){.process = proc_spawn((const char *[]){PROGRAM, NULL}, NULL)};
+    *m = (struct moto){.process = proc_spawn((const char *[]){PROGRAM, FOLDER, mode, NULL}, NULL)};
     const char *line = proc_wait_line(m->process, "Running on http://", START_MS);
     if (line) {
         line = strstr(line, "http://");
         snprintf(m->url, sizeof m->url, "%.*s", (int)strcspn(line, " \r\n\033"), line);
-        if (make_queue(m, queue))
-            return true;
     }
+    return line != NULL;
+}
+
+bool
+moto_start(struct moto *m, const char *queue)
+{
+    if (start(m, NULL) && make_queue(m, queue))
+        return true;
+    moto_stop(m);
+    return false;
+}
+
+bool
+moto_start_one_by_one(struct moto *m)
+{
+    if (start(m, "one-by-one"))
+        return true;
     moto_stop(m);
     return false;
 }

@@ -13,6 +13,9 @@ struct moto {
 
 /* Starts it, with a queue of that name in it. False, with the reason on standard error: it cannot be had here. */
 bool moto_start(struct moto *m, const char *queue);
+
+/* The same without a queue, and executing one request after the other, as conditional writes need it. */
+bool moto_start_one_by_one(struct moto *m);
 void moto_stop(struct moto *m);
 
 #endif

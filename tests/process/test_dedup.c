@@ -68,9 +68,8 @@ a_delete_whose_answer_was_lost_is_sent_again_and_nothing_is_handled_again(void *
     dedup_scene_start(s, 0, "", "");
     send_many(s, SEND, SEND);
     dedup_scene_await_empty(s);
-    DEDUP_SCENE_AWAIT(s, 0, deleted, SEND);
-    assert_each_handled_once(s, SEND);
     dedup_scene_drain(s, 0);
+    assert_each_handled_once(s, SEND);
 }
 
 /* Every message comes twice, some in one receive: they are not handled twice, and no two entries of a delete are alike,

@@ -48,7 +48,7 @@ start_server(void **state)
     setenv("AWS_SECRET_ACCESS_KEY", "test", 1);
     setenv("AWS_REGION", "us-east-1", 1);
     *state = s;
-    if (access(INSTALLED, F_OK) != 0 || !moto_start(&s->moto, "unused"))
+    if (access(INSTALLED, F_OK) != 0 || !moto_start_one_by_one(&s->moto))
         return 0;
     aws_call_init(&s->call, s->moto.url);
     return 0;
@@ -120,7 +120,7 @@ two_clients_answer_as_the_model_does(void **state)
     NEEDS_MOTO(s);
     make_table(s, "model", "id");
     begin_clients(&c, s->moto.url, "model");
-    dedup_model_run(&c.driver, 1, 250);
+    dedup_model_run(&c.driver, 1, 150);
     end_clients(&c);
 }
 
@@ -132,7 +132,7 @@ of_two_clients_that_begin_the_same_at_once_one_may(void **state)
     NEEDS_MOTO(s);
     make_table(s, "race", "id");
     begin_clients(&c, s->moto.url, "race");
-    dedup_model_race(&c.driver, 100);
+    dedup_model_race(&c.driver, 40);
     end_clients(&c);
 }
 
