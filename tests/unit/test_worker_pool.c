@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "lib/sim.h"
 #include "worker/call.h"
+#include "worker/publish_list.h"
 
 #define MOST 64
 
@@ -27,6 +28,7 @@ static struct rig {
     struct ledger *ledger;
     struct metrics *metrics;
     struct pool *pool;
+    struct publish_desk *desk; /* NULL: nothing can be published */
     struct timers timers;
     struct batcher batcher;
     struct batch *gathered;
@@ -136,8 +138,12 @@ gather(void *context, struct batch *b, int64_t now_ms)
 static int
 try_begin(size_t threads, struct err *e)
 {
-    const struct pool_options options = {
-        .plugin = &rig.plugin, .threads = threads, .queue_batches = 16, .ledger = rig.ledger, .wake = wake};
+    const struct pool_options options = {.plugin = &rig.plugin,
+                                         .threads = threads,
+                                         .queue_batches = 16,
+                                         .ledger = rig.ledger,
+                                         .desk = rig.desk,
+                                         .wake = wake};
     return pool_new(&options, &rig.pool, e);
 }
 
@@ -486,6 +492,81 @@ null_in_place_of_a_call_is_refused_and_counted(void **state)
     end(b);
 }
 
+/* ---- publishing ---- */
+
+static int32_t
+publish_for(struct handler_call *call, uint32_t index)
+{
+    const struct handler_publish_extension *p = host->extension(HANDLER_PUBLISH_EXTENSION);
+    const struct handler_new_event event = {.size = sizeof event,
+                                            .source = HANDLER_TEXT("shop"),
+                                            .detail_type = HANDLER_TEXT("Paid"),
+                                            .detail = HANDLER_TEXT("{}")};
+    const struct handler_new_message message = {.size = sizeof message, .body = HANDLER_TEXT("x")};
+    int32_t rc = p->event(call, index, &event);
+    assert_int_equal(p->message(call, index, &message), rc);
+    return rc;
+}
+
+static void
+publish_rightly_and_wrongly(struct handler_call *call, uint32_t count)
+{
+    const struct handler_publish_extension *p = host->extension(HANDLER_PUBLISH_EXTENSION);
+    const struct handler_new_event nothing = {.size = sizeof nothing};
+    rig.results[0] = publish_for(call, 0);
+    rig.results[1] = publish_for(call, count);
+    rig.results[2] = publish_for(NULL, 0);
+    host->settle(call, 0, HANDLER_DONE, 0, NULL);
+    rig.results[3] = publish_for(call, 0);
+    atomic_store(&call->messages[1]->lost, true);
+    rig.results[4] = publish_for(call, 1);
+    rig.results[5] = p->event(call, 2, &nothing);
+    rig.results[6] = p->message(call, 2, NULL);
+}
+
+static void
+what_is_published_belongs_to_a_message_that_is_not_settled(void **state)
+{
+    (void)state;
+    struct publish_desk desk = {.bus = "orders", .queue = "invoices", .max_bytes = 1 << 20};
+    begin_with(&TOGETHER);
+    rig.desk = &desk;
+    struct err e;
+    assert_int_equal(try_begin(1, &e), 0);
+    rig.in_call = publish_rightly_and_wrongly;
+    rig.answers[0] = HANDLER_DONE;
+    struct batch *b = run(3);
+    const int32_t expected[] = {HANDLER_OK,     HANDLER_E_INDEX,   HANDLER_E_INDEX,  HANDLER_E_SETTLED,
+                                HANDLER_E_LOST, HANDLER_E_INVALID, HANDLER_E_INVALID};
+    assert_memory_equal(rig.results, expected, sizeof expected);
+    assert_int_equal(violations(), 6);
+    assert_int_equal(atomic_load(&rig.metrics->publish_rejected), 2);
+    assert_int_equal(b->messages[0]->publish->count, 2);
+    assert_null(b->messages[1]->publish);
+    end(b);
+    assert_int_equal(atomic_load(&desk.bytes), 0);
+}
+
+static void
+publish_for_the_first(struct handler_call *call, uint32_t count)
+{
+    (void)count;
+    rig.results[0] = publish_for(call, 0);
+}
+
+static void
+without_a_configured_target_nothing_is_published(void **state)
+{
+    (void)state;
+    begin(&TOGETHER, 1);
+    rig.in_call = publish_for_the_first;
+    rig.answers[0] = HANDLER_RETRY;
+    struct batch *b = run(1);
+    assert_int_equal(rig.results[0], HANDLER_E_TARGET);
+    assert_int_equal(violations(), 0);
+    end(b);
+}
+
 /* ---- leases ---- */
 
 static void
@@ -830,6 +911,8 @@ main(void)
         cmocka_unit_test(a_wrong_settle_is_refused_counted_and_never_makes_a_message_done),
         cmocka_unit_test(a_call_belongs_to_its_thread_and_ends_when_it_returns),
         cmocka_unit_test(null_in_place_of_a_call_is_refused_and_counted),
+        cmocka_unit_test(what_is_published_belongs_to_a_message_that_is_not_settled),
+        cmocka_unit_test(without_a_configured_target_nothing_is_published),
         cmocka_unit_test(a_lost_message_is_nobodys_to_decide_about),
         cmocka_unit_test(asking_for_more_time_reaches_the_engine),
         cmocka_unit_test(what_was_lost_while_it_waited_is_not_started),
