@@ -1,5 +1,5 @@
 /* What the README shows, as it stands there: its first handler compiles, runs, and prints the README's event; its
- * handler of events sees what its filter lets pass; its credentials are taken, its
+ * handler of events sees what its filter lets pass; its handler that publishes does; its credentials are taken, its
  * retry policies are right. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "lib/admin.h"
 #include "lib/conf_text.h"
 #include "lib/proc.h"
 #include "lib/skip.h"
@@ -114,6 +115,50 @@ the_handler_of_events_prints_what_its_filter_lets_pass(void **state)
     tmp_remove(dir);
 }
 
+struct requests {
+    const char *url;
+    size_t put; /* PutEvents calls that went well */
+};
+
+static bool
+as_many_were_put(void *context)
+{
+    const struct requests *r = context;
+    return admin_count_requests(r->url, "operation=PutEvents&status=200") == r->put &&
+           admin_queue_figure(r->url, SYSTEM_QUEUE, "in_flight") == 0 &&
+           admin_queue_figure(r->url, SYSTEM_QUEUE, "visible") == 0;
+}
+
+static void
+the_handler_that_publishes_does(void **state)
+{
+    (void)state;
+    if (system("command -v cc make >/dev/null") != 0)
+        skip_because("no make or no C compiler");
+    const char *dir = tmp_new();
+    build_handler(dir, "invoice", "AWS has confirmed the event:\n\n```c\n");
+    char *settings = between("plugin = \"./invoice.so\";", ");\n\n- **Off");
+    struct system *s = system_start(dir);
+    char consumers[1000];
+    snprintf(consumers, sizeof consumers,
+             "consumers = ( { name = \"invoice\"; queue = \"durable-fanout-queue\"; plugin = \"%s/invoice.so\"; "
+             "wait_time_s = 1; %s );",
+             dir, settings);
+    system_start_fleet(s, consumers);
+    struct proc_options send = {.argv = (const char *[]){proc_path("bin/fanoutctl"), "send", NULL},
+                                .env = s->env,
+                                .in = "{\"Source\":\"buffer.source\",\"DetailType\":\"Paid\",\"Detail\":{}}\n"};
+    struct proc *p = proc_start(&send);
+    assert_int_equal(proc_wait_exit(p, 20000), 0);
+    proc_destroy(p);
+    struct requests requests = {.url = s->url, .put = 2}; /* the sender's, and the handler's */
+    assert_true(proc_wait_until(as_many_were_put, &requests, 20000));
+    system_stop_fleet(s);
+    system_stop(s);
+    free(settings);
+    tmp_remove(dir);
+}
+
 static void
 the_credentials_are_taken(void **state)
 {
@@ -163,6 +208,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_first_handler_prints_the_event_at_once),
         cmocka_unit_test(the_handler_of_events_prints_what_its_filter_lets_pass),
+        cmocka_unit_test(the_handler_that_publishes_does),
         cmocka_unit_test(the_credentials_are_taken),
         cmocka_unit_test(the_retry_policies_are_right),
     };
