@@ -241,14 +241,18 @@ what_the_filter_keeps_out_can_be_a_dead_letter(void **state)
 {
     struct lone_worker w;
     (void)state;
+    send_body(EVENT("shop"), "");
     send_body(EVENT("other"), ", \"MessageAttributes\": {\"colour\": {\"DataType\": \"String\", \"StringValue\": "
                               "\"blue\"}}");
-    start_summary(&w, SHOP_ALONE "on_mismatch = \"dead_letter\";", "");
+    start_summary(&w,
+                  "filter = \"{\\\"$$or\\\":[{\\\"source\\\":[\\\"shop\\\"]},{\\\"account\\\":[\\\"2\\\"]}]}\"; "
+                  "on_mismatch = \"dead_letter\";",
+                  "");
     await_empty();
     end_worker(&w);
-    assert_int_equal(count_lines("\n"), 0);
+    assert_int_equal(count_lines("\n"), 1);
     assert_int_equal(COUNT(&w, filtered_dead), 1);
-    assert_int_equal(COUNT(&w, handled), 0);
+    assert_int_equal(COUNT(&w, handled), 1);
     assert_dead_letter(EVENT("other"), "does not match the consumer's filter");
     lone_worker_clean_up(&w);
 }
