@@ -83,6 +83,17 @@ account_allow_doubles(struct account *a)
     a->doubles = true;
 }
 
+bool
+account_awaits_answer(struct account *a, int64_t wait_ms)
+{
+    pthread_mutex_lock(&a->lock);
+    bool awaits = a->n_others > 0;
+    for (size_t i = 0; i < a->n_receives; i++)
+        awaits = awaits || a->rules.now_ms() - a->receives[i].asked_ms > wait_ms;
+    pthread_mutex_unlock(&a->lock);
+    return awaits;
+}
+
 size_t
 account_deleted(struct account *a)
 {

@@ -74,6 +74,9 @@ void account_cap(struct account *a, unsigned queue, size_t cap);
 /* From now on a dead letter may arrive twice, because the server was told to double it. */
 void account_allow_doubles(struct account *a);
 
+/* Whether an answer is due: of a receive that has waited for longer than wait_ms, or of any other call. */
+bool account_awaits_answer(struct account *a, int64_t wait_ms);
+
 /* How many are known to be deleted. */
 size_t account_deleted(struct account *a);
 

@@ -120,6 +120,7 @@ receive_asked(struct account *a, const struct wiretap_exchange *x, struct json r
                                                             .queue = queue,
                                                             .n = (size_t)n,
                                                             .asked_ns = clock_monotonic_ns(),
+                                                            .asked_ms = a->rules.now_ms(),
                                                             .epoch = a->epoch[queue]};
     a->reserved[queue] += (size_t)n;
     check_cap(a, queue);
@@ -151,6 +152,7 @@ delivered(struct account *a, struct account_message *m, struct json message, con
     m->receives = receives > m->receives ? (uint32_t)receives : m->receives;
     m->delivered_ns = clock_monotonic_ns();
     m->receive_ns = r->asked_ns;
+    m->receive_number = r->number;
     m->lease_ms = now_ms + a->rules.visibility_s * INT64_C(1000);
     if (r->number && r->epoch == a->epoch[r->queue] && !m->in_hand) {
         m->in_hand = true;
@@ -173,6 +175,17 @@ receive_answered(struct account *a, const struct wiretap_exchange *x)
             account_find(a, "a message was delivered that nobody had sent");
     }
     check_cap(a, r.queue);
+}
+
+/* What it had brought may not have come to any hand. */
+static void
+receive_broken(struct account *a, uint64_t number)
+{
+    if (end_receive(a, number).number)
+        return;
+    for (size_t i = 0; i < a->rules.messages; i++)
+        if (a->messages[i].receive_number == number)
+            leave_hand(a, &a->messages[i]);
 }
 
 /* ---- deletes, changes of visibility, dead letters ---------------------------------------------------------------- */
@@ -336,6 +349,18 @@ answered(struct account *a, const struct wiretap_exchange *x)
     a->failed_calls += x->status != 200;
 }
 
+static void
+note_other(struct account *a, enum wiretap_moment moment, uint64_t number)
+{
+    size_t i = 0;
+    while (i < a->n_others && a->others[i] != number)
+        i++;
+    if (moment == WIRETAP_ASKED && a->n_others < ACCOUNT_RECEIVES_MAX)
+        a->others[a->n_others++] = number;
+    else if (moment != WIRETAP_ASKED && i < a->n_others)
+        a->others[i] = a->others[--a->n_others];
+}
+
 void
 account_hear(void *account, enum wiretap_moment moment, const struct wiretap_exchange *x)
 {
@@ -347,7 +372,9 @@ account_hear(void *account, enum wiretap_moment moment, const struct wiretap_exc
     else if (moment == WIRETAP_ANSWERED)
         answered(a, x);
     else if (slice_equals_string(x->operation, "ReceiveMessage"))
-        end_receive(a, x->number);
+        receive_broken(a, x->number);
+    if (!slice_equals_string(x->operation, "ReceiveMessage"))
+        note_other(a, moment, x->number);
     a->broken_calls += moment == WIRETAP_BROKEN;
     pthread_mutex_unlock(&a->lock);
 }

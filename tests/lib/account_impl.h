@@ -34,6 +34,7 @@ struct account_message {
     int64_t lease_ms;     /* of the run's clock: over then */
     int64_t extension_ms; /* ... if what was asked for last is granted */
     bool in_hand;
+    uint64_t receive_number; /* of the receive that brought it last */
     unsigned letters_asked;
     int64_t delete_asked_ns, delete_confirmed_ns, letter_asked_ns, letter_confirmed_ns; /* first */
 
@@ -44,7 +45,6 @@ struct account_message {
     int64_t done_ns;       /* a verdict of done was about to be told, first */
     int64_t done_began_ns; /* ... of a call that began then */
     int32_t done_pid, last_pid;
-    int64_t decided_ns; /* done or rejected, first; or the last failure before its dead letter was sent */
 
     /* shown */
     unsigned letters;
@@ -62,6 +62,7 @@ struct account_receive {
     unsigned queue, epoch;
     size_t n;
     int64_t asked_ns;
+    int64_t asked_ms; /* of the run's clock */
 };
 
 struct account {
@@ -72,6 +73,8 @@ struct account {
     size_t n_handles, used_handles;
     struct account_receive *receives; /* outstanding */
     size_t n_receives;
+    uint64_t others[ACCOUNT_RECEIVES_MAX]; /* calls under way that are no receives */
+    size_t n_others;
     size_t cap[ACCOUNT_QUEUES], in_hand[ACCOUNT_QUEUES], reserved[ACCOUNT_QUEUES];
     unsigned epoch[ACCOUNT_QUEUES]; /* a receive of an earlier one is not ours to count */
     size_t deleted, calls, failed_calls, broken_calls;

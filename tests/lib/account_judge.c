@@ -30,12 +30,6 @@ read_entry(struct account *a, struct chaos_entry *e)
         m->done_began_ns = e->began_ns;
         m->done_pid = e->pid;
     }
-    bool decides = verdict == HANDLER_DONE || verdict == HANDLER_REJECT;
-    if (decides && (!m->decided_ns || ended_ns < m->decided_ns))
-        m->decided_ns = ended_ns;
-    if (verdict == HANDLER_RETRY && m->fate == ACCOUNT_FAILED && m->letter_asked_ns && ended_ns < m->letter_asked_ns &&
-        ended_ns > m->decided_ns)
-        m->decided_ns = ended_ns;
 }
 
 static void
@@ -153,6 +147,13 @@ judge_event(struct account *a, const struct account_message *m, uint32_t n)
                      (size_t)(m->twin - a->messages));
 }
 
+/* When what stands behind m in its group may be begun; 0: never. */
+static int64_t
+decided_ns(const struct account_message *m)
+{
+    return m->letters > 0 ? m->letter_confirmed_ns : m->done_ns;
+}
+
 /* ---- groups ------------------------------------------------------------------------------------------------------ */
 
 static void
@@ -173,7 +174,7 @@ judge_order(struct account *a)
         bool passes = m->fate == ACCOUNT_FILTERED || m->fate == ACCOUNT_UNDECODABLE || (m->twin && m->handled == 0);
         if (!passes)
             last[m->group] = m;
-        if (before && m->first_began_ns && (!before->decided_ns || m->first_began_ns < before->decided_ns))
+        if (before && m->first_began_ns && (!decided_ns(before) || m->first_began_ns < decided_ns(before)))
             account_find(a, "order: message %zu of group %u was begun before message %zu was decided", i, m->group,
                          (size_t)(before - a->messages));
     }

@@ -19,18 +19,20 @@
 #include "lib/seeds.h"
 #include "lib/tmp.h"
 
-#define THREADS        4
-#define BATCH          10
-#define PREFETCH       1
-#define CAP            (THREADS * BATCH * (1 + PREFETCH))
-#define VISIBILITY_S   37
-#define SLOW_MS        25000 /* more than half of it */
-#define MAX_ATTEMPTS   12
-#define CALLS_MAX      40      /* of the handler, for each message, on average */
-#define TAPPED_IDLE_NS 6000000 /* nothing was heard for so long: the clock may leap */
-#define LEAP_MS        1000
-#define SOON_MS        60000
-#define END_MS         (4 * 3600 * 1000) /* of the run's clock */
+#define THREADS      4
+#define BATCH        10
+#define PREFETCH     1
+#define CAP          (THREADS * BATCH * (1 + PREFETCH))
+#define VISIBILITY_S 37
+#define SLOW_MS      25000 /* more than half of it */
+#define MAX_ATTEMPTS 12
+#define CALLS_MAX    40 /* of the handler, for each message, on average */
+#define QUIET_NS     6000000
+#define OVERDUE_NS   150000000
+#define WAIT_S       5 /* of a long poll */
+#define LEAP_MS      1000
+#define SOON_MS      60000
+#define END_MS         (3600 * 1000) /* of the run's clock */
 
 static const char *const QUEUES[ACCOUNT_QUEUES] = {"chaos", "chaos.fifo"};
 static const char *const DEAD[ACCOUNT_QUEUES] = {"chaos-dead", "chaos-dead.fifo"};
@@ -43,11 +45,14 @@ chaos_run_clock_ms(const struct chaos_run *r)
     return clock_wall_ms() - r->clock_began_ms;
 }
 
+/* Nobody speaks, and nobody is about to: an answer that is due comes soon, unless a fault holds it back. */
 static bool
 is_idle(const struct chaos_run *r)
 {
-    int64_t now_ns = clock_monotonic_ns();
-    return now_ns - wiretap_heard_ns(r->tap) > TAPPED_IDLE_NS && now_ns - r->stepped_ns > TAPPED_IDLE_NS;
+    int64_t now_ns = clock_monotonic_ns(), quiet_ns = now_ns - wiretap_heard_ns(r->tap);
+    if (quiet_ns < QUIET_NS || now_ns - r->stepped_ns < QUIET_NS)
+        return false;
+    return quiet_ns > OVERDUE_NS || !account_awaits_answer(r->account, WAIT_S * 1000);
 }
 
 void
@@ -127,7 +132,7 @@ chaos_run_begin(struct chaos_run *r, uint64_t seed, size_t messages)
     const struct account_rules rules = {.messages = messages,
                                         .visibility_s = VISIBILITY_S,
                                         .max_attempts = MAX_ATTEMPTS,
-                                        .ordered = false,
+                                        .ordered = true,
                                         .queues = {QUEUES[0], QUEUES[1]},
                                         .dead = {DEAD[0], DEAD[1]},
                                         .memory = {ACCOUNT_HOST, ACCOUNT_PROCESS},
@@ -186,11 +191,11 @@ chaos_run_start_fleet(struct chaos_run *r)
     for (unsigned q = 0; q < ACCOUNT_QUEUES; q++)
         buf_add_format(&text,
                        "  %s{ name = \"%s\"; queue = \"%s\"; plugin = \"%s\"; threads = %d; prefetch = %d; %s\n"
-                       "    wait_time_s = 5; retry = { base_ms = 500; cap_ms = 20000; max_attempts = %d; };\n"
+                       "    wait_time_s = %d; retry = { base_ms = 500; cap_ms = 20000; max_attempts = %d; };\n"
                        "    envelope = \"eventbridge\"; filter = \"{\\\"detail-type\\\": [\\\"wanted\\\"]}\";\n"
                        "    options = { record = \"%s\"; slow_ms = %d; in_order = %s; }; }\n",
                        q > 0 ? ", " : "", q == ACCOUNT_FIFO ? "fifo" : "standard", QUEUES[q],
-                       proc_path("tests/plugins/chaos.so"), THREADS, PREFETCH, settings[q], MAX_ATTEMPTS,
+                       proc_path("tests/plugins/chaos.so"), THREADS, PREFETCH, settings[q], WAIT_S, MAX_ATTEMPTS,
                        r->record_path, SLOW_MS, q == ACCOUNT_FIFO ? "true" : "false");
     buf_add_string(&text, ");");
     assert_false(buf_failed(&text));
@@ -293,6 +298,18 @@ count_queue(struct chaos_run *r, const char *url)
     return strtol(text[0], NULL, 10) + strtol(text[1], NULL, 10) + strtol(text[2], NULL, 10);
 }
 
+/* What it has to say goes into its log. */
+static void
+dump_fleet(struct chaos_run *r)
+{
+    pid_t pids[CHAOS_WORKERS_MAX];
+    size_t n = system_workers(r->system, pids, CHAOS_WORKERS_MAX);
+    for (size_t i = 0; i < n; i++)
+        kill(pids[i], SIGUSR2);
+    for (int i = 0; i < 200; i++)
+        chaos_run_pass(r);
+}
+
 static void
 empty_queues(struct chaos_run *r)
 {
@@ -303,8 +320,10 @@ empty_queues(struct chaos_run *r)
         chaos_run_pass(r);
         if (++asked % 20 == 0)
             left = count_queue(r, r->urls[0]) + count_queue(r, r->urls[1]);
-        if (chaos_run_clock_ms(r) > until_ms)
-            fail_msg("%ld messages are left after %d hours, and nobody takes them", left, END_MS / 3600000);
+        if (chaos_run_clock_ms(r) > until_ms) {
+            dump_fleet(r);
+            fail_msg("%ld messages are left after %d s, and nobody takes them", left, END_MS / 1000);
+        }
     }
 }
 

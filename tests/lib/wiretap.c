@@ -21,6 +21,7 @@
 
 #define LINES_MAX   256 /* connections */
 #define PIECE_BYTES 65536
+#define UNREAD_NS   50000000
 
 #define CHECK(condition)                                                                                               \
     do {                                                                                                               \
@@ -35,6 +36,7 @@ struct line {
     int client, server;               /* server -1: not yet */
     struct buf in, out;               /* a request, an answer, as far as they have come */
     bool asked;                       /* a request is at the server */
+    int64_t answered_ns;              /* when the last answer went to the client */
     struct wiretap_exchange exchange; /* its slices point into in and out */
 };
 
@@ -142,12 +144,13 @@ static bool
 pass_answer(struct wiretap *w, struct line *l)
 {
     struct slice head, body;
-    if (!is_whole(&l->out, &head, &body))
+    if (!l->asked || !is_whole(&l->out, &head, &body))
         return true;
     l->exchange.status = head.n > 12 ? atoi(head.p + 9) : 0;
     l->exchange.answer = body;
     l->asked = false;
     tell(w, WIRETAP_ANSWERED, l);
+    l->answered_ns = clock_monotonic_ns();
     bool closes = slice_equals_string(header(head, "Connection"), "close");
     bool ok = send_all(l->client, buf_slice(&l->out));
     buf_reset(&l->in);
@@ -169,13 +172,15 @@ take_in(int fd, struct buf *b)
     return true;
 }
 
+/* An answer that went to a client just before it was gone may not have been read. */
 static void
 end_line(struct wiretap *w, size_t i)
 {
     struct line *l = w->lines[i];
+    bool unread = l->answered_ns > clock_monotonic_ns() - UNREAD_NS;
     l->exchange.status = 0;
     l->exchange.answer = slice_of(NULL, 0);
-    if (l->asked)
+    if (l->asked || unread)
         tell(w, WIRETAP_BROKEN, l);
     close(l->client);
     if (l->server >= 0)
@@ -202,17 +207,25 @@ begin_line(struct wiretap *w)
 
 /* ---- the thread -------------------------------------------------------------------------------------------------- */
 
+/* A client that has gone is gone before what it does next: all that has come is looked at before anything is passed on.
+ */
 static void
-tend(struct wiretap *w, size_t i, bool of_client, bool of_server)
+take_all(struct wiretap *w, const struct pollfd *fds, size_t n)
 {
-    struct line *l = w->lines[i];
-    bool going = true;
-    if (of_server)
-        going = take_in(l->server, &l->out) && pass_answer(w, l);
-    if (going && of_client)
-        going = take_in(l->client, &l->in) && pass_request(w, l);
-    if (!going)
-        end_line(w, i);
+    for (size_t i = n; i-- > 0;) { /* from the end: a line that ends is replaced by the last one */
+        struct line *l = w->lines[i];
+        if ((fds[2 * i].revents && !take_in(l->client, &l->in)) ||
+            (fds[2 * i + 1].revents && !take_in(l->server, &l->out)))
+            end_line(w, i);
+    }
+}
+
+static void
+pass_all(struct wiretap *w)
+{
+    for (size_t i = w->n; i-- > 0;)
+        if (!pass_answer(w, w->lines[i]) || !pass_request(w, w->lines[i]))
+            end_line(w, i);
 }
 
 static void *
@@ -234,9 +247,8 @@ run(void *argument)
         }
         if (fds[0].revents)
             return NULL;
-        for (size_t i = n; i-- > 0;) /* from the end: a line that ends is replaced by the last one */
-            if (fds[2 + 2 * i].revents || fds[3 + 2 * i].revents)
-                tend(w, i, fds[2 + 2 * i].revents, fds[3 + 2 * i].revents);
+        take_all(w, fds + 2, n);
+        pass_all(w);
         if (fds[1].revents)
             begin_line(w);
     }

@@ -24,7 +24,8 @@ struct wiretap_exchange {
 enum wiretap_moment {
     WIRETAP_ASKED,    /* about to go to the server */
     WIRETAP_ANSWERED, /* about to go to the client */
-    WIRETAP_BROKEN,   /* ends without an answer; the server may have done it */
+    WIRETAP_BROKEN,   /* ends without an answer; the server may have done it. Or has been answered a moment ago, and the
+                       * client was gone: it may not have read that */
 };
 
 typedef void wiretap_fn(void *context, enum wiretap_moment moment, const struct wiretap_exchange *exchange);

@@ -31,6 +31,7 @@ struct task {
     struct chaos_entry *entry;  /* NULL: no room for it */
     unsigned n, times, handled; /* handled: so often before */
     char what[12];
+    int32_t verdict;
 };
 
 static void
@@ -56,14 +57,14 @@ read_task(struct chaos *c, const struct handler_message *m, struct task *t)
 }
 
 /* Before the worker hears of it. */
-static int32_t
+static void
 end(struct task *t, int32_t verdict)
 {
+    t->verdict = verdict;
     if (t->entry) {
         atomic_store(&t->entry->verdict, verdict);
         atomic_store(&t->entry->ended_ns, chaos_record_now_ns());
     }
-    return verdict;
 }
 
 static int
@@ -86,10 +87,10 @@ wait_slowly(struct chaos *c, struct handler_call *call)
 }
 
 static void
-violate(struct chaos *c, struct handler_call *call, uint32_t count)
+violate(struct chaos *c, struct handler_call *call, uint32_t count, uint32_t index)
 {
     c->host->settle(call, count, HANDLER_DONE, -1, "there is none");
-    c->host->settle(call, 0, 1000, -1, "no such verdict");
+    c->host->settle(call, index, 1000, -1, "no such verdict");
 }
 
 /* Settles the message at index, or leaves it (returns 0) to the call's return value, which is done. */
@@ -123,31 +124,82 @@ settle(struct chaos *c, struct handler_call *call, uint32_t index, struct task *
     return 1;
 }
 
-static int32_t
-handle_batch(void *plugin, void *thread, struct handler_call *call, const struct handler_batch *batch)
+static int
+is_forgotten(const struct task *t)
 {
-    struct chaos *c = plugin;
+    return is(t, "violate") && t->handled < t->times;
+}
+
+static int
+has_behind(const struct handler_batch *batch, uint32_t index)
+{
+    for (uint32_t i = index + 1; i < batch->count; i++)
+        if (strcmp(batch->messages[i]->group, batch->messages[index]->group) == 0)
+            return 1;
+    return 0;
+}
+
+/* Each in its turn; behind one that was not done none of its group. Nothing is left to what is returned, because that
+ * would count for those, too. */
+static int32_t
+handle_in_order(struct chaos *c, struct handler_call *call, const struct handler_batch *batch)
+{
+    const char *stopped[BATCH_MAX];
+    uint32_t count = batch->count < BATCH_MAX ? batch->count : BATCH_MAX, n_stopped = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct handler_message *m = batch->messages[i];
+        struct task t;
+        uint32_t k = 0;
+        while (k < n_stopped && strcmp(stopped[k], m->group) != 0)
+            k++;
+        if (k < n_stopped)
+            continue;
+        read_task(c, m, &t);
+        if (!is_forgotten(&t)) {
+            settle(c, call, i, &t, 0);
+        } else {
+            end(&t, CHAOS_VIOLATION);
+            violate(c, call, batch->count, i);
+            if (has_behind(batch, i)) /* they would be forgotten with it */
+                c->host->settle(call, i, HANDLER_RETRY, -1, "the contract is broken");
+        }
+        if (t.verdict != HANDLER_DONE)
+            stopped[n_stopped++] = m->group;
+    }
+    return HANDLER_UNSET;
+}
+
+static int32_t
+handle_as_it_comes(struct chaos *c, struct handler_call *call, const struct handler_batch *batch)
+{
     struct task tasks[BATCH_MAX];
     uint32_t count = batch->count < BATCH_MAX ? batch->count : BATCH_MAX, left = 0, forgotten = 0;
-    (void)thread;
     if (count == 0)
         return HANDLER_UNSET;
     for (uint32_t i = 0; i < count; i++) {
         read_task(c, batch->messages[i], &tasks[i]);
-        if (is(&tasks[i], "violate") && tasks[i].handled < tasks[i].times) {
+        if (is_forgotten(&tasks[i])) {
             end(&tasks[i], CHAOS_VIOLATION);
             forgotten++;
         }
     }
-    int backwards = !c->in_order && tasks[0].n % 2, leave = forgotten == 0 && tasks[0].n % 3 == 0;
+    int backwards = tasks[0].n % 2, leave = forgotten == 0 && tasks[0].n % 3 == 0;
     if (forgotten > 0)
-        violate(c, call, batch->count);
+        violate(c, call, batch->count, 0);
     for (uint32_t k = 0; k < count; k++) {
         uint32_t i = backwards ? count - 1 - k : k;
-        if (!(is(&tasks[i], "violate") && tasks[i].handled < tasks[i].times))
+        if (!is_forgotten(&tasks[i]))
             left += !settle(c, call, i, &tasks[i], leave);
     }
     return forgotten > 0 ? tasks[0].n % 2 ? HANDLER_UNSET : 77 : left > 0 ? HANDLER_DONE : HANDLER_UNSET;
+}
+
+static int32_t
+handle_batch(void *plugin, void *thread, struct handler_call *call, const struct handler_batch *batch)
+{
+    struct chaos *c = plugin;
+    (void)thread;
+    return c->in_order ? handle_in_order(c, call, batch) : handle_as_it_comes(c, call, batch);
 }
 
 static int32_t
@@ -188,7 +240,7 @@ close_chaos(void *plugin)
 static const struct handler_option OPTIONS[] = {
     {"record", "string", NULL, "The file that both map."},
     {"slow_ms", "int", "20000", "How long a slow message takes, by the run's clock."},
-    {"in_order", "bool", "false", "Settle from the first message of a batch to its last."},
+    {"in_order", "bool", "false", "Handle one after the other, and none of a group behind one that was not done."},
     {0},
 };
 
