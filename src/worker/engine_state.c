@@ -100,6 +100,7 @@ engine_dump(const struct engine *g, int64_t now_ms)
     size_t n = 0;
     for (const struct message *m = g->in_hand.oldest; m && n < 10; m = m->next, n++)
         log_write(LOG_INFO, "state of a message", LOG_SLICE("id", m->id), LOG_INT("state", m->state),
+                  LOG_INT("gate", m->gate), LOG_INT("order", m->order.stage), LOG_SLICE("group", m->group),
                   LOG_INT("receive_count", m->receive_count), LOG_INT("held_ms", now_ms - m->received_ms),
                   LOG_INT("lease_left_ms", message_lease_left_ms(m, now_ms)));
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "lib/account_impl.h"
 
 void
@@ -17,6 +18,21 @@ account_find(struct account *a, const char *format, ...)
     buf_add_format_va(&a->findings, format, ap);
     va_end(ap);
     buf_add_char(&a->findings, '\n');
+}
+
+void
+account_trace(const struct account *a, const struct account_message *m, int64_t at_ns, const char *what, int64_t figure)
+{
+    const char *wanted = getenv("FANOUT_CHAOS_TRACE");
+    for (char *end; wanted && *wanted; wanted = end) {
+        long n = strtol(wanted, &end, 10);
+        if (end == wanted)
+            return;
+        if (n == m - a->messages)
+            printf("trace: %.3f ms, clock %lld: message %ld: %s %lld\n",
+                   (double)(at_ns ? at_ns : clock_monotonic_ns()) / 1e6, (long long)a->rules.now_ms(), n, what,
+                   (long long)figure);
+    }
 }
 
 struct account *

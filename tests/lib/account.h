@@ -14,6 +14,8 @@
  *   - at no time were more in hand, or asked for, than the consumer's cap (checked as it goes, while it is said to
  *     hold).
  *
+ * FANOUT_CHAOS_TRACE="12 17" tells what was heard of these messages, and what was done with them.
+ *
  * A message is known by the "n" in its body. Numbers of a group rise in the order in which they were sent. Any thread.
  */
 #ifndef FANOUT_TESTS_LIB_ACCOUNT_H

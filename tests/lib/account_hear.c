@@ -149,6 +149,7 @@ delivered(struct account *a, struct account_message *m, struct json message, con
     if (json_get_path(message, &count, "Attributes", "ApproximateReceiveCount", NULL))
         receives = strtoll(json_raw(count).p, NULL, 10);
     m->deliveries++;
+    account_trace(a, m, 0, "delivered, receive count", receives);
     m->receives = receives > m->receives ? (uint32_t)receives : m->receives;
     m->delivered_ns = clock_monotonic_ns();
     m->receive_ns = r->asked_ns;
@@ -197,6 +198,7 @@ delete_asked(struct account *a, struct json entry)
     if (!m)
         return;
     leave_hand(a, m);
+    account_trace(a, m, 0, "delete asked", 0);
     if (!m->delete_asked_ns)
         m->delete_asked_ns = clock_monotonic_ns();
 }
@@ -209,6 +211,7 @@ change_asked(struct account *a, struct json entry)
     int64_t s = 0;
     if (!m || !json_get(entry, "VisibilityTimeout", &timeout) || !json_int64(timeout, &s))
         return;
+    account_trace(a, m, 0, "visibility asked, s", s);
     if (s < a->rules.visibility_s)
         leave_hand(a, m);
     else
@@ -219,6 +222,8 @@ static void
 change_confirmed(struct account *a, struct json entry)
 {
     struct account_message *m = message_of_entry(a, entry);
+    if (m)
+        account_trace(a, m, 0, "visibility confirmed", 0);
     if (m && m->extension_ms > m->lease_ms)
         m->lease_ms = m->extension_ms;
 }
@@ -231,6 +236,7 @@ letter_asked(struct account *a, struct json entry)
     if (!m)
         return;
     m->letters_asked++;
+    account_trace(a, m, 0, "dead letter sent", 0);
     if (!m->letter_asked_ns)
         m->letter_asked_ns = clock_monotonic_ns();
 }
@@ -270,6 +276,8 @@ static void
 delete_confirmed(struct account *a, struct json entry)
 {
     struct account_message *m = message_of_entry(a, entry);
+    if (m)
+        account_trace(a, m, 0, "delete confirmed", 0);
     if (m && !m->delete_confirmed_ns) {
         m->delete_confirmed_ns = clock_monotonic_ns();
         a->deleted++;
@@ -281,6 +289,8 @@ letter_confirmed(struct account *a, struct json entry)
 {
     struct json body;
     struct account_message *m = json_get(entry, "MessageBody", &body) ? message_of_body(a, body) : NULL;
+    if (m)
+        account_trace(a, m, 0, "dead letter confirmed", 0);
     if (m && !m->letter_confirmed_ns)
         m->letter_confirmed_ns = clock_monotonic_ns();
 }

@@ -83,6 +83,10 @@ struct account {
     size_t found;
 };
 
+/* If the message is one of those in FANOUT_CHAOS_TRACE. at_ns 0: now. */
+void account_trace(const struct account *a, const struct account_message *m, int64_t at_ns, const char *what,
+                   int64_t figure);
+
 /* Something is wrong. */
 void account_find(struct account *a, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

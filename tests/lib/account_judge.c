@@ -17,6 +17,8 @@ read_entry(struct account *a, struct chaos_entry *e)
         return; /* killed before it was written */
     struct account_message *m = &a->messages[e->message];
     m->handled++;
+    account_trace(a, m, e->began_ns, "handling begun, receive count", e->receives);
+    account_trace(a, m, ended_ns, "handling ended, verdict", verdict);
     if (!m->first_began_ns || e->began_ns < m->first_began_ns)
         m->first_began_ns = e->began_ns;
     if (e->began_ns > m->last_began_ns) {
@@ -147,11 +149,15 @@ judge_event(struct account *a, const struct account_message *m, uint32_t n)
                      (size_t)(m->twin - a->messages));
 }
 
-/* When what stands behind m in its group may be begun; 0: never. */
+/* When what stands behind m in its group may be begun; 0: never. A twin's delete may have been for the other's sake,
+ * and be forgotten. */
 static int64_t
 decided_ns(const struct account_message *m)
 {
-    return m->letters > 0 ? m->letter_confirmed_ns : m->done_ns;
+    if (m->letters > 0)
+        return m->letter_confirmed_ns;
+    return m->twin && m->delete_asked_ns && (!m->done_ns || m->delete_asked_ns < m->done_ns) ? m->delete_asked_ns
+                                                                                             : m->done_ns;
 }
 
 /* ---- groups ------------------------------------------------------------------------------------------------------ */
@@ -175,8 +181,13 @@ judge_order(struct account *a)
         if (!passes)
             last[m->group] = m;
         if (before && m->first_began_ns && (!decided_ns(before) || m->first_began_ns < decided_ns(before)))
-            account_find(a, "order: message %zu of group %u was begun before message %zu was decided", i, m->group,
-                         (size_t)(before - a->messages));
+            account_find(a,
+                         "order: message %zu (fate %d, %u deliveries) of group %u was begun %.3f ms before message %zu "
+                         "(fate %d, %u deliveries, %u calls, %u letters) was decided",
+                         i, m->fate, m->deliveries, m->group,
+                         decided_ns(before) ? (double)(decided_ns(before) - m->first_began_ns) / 1e6 : -1,
+                         (size_t)(before - a->messages), before->fate, before->deliveries, before->handled,
+                         before->letters);
     }
     free(last);
 }

@@ -431,7 +431,7 @@ one_begun_before_the_one_ahead_was_decided_is_found(void **state)
     remove_it(w, 0, 1, true);
     remove_it(w, 1, 1, true);
     fill(w, 2);
-    judge(w, "order: message 1 of group 7");
+    judge(w, "order: message 1 (fate 0, 1 deliveries) of group 7 was begun");
 }
 
 static void
