@@ -45,6 +45,7 @@ struct account_message {
     int64_t done_ns;       /* a verdict of done was about to be told, first */
     int64_t done_began_ns; /* ... of a call that began then */
     int32_t done_pid, last_pid;
+    int64_t rejected_ns; /* first */
 
     /* shown */
     unsigned letters;

@@ -27,6 +27,8 @@ read_entry(struct account *a, struct chaos_entry *e)
         m->last_ended_ns = ended_ns;
         m->last_pid = e->pid;
     }
+    if (verdict == HANDLER_REJECT && (!m->rejected_ns || ended_ns < m->rejected_ns))
+        m->rejected_ns = ended_ns;
     if (verdict == HANDLER_DONE && (!m->done_ns || ended_ns < m->done_ns)) {
         m->done_ns = ended_ns;
         m->done_began_ns = e->began_ns;
@@ -54,6 +56,10 @@ begins_with(const char *text, const char *start)
     return strncmp(text, start, strlen(start)) == 0;
 }
 
+/* A message of a group that its handler left alone, because one before it had failed, counts as forgotten when that one
+ * was given up: a call that is in no record. */
+#define UNRECORDED(m) ((m)->group == ACCOUNT_NO_GROUP ? 0 : 2)
+
 /* Whether a dead letter's reason is that its attempts, or the queue's receives, were used up, and they were. Receives
  * that faults swallowed count, so one that was to be done in the end may have been given up. */
 static bool
@@ -61,7 +67,7 @@ is_given_up(const struct account *a, const struct account_message *m)
 {
     unsigned times;
     if (sscanf(m->reason, "failed %u times, as often as retry.max_attempts allows; last: ", &times) == 1)
-        return times >= a->rules.max_attempts && m->receives + m->handled > times;
+        return times >= a->rules.max_attempts && m->receives + m->handled + UNRECORDED(m) > times;
     return sscanf(m->reason,
                   "failed at receive %u, the last that the queue's maxReceiveCount allows; last: ", &times) == 1 &&
            times <= m->receives;
@@ -149,11 +155,13 @@ judge_event(struct account *a, const struct account_message *m, uint32_t n)
                      (size_t)(m->twin - a->messages));
 }
 
-/* When what stands behind m in its group may be begun; 0: never. A twin's delete may have been for the other's sake,
- * and be forgotten. */
+/* When what stands behind m in its group may be begun; 0: never. A rejected one does not come again: the handler of a
+ * batch goes on. A twin's delete may have been for the other's sake, and be forgotten. */
 static int64_t
 decided_ns(const struct account_message *m)
 {
+    if (m->rejected_ns)
+        return m->rejected_ns;
     if (m->letters > 0)
         return m->letter_confirmed_ns;
     return m->twin && m->delete_asked_ns && (!m->done_ns || m->delete_asked_ns < m->done_ns) ? m->delete_asked_ns

@@ -32,7 +32,7 @@
 #define WAIT_S       5 /* of a long poll */
 #define LEAP_MS      1000
 #define SOON_MS      60000
-#define END_MS         (3600 * 1000) /* of the run's clock */
+#define END_MS       (3600 * 1000) /* of the run's clock */
 
 static const char *const QUEUES[ACCOUNT_QUEUES] = {"chaos", "chaos.fifo"};
 static const char *const DEAD[ACCOUNT_QUEUES] = {"chaos-dead", "chaos-dead.fifo"};
@@ -149,8 +149,10 @@ chaos_run_clean_up(struct chaos_run *r, bool failed)
 {
     if (failed && r->system) {
         proc_print(r->system->local);
+        proc_print(r->last_fleet);
         proc_print(r->system->fleet);
     }
+    proc_destroy(r->last_fleet);
     system_stop(r->system);
     wiretap_stop(r->tap);
     account_destroy(r->account);
@@ -218,7 +220,8 @@ stop_fleet(struct chaos_run *r)
     if (!proc_wait_until(has_ended, r, SOON_MS))
         fail_msg("fanoutd does not end");
     assert_int_equal(proc_wait_exit(r->system->fleet, SOON_MS), 0);
-    proc_destroy(r->system->fleet);
+    proc_destroy(r->last_fleet);
+    r->last_fleet = r->system->fleet;
     r->system->fleet = NULL;
 }
 

@@ -30,6 +30,7 @@ struct chaos_run {
     int64_t clock_began_ms;
     int64_t stepped_ns;
     struct system *system;
+    struct proc *last_fleet;                                        /* that has ended, for what it said */
     char urls[ACCOUNT_QUEUES][200], dead_urls[ACCOUNT_QUEUES][200]; /* at fanout-local itself */
     struct account *account;
     bool *twinned; /* by message: another one has its event */

@@ -139,8 +139,8 @@ has_behind(const struct handler_batch *batch, uint32_t index)
     return 0;
 }
 
-/* Each in its turn; behind one that was not done none of its group. Nothing is left to what is returned, because that
- * would count for those, too. */
+/* Each in its turn; behind one that is to come again none of its group. Nothing is left to what is returned, because
+ * that would count for those, too. */
 static int32_t
 handle_in_order(struct chaos *c, struct handler_call *call, const struct handler_batch *batch)
 {
@@ -163,7 +163,7 @@ handle_in_order(struct chaos *c, struct handler_call *call, const struct handler
             if (has_behind(batch, i)) /* they would be forgotten with it */
                 c->host->settle(call, i, HANDLER_RETRY, -1, "the contract is broken");
         }
-        if (t.verdict != HANDLER_DONE)
+        if (t.verdict != HANDLER_DONE && t.verdict != HANDLER_REJECT)
             stopped[n_stopped++] = m->group;
     }
     return HANDLER_UNSET;
@@ -240,7 +240,7 @@ close_chaos(void *plugin)
 static const struct handler_option OPTIONS[] = {
     {"record", "string", NULL, "The file that both map."},
     {"slow_ms", "int", "20000", "How long a slow message takes, by the run's clock."},
-    {"in_order", "bool", "false", "Handle one after the other, and none of a group behind one that was not done."},
+    {"in_order", "bool", "false", "Handle one after the other, and none of a group behind one that is to come again."},
     {0},
 };
 
