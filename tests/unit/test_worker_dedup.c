@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "lib/bench.h"
+#include "lib/order_witness.h"
 #include "lib/seeds.h"
 
 #define MINUTE INT64_C(60000)
@@ -84,6 +85,7 @@ struct scene {
     struct bench bench;
     struct far_store far;
     struct engine_options options;
+    bool fifo;
 };
 
 static void
@@ -97,7 +99,10 @@ begin_scene(struct scene *w, uint64_t seed)
     assert_int_equal(dedup_memory_new(100000, &w->far.inner, &e), 0);
     w->options.dedup.store = w->far.latency_ms > 0 ? &w->far.store : w->far.inner;
     w->options.dedup.window_ms = WINDOW;
-    bench_init(&w->bench, seed, &w->options);
+    if (w->fifo)
+        bench_init_fifo(&w->bench, seed, &w->options);
+    else
+        bench_init(&w->bench, seed, &w->options);
 }
 
 static void
@@ -110,15 +115,22 @@ end_scene(struct scene *w)
 
 /* The message with event N; a replayed one with the original id `original`. */
 static void
-put_event(struct scene *w, const char *id, const char *original)
+write_event(char body[400], const char *id, const char *original)
 {
-    char body[400], resource[100] = "";
+    char resource[100] = "";
     if (original)
         snprintf(resource, sizeof resource, "\"urn:fanout:replay:job\",\"urn:fanout:event:%s\"", original);
-    snprintf(body, sizeof body,
+    snprintf(body, 400,
              "{\"version\":\"0\",\"id\":\"%s\",\"detail-type\":\"t\",\"source\":\"s\",\"account\":\"1\","
              "\"time\":\"2026-11-20T06:00:00Z\",\"region\":\"r\",\"resources\":[%s],\"detail\":{}}",
              id, resource);
+}
+
+static void
+put_event(struct scene *w, const char *id, const char *original)
+{
+    char body[400];
+    write_event(body, id, original);
     sim_put(&w->bench.sim, body);
 }
 
@@ -485,7 +497,21 @@ event_of(const struct sim_message *m)
 }
 
 /* Every message ends, and every event is done once, or all its messages are dead letters, unless a lease
- * was lost; completions succeed here. */
+ * was lost, or a verdict did not count (FIFO); completions succeed here. */
+static void
+assert_once(struct scene *w)
+{
+    unsigned done[120] = {0};
+    bool all_count = BENCH_COUNT(&w->bench, lost) == 0 && BENCH_COUNT(&w->bench, verdicts_dropped) == 0;
+    for (size_t i = 0; i < w->bench.sim.n_messages; i++)
+        done[event_of(&w->bench.sim.messages[i])] += w->bench.sim.messages[i].done;
+    for (size_t i = 0; i < w->bench.sim.n_messages; i++) {
+        const struct sim_message *m = &w->bench.sim.messages[i];
+        if ((all_count && done[event_of(m)] > 1) || (done[event_of(m)] == 0 && m->dead_letters == 0))
+            fail_msg("%s: event %u was done %u times", m->id, event_of(m), done[event_of(m)]);
+    }
+}
+
 static void
 run_seed(uint64_t seed)
 {
@@ -494,7 +520,6 @@ run_seed(uint64_t seed)
                       .far.latency_ms = (int64_t[]){0, 1, 30, 400}[r >> 60 & 3],
                       .far.fail = (r >> 50 & 7) * 30,
                       .far.lose = (r >> 47 & 7) * 30};
-    unsigned done[60] = {0};
     w.options.batch_size = (size_t[]){1, 3, 10, 40}[r >> 58 & 3];
     begin_scene(&w, seed);
     w.bench.sim.visibility_s = 30;
@@ -511,14 +536,7 @@ run_seed(uint64_t seed)
             bench_run(&w.bench, 2000);
     }
     assert_all_deleted(&w, WINDOW - 10 * MINUTE);
-    bool leases_held = BENCH_COUNT(&w.bench, lost) == 0;
-    for (size_t i = 0; i < w.bench.sim.n_messages; i++)
-        done[event_of(&w.bench.sim.messages[i])] += w.bench.sim.messages[i].done;
-    for (size_t i = 0; i < w.bench.sim.n_messages; i++) {
-        const struct sim_message *m = &w.bench.sim.messages[i];
-        if ((leases_held && done[event_of(m)] > 1) || (done[event_of(m)] == 0 && m->dead_letters == 0))
-            fail_msg("%s: event %u was done %u times", m->id, event_of(m), done[event_of(m)]);
-    }
+    assert_once(&w);
     end_scene(&w);
 }
 
@@ -531,6 +549,59 @@ every_event_is_done_once_whatever_fails(void **state)
     seeds_init(&seeds, KEPT_SEEDS, sizeof KEPT_SEEDS / sizeof *KEPT_SEEDS);
     while (seeds_next(&seeds, &seed))
         run_seed(seed);
+}
+
+/* One that may be a duplicate need not be handled, and those behind it need not wait for its delete. */
+static void
+excuse_duplicates(struct scene *w)
+{
+    unsigned n[120] = {0};
+    for (size_t i = 0; i < w->bench.sim.n_messages; i++)
+        n[event_of(&w->bench.sim.messages[i])]++;
+    for (size_t i = 0; i < w->bench.sim.n_messages; i++) {
+        const struct sim_message *m = &w->bench.sim.messages[i];
+        if (n[event_of(m)] > 1)
+            order_witness_excuse(w->bench.order, (size_t)m->group, m->place);
+    }
+}
+
+/* Of a FIFO queue: groups have their order (the bench looks), though events wait for each other across groups. */
+static void
+run_fifo_seed(uint64_t seed)
+{
+    uint64_t r = seed * UINT64_C(0x9e3779b97f4a7c15);
+    struct scene w = {.options = bench_defaults(),
+                      .fifo = true,
+                      .far.latency_ms = (int64_t[]){0, 1, 30, 400}[r >> 60 & 3],
+                      .far.fail = (r >> 50 & 3) * 50,
+                      .far.lose = (r >> 47 & 3) * 50};
+    char body[400], id[20];
+    w.options.batch_size = (size_t[]){1, 3, 10, 40}[r >> 58 & 3];
+    begin_scene(&w, seed);
+    w.bench.early = 300;
+    w.bench.retry = (r >> 40 & 3) * 50;
+    w.bench.reject = (r >> 36 & 1) * 30;
+    w.bench.longest_ms = (int64_t[]){1, 50, 1000, 3000}[r >> 30 & 3];
+    for (unsigned i = 0; i < 200; i++) {
+        snprintf(id, sizeof id, "e-%u", (unsigned)(sim_random(&w.bench.sim) % 120));
+        write_event(body, id, NULL);
+        sim_put_in_group(&w.bench.sim, (int)(sim_random(&w.bench.sim) % 10), body);
+    }
+    excuse_duplicates(&w);
+    assert_all_deleted(&w, WINDOW - 10 * MINUTE);
+    assert_once(&w);
+    end_scene(&w);
+}
+
+static void
+groups_keep_their_order_while_their_events_wait(void **state)
+{
+    (void)state;
+    struct seeds seeds;
+    uint64_t seed;
+    seeds_init(&seeds, KEPT_SEEDS, sizeof KEPT_SEEDS / sizeof *KEPT_SEEDS);
+    while (seeds_next(&seeds, &seed))
+        run_fifo_seed(seed);
 }
 
 int
@@ -553,6 +624,7 @@ main(void)
         cmocka_unit_test(a_drain_gives_back_what_waits),
         cmocka_unit_test(a_drain_forgets_what_was_begun_and_not_started),
         cmocka_unit_test(every_event_is_done_once_whatever_fails),
+        cmocka_unit_test(groups_keep_their_order_while_their_events_wait),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
