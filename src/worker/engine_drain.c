@@ -44,11 +44,7 @@ poll_deadline(struct timer *t, int64_t now_ms)
                   LOG_INT("receives", g->poll.outstanding));
     poll_cancel(&g->poll);
     engine_give_back_held(g, now_ms);
-    for (struct message *m = g->in_hand.oldest, *next; m; m = next) { /* time for their retries to be confirmed */
-        next = m->next;
-        if (m->state == MESSAGE_PUBLISHING)
-            publish_give_up(&g->publish, m, now_ms);
-    }
+    engine_give_up_publishing(g, now_ms); /* while there is time for the retries to be confirmed */
 }
 
 static void

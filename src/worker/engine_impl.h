@@ -131,6 +131,9 @@ void engine_published(void *context, struct message *m, int64_t now_ms);
 /* The lease of m, which waits for that, is over: it was not done after all. */
 void engine_lost_publishing(struct engine *g, struct message *m, int64_t now_ms);
 
+/* What waits for that, and of which nothing is on its way, is to be retried. */
+void engine_give_up_publishing(struct engine *g, int64_t now_ms);
+
 /* ---- engine_order.c ---- */
 
 extern const struct engine_gate_ops ENGINE_ORDER_GATE, ENGINE_TURN_GATE;

@@ -36,3 +36,25 @@ engine_publishes(struct engine *g, struct message *m, int64_t now_ms)
     publish_start(&g->publish, m, now_ms);
     return true;
 }
+
+/* What becomes of one message can end others, so that they are gathered first. */
+void
+engine_give_up_publishing(struct engine *g, int64_t now_ms)
+{
+    struct message *gathered = NULL;
+    for (struct message *m = g->in_hand.oldest; m; m = m->next) {
+        if (m->state != MESSAGE_PUBLISHING)
+            continue;
+        message_hold(m);
+        m->next_held = gathered;
+        gathered = m;
+    }
+    while (gathered) {
+        struct message *m = gathered;
+        gathered = m->next_held;
+        m->next_held = NULL;
+        if (m->state == MESSAGE_PUBLISHING)
+            publish_give_up(&g->publish, m, now_ms);
+        message_release(m);
+    }
+}

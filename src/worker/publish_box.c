@@ -372,15 +372,15 @@ publish_box_new(struct world *w, struct publish_outlet *outlet, const struct pub
 void
 publish_box_destroy(struct publish_box *b)
 {
-    while (b->in_flight) {
-        struct publish_call *c = b->in_flight;
+    for (struct publish_call *c = b->in_flight, *next; c; c = next) {
+        next = c->next;
         for (size_t i = 0; i < c->n; i++) {
             struct message *m = c->pieces[i]->list->message;
             c->pieces[i]->call = NULL;
             c->pieces[i]->box = NULL;
             message_release(m);
         }
-        end_call(c);
+        free(c);
     }
     timers_cancel(b->world->timers, &b->flush);
     free(b->target);

@@ -266,8 +266,8 @@ what_throttles_drops_and_fails_loses_nothing(void **state)
 {
     (void)state;
     static const char *const FAULTS[] = {
-        "{\"action\": \"events:PutEvents\", \"kind\": \"error\", \"status\": 400, \"code\": \"ThrottlingException\", "
-        "\"count\": 0, \"percent\": 20, \"seed\": 1}",
+        ("{\"action\": \"events:PutEvents\", \"kind\": \"error\", \"code\": \"ThrottlingException\", \"count\": 0,"
+         " \"status\": 400, \"percent\": 20, \"seed\": 1}"),
         "{\"action\": \"events:PutEvents\", \"kind\": \"drop_after\", \"count\": 0, \"percent\": 20, \"seed\": 2}",
         "{\"action\": \"events:PutEvents\", \"kind\": \"drop_before\", \"count\": 0, \"percent\": 20, \"seed\": 3}",
         "{\"action\": \"sqs:SendMessageBatch\", \"kind\": \"error\", \"count\": 0, \"percent\": 20, \"seed\": 4}",
