@@ -81,7 +81,8 @@ engine_dump(const struct engine *g, int64_t now_ms)
               LOG_INT("cap", g->cap), LOG_INT("in_hand", g->in_hand.count), LOG_INT("reserved", g->poll.reserved),
               LOG_INT("receives", g->poll.outstanding), LOG_INT("receives_wanted", g->poll.target),
               LOG_INT("batches", g->batcher.out), LOG_BOOL("draining", g->draining),
-              LOG_STR("breaker", breaker_state_name(g->pressure.breaker.state)), LOG_INT("kept", g->pressure.kept));
+              LOG_STR("breaker", breaker_state_name(g->pressure.breaker.state)), LOG_INT("kept", g->pressure.kept),
+              LOG_INT("groups", g->order.n_groups), LOG_INT("in_pausing_groups", g->order.pausing));
     log_write(
         LOG_INFO, "state of settlements", LOG_INT("deletes_ready", g->settle.deletes.box.ready),
         LOG_INT("deletes_sent", g->settle.deletes.box.sent), LOG_INT("deletes_waiting", g->settle.deletes.box.waiting),

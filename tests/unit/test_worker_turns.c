@@ -174,7 +174,9 @@ those_behind_a_lost_one_are_given_back(void **state)
     assert_true(arrive(first) && arrive(second));
     assert_ptr_equal(pass(), first);
     hand_out(first);
+    atomic_store(&first->lost, true);
     order_lost(&order, first);
+    order_received_again(&order, second); /* the first one was not */
     assert_int_equal(order_next(&order, NULL, 1000, &m), ORDER_STEP_GIVE_BACK);
     assert_ptr_equal(m, second);
     drop(second);
