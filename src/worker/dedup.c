@@ -8,7 +8,8 @@
 #include "base/log.h"
 
 #define LOG_EVERY_MS 1000
-#define QUIET_MS     1000 /* a store that fails now and then is told about once a second */
+#define QUIET_MS     1000  /* a store that fails now and then is told about once a second */
+#define IDLE_MS      60000 /* one that nobody asks any more counts as failing for so long */
 
 enum entry_state {
     ENTRY_BEGINNING,  /* its message waits to be handled */
@@ -28,8 +29,10 @@ struct dedup_entry {
     bool waiting; /* in dedup->waiting, until due_ms */
     bool met_another;
     uint32_t tries;
-    int64_t due_ms; /* monotonic */
-    int64_t held_until_ms;
+    int64_t due_ms;        /* monotonic */
+    int64_t held_until_ms; /* wall */
+    int64_t held_lease_ms; /* the lease that this is the end of: monotonic */
+    int64_t asked_lease_ms;
     struct dedup_op op;
     char text[]; /* key, then owner */
 };
@@ -128,12 +131,27 @@ start(struct dedup_entry *x, enum dedup_kind kind, int64_t expires_ms)
     return false;
 }
 
-/* The end of the message's lease, in wall time. */
 static int64_t
-lease_end(const struct dedup_entry *x)
+lease_of(const struct dedup_entry *x)
+{
+    return atomic_load_explicit(&x->message->lease_ms, memory_order_relaxed);
+}
+
+/* Until the end of the message's lease. */
+static bool
+start_begin(struct dedup_entry *x)
 {
     const struct world *w = x->dedup->world;
-    return w->wall_ms() + atomic_load_explicit(&x->message->lease_ms, memory_order_relaxed) - w->clock_ms();
+    x->asked_lease_ms = lease_of(x);
+    return start(x, DEDUP_BEGIN, w->wall_ms() + x->asked_lease_ms - w->clock_ms());
+}
+
+static void
+hold(struct dedup_entry *x)
+{
+    x->held = true;
+    x->held_until_ms = x->op.expires_ms;
+    x->held_lease_ms = x->asked_lease_ms;
 }
 
 /* ---- leaving ---- */
@@ -171,7 +189,7 @@ renewed(struct dedup_entry *x, int64_t now_ms)
     }
     x->tries = 0;
     if (x->op.found == DEDUP_FRESH) {
-        x->held_until_ms = x->op.expires_ms;
+        hold(x);
         return;
     }
     x->held = false;
@@ -184,8 +202,8 @@ renewed(struct dedup_entry *x, int64_t now_ms)
 static void
 keep_up(struct dedup_entry *x, int64_t now_ms)
 {
-    while (x->state == ENTRY_HELD && x->held && !x->busy && !x->waiting && lease_end(x) > x->held_until_ms)
-        if (start(x, DEDUP_BEGIN, lease_end(x)))
+    while (x->state == ENTRY_HELD && x->held && !x->busy && !x->waiting && lease_of(x) > x->held_lease_ms)
+        if (start_begin(x))
             renewed(x, now_ms);
 }
 
@@ -242,9 +260,8 @@ begun(struct dedup_entry *x, int64_t now_ms)
         break;
     }
     x->state = ENTRY_HELD;
-    x->held = true;
-    x->held_until_ms = x->op.expires_ms;
     x->tries = 0;
+    hold(x);
     keep_up(x, now_ms);
     return DEDUP_GO;
 }
@@ -252,7 +269,7 @@ begun(struct dedup_entry *x, int64_t now_ms)
 static enum dedup_arrival
 begin(struct dedup_entry *x, int64_t now_ms)
 {
-    return start(x, DEDUP_BEGIN, lease_end(x)) ? begun(x, now_ms) : DEDUP_WAIT;
+    return start_begin(x) ? begun(x, now_ms) : DEDUP_WAIT;
 }
 
 enum dedup_arrival
@@ -355,10 +372,8 @@ operation_done(struct dedup_op *op)
         d->options.settle(d->options.context, m, now_ms);
         break;
     case ENTRY_LEAVING:
-        if (op->code == 0 && op->kind == DEDUP_BEGIN && op->found == DEDUP_FRESH) {
-            x->held = true;
-            x->held_until_ms = op->expires_ms;
-        }
+        if (op->code == 0 && op->kind == DEDUP_BEGIN && op->found == DEDUP_FRESH)
+            hold(x);
         leave(x);
         break;
     }
@@ -395,8 +410,9 @@ try_again(struct timer *t, int64_t now_ms)
 const char *
 dedup_failure(const struct dedup *d, int64_t now_ms)
 {
-    bool lately = d->failed_at_ms != 0 && now_ms - d->failed_at_ms < QUIET_MS;
-    return d->failing || lately ? d->options.store->error.text : NULL;
+    int64_t ago_ms = d->failed_at_ms != 0 ? now_ms - d->failed_at_ms : INT64_MAX;
+    bool fails = ago_ms < QUIET_MS || (d->failing && (ago_ms < IDLE_MS || !LIST_EMPTY(&d->waiting)));
+    return fails ? d->options.store->error.text : NULL;
 }
 
 /* ---- life ---- */

@@ -29,7 +29,7 @@ struct far_store {
     int64_t latency_ms;
     unsigned fail, lose; /* per thousand; the answers of begin and forget alone, unless fail_complete */
     bool fail_complete;
-    size_t completed;
+    size_t completed, operations;
 };
 
 struct far_call {
@@ -64,6 +64,7 @@ far_start(struct dedup_store *store, struct dedup_op *op)
     struct far_store *s = (struct far_store *)store;
     struct far_call *c = malloc(sizeof *c);
     assert_non_null(c);
+    s->operations++;
     *c = (struct far_call){.store = s, .op = op, .timer.fire = far_answer};
     assert_int_equal(timers_set(&s->bench->sim.timers, &c->timer, sim_now_ms() + s->latency_ms), 0);
     return false;
@@ -226,6 +227,23 @@ after_the_window_an_event_is_handled_again(void **state)
     put_event(&w, "e-1", NULL);
     assert_all_deleted(&w, MINUTE);
     assert_int_equal(handled(&w), 2);
+    end_scene(&w);
+}
+
+/* A store that is paid for by the operation. */
+static void
+an_event_costs_two_operations_and_one_for_each_extension(void **state)
+{
+    (void)state;
+    struct scene w = {.far.latency_ms = 20};
+    begin_scene(&w, 1);
+    bench_put(&w.bench, 100);
+    assert_all_deleted(&w, MINUTE);
+    assert_int_equal(w.far.operations, 200);
+    w.bench.takes = takes_long;
+    bench_put(&w.bench, 1);
+    assert_all_deleted(&w, 10 * MINUTE);
+    assert_int_equal(w.far.operations, 202 + BENCH_COUNT(&w.bench, extended));
     end_scene(&w);
 }
 
@@ -612,6 +630,7 @@ main(void)
         cmocka_unit_test(a_replayed_event_is_known_by_the_id_it_had_first),
         cmocka_unit_test(without_an_envelope_messages_differ_unless_the_body_is_the_key),
         cmocka_unit_test(after_the_window_an_event_is_handled_again),
+        cmocka_unit_test(an_event_costs_two_operations_and_one_for_each_extension),
         cmocka_unit_test(a_duplicate_waits_until_the_first_is_completed),
         cmocka_unit_test(when_the_first_fails_the_one_that_waited_is_handled),
         cmocka_unit_test(a_rejected_event_is_forgotten),
