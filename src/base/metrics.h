@@ -87,16 +87,55 @@ extern const struct metrics_description metrics_table[METRICS];
 #define METRICS_OBSERVE(m, field, value)      METRICS_OBSERVE_N(m, field, value, 1)
 #define METRICS_OBSERVE_N(m, field, value, n) metrics_observe(&(m)->field, METRIC_##field, value, n)
 
+static inline size_t
+metrics_bucket(enum metrics_id id, uint64_t value)
+{
+    const uint64_t *bound = metrics_table[id].bounds;
+    size_t i = 0;
+    while (value > bound[i])
+        i++;
+    return i;
+}
+
 static inline void
 metrics_observe(struct metrics_histogram *h, enum metrics_id id, int64_t value, uint64_t n)
 {
-    const uint64_t *bound = metrics_table[id].bounds;
     uint64_t v = value > 0 ? (uint64_t)value : 0;
-    size_t i = 0;
-    while (v > bound[i])
-        i++;
-    atomic_fetch_add_explicit(&h->bucket[i], n, memory_order_relaxed);
+    atomic_fetch_add_explicit(&h->bucket[metrics_bucket(id, v)], n, memory_order_relaxed);
     atomic_fetch_add_explicit(&h->sum, v * n, memory_order_relaxed);
+}
+
+/* One thread's values for a histogram that it shares with others, collected while they fall into one bucket: what comes
+ * often goes into shared memory seldom. Ended with metrics_run_end, at the latest when nothing more is to come soon. */
+struct metrics_run {
+    struct metrics_histogram *histogram;
+    enum metrics_id id;
+    size_t bucket;
+    uint64_t n, sum;
+};
+
+#define METRICS_RUN(m, field) ((struct metrics_run){.histogram = &(m)->field, .id = METRIC_##field})
+
+static inline void
+metrics_run_end(struct metrics_run *r)
+{
+    if (r->n == 0)
+        return;
+    atomic_fetch_add_explicit(&r->histogram->bucket[r->bucket], r->n, memory_order_relaxed);
+    atomic_fetch_add_explicit(&r->histogram->sum, r->sum, memory_order_relaxed);
+    r->n = r->sum = 0;
+}
+
+static inline void
+metrics_run_add(struct metrics_run *r, int64_t value)
+{
+    uint64_t v = value > 0 ? (uint64_t)value : 0;
+    size_t bucket = metrics_bucket(r->id, v);
+    if (bucket != r->bucket)
+        metrics_run_end(r);
+    r->bucket = bucket;
+    r->n++;
+    r->sum += v;
 }
 
 /* ---- reading ---- */

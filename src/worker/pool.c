@@ -13,12 +13,15 @@
 #include "base/ring.h"
 #include "worker/call.h"
 
+#define LONG_CALL_NS 1000000 /* figures of shorter ones are shown when their batch is over */
+
 struct handler_thread {
     struct pool *pool;
     uint32_t number;
     pthread_t thread;
     void *state; /* thread_open's */
     struct handler_call call;
+    struct metrics_run waits, durations;
 };
 
 struct pool {
@@ -36,15 +39,11 @@ struct pool {
 
 /* ---- one batch ---- */
 
-/* Messages of one receive have waited equally long, and stand together. */
 static void
-observe_wait(struct metrics *metrics, struct message *const *messages, uint32_t count, int64_t now_ms)
+show_figures(struct handler_thread *t)
 {
-    for (uint32_t i = 0, n; i < count; i += n) {
-        for (n = 1; i + n < count && messages[i + n]->in_hand_since_ms == messages[i]->in_hand_since_ms; n++)
-            ;
-        METRICS_OBSERVE_N(metrics, start_wait, now_ms - messages[i]->in_hand_since_ms, n);
-    }
+    metrics_run_end(&t->waits);
+    metrics_run_end(&t->durations);
 }
 
 static void
@@ -54,8 +53,8 @@ enter(struct handler_thread *t, struct message *const *messages, uint32_t count,
     for (uint32_t i = 0; i < count; i++)
         if (messages[i]->record != MESSAGE_NO_RECORD)
             ledger_set_state(l, messages[i]->record, LEDGER_HANDLING, (int32_t)t->number);
-    observe_wait(t->pool->shared.metrics, messages, count, now_ms);
-    METRICS_OBSERVE(t->pool->shared.metrics, batch_messages, count);
+    for (uint32_t i = 0; i < count; i++)
+        metrics_run_add(&t->waits, now_ms - messages[i]->in_hand_since_ms);
     ledger_thread_enter(l, t->number, messages[0]->record, count, now_ms);
     t->call.batch = b;
     t->call.messages = messages;
@@ -73,7 +72,9 @@ leave(struct handler_thread *t, int64_t began_ns)
         host_forget_views(&t->call);
     ledger_thread_leave(t->pool->options.ledger, t->number);
     int64_t now_ns = clock_monotonic_ns();
-    METRICS_OBSERVE(t->pool->shared.metrics, handler_call, (now_ns - began_ns) / 1000);
+    metrics_run_add(&t->durations, (now_ns - began_ns) / 1000);
+    if (now_ns - began_ns > LONG_CALL_NS)
+        show_figures(t);
     return now_ns;
 }
 
@@ -148,6 +149,7 @@ handle_each(struct handler_thread *t, struct batch *b)
     }
     METRICS_COUNT(shared->metrics, batches, handled);
     METRICS_COUNT(shared->metrics, handled, handled);
+    METRICS_OBSERVE_N(shared->metrics, batch_messages, 1, handled);
 }
 
 static void
@@ -175,6 +177,7 @@ handle_together(struct handler_thread *t, struct batch *b, int64_t now_ms)
     }
     METRICS_COUNT(shared->metrics, batches, 1);
     METRICS_COUNT(shared->metrics, handled, count);
+    METRICS_OBSERVE(shared->metrics, batch_messages, count);
 }
 
 /* Picks what is still ours: a message whose lease ended while it waited is somebody else's by now. */
@@ -211,6 +214,7 @@ run_batch(struct handler_thread *t, struct batch *b)
         else
             handle_together(t, b, now_ms);
     }
+    show_figures(t);
     host_post(shared, &b->returned);
 }
 
@@ -283,6 +287,8 @@ start_threads(struct pool *p, struct err *e)
         t->pool = p;
         t->number = (uint32_t)i;
         t->call.shared = &p->shared;
+        t->waits = METRICS_RUN(p->shared.metrics, start_wait);
+        t->durations = METRICS_RUN(p->shared.metrics, handler_call);
         arena_init(&t->call.arena, 0);
         int error = pthread_create(&t->thread, &attributes, run, t);
         if (error != 0)

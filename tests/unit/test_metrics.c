@@ -90,6 +90,25 @@ figures_of_several_workers_add_up(void **state)
     assert_int_equal(count, 11);
 }
 
+static void
+a_run_is_as_if_each_of_its_values_had_been_observed(void **state)
+{
+    (void)state;
+    struct metrics one = {0}, other = {0};
+    struct metrics_run run = METRICS_RUN(&other, start_wait);
+    static const int64_t values[] = {0, 1, 1, -5, 3, 3, 40000, 999999999, 999999999, 2, 1};
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+        METRICS_OBSERVE(&one, start_wait, values[i]);
+        metrics_run_add(&run, values[i]);
+    }
+    metrics_run_end(&run);
+    metrics_run_end(&run); /* nothing more */
+    struct metrics_reading expected = {0}, is = {0};
+    metrics_read(&one, METRIC_start_wait, &expected);
+    metrics_read(&other, METRIC_start_wait, &is);
+    assert_memory_equal(&is, &expected, sizeof is);
+}
+
 static void *
 observe_a_lot(void *metrics)
 {
@@ -261,6 +280,7 @@ main(void)
         cmocka_unit_test(a_value_below_zero_counts_as_zero),
         cmocka_unit_test(bounds_rise_and_leave_room_for_one_more_bucket),
         cmocka_unit_test(figures_of_several_workers_add_up),
+        cmocka_unit_test(a_run_is_as_if_each_of_its_values_had_been_observed),
         cmocka_unit_test(nothing_is_missed_when_threads_count_together),
         cmocka_unit_test(gauges_are_shown_in_seconds_and_as_ages),
         cmocka_unit_test(no_two_have_one_name_and_each_has_help),
