@@ -24,6 +24,7 @@
 #include "worker/engine.h"
 #include "worker/engine_thread.h"
 #include "worker/host_view.h"
+#include "worker/publish.h"
 #include "worker/screen.h"
 
 /* Something of everything: operators, $or, names in common, wildcards. */
@@ -281,6 +282,116 @@ show_message(void)
     return rc;
 }
 
+/* A bus and a queue that answer when they are asked to, and need no memory for it. */
+static struct {
+    struct publish_outlet outlet;
+    events_put_fn *put;
+    sqs_batch_fn *sent;
+    void *put_context, *sent_context;
+    bool decided;
+} outside;
+
+static int
+put_later(struct publish_outlet *o, const struct events_entry *entries, size_t n, events_put_fn *done, void *context,
+          struct err *e)
+{
+    (void)o, (void)entries, (void)e;
+    assert_int_equal(n, 1);
+    outside.put = done;
+    outside.put_context = context;
+    return 0;
+}
+
+static int
+send_later(struct publish_outlet *o, const char *url, const struct sqs_send *entries, size_t n, sqs_batch_fn *done,
+           void *context, struct err *e)
+{
+    (void)o, (void)url, (void)entries, (void)e;
+    assert_int_equal(n, 1);
+    outside.sent = done;
+    outside.sent_context = context;
+    return 0;
+}
+
+static void
+answer(void)
+{
+    const struct events_result event = {.event_id = "e"};
+    const struct sqs_result message = {.ok = true};
+    events_put_fn *put = outside.put;
+    sqs_batch_fn *sent = outside.sent;
+    outside.put = NULL;
+    outside.sent = NULL;
+    if (put)
+        put(outside.put_context, &(struct events_put_result){.results = &event, .n = 1});
+    if (sent)
+        sent(outside.sent_context, &(struct sqs_batch_result){.results = &message, .n = 1});
+}
+
+static void
+note_decision(void *context, struct message *m, int64_t now_ms)
+{
+    (void)context, (void)now_ms;
+    assert_null(m->publish);
+    outside.decided = true;
+}
+
+/* What is published is confirmed, or its message is to be retried, or it waits: nothing in between. */
+static int
+send_pieces(struct message *m, struct world *world)
+{
+    static const struct publish_outlet_ops OPS = {.put = put_later, .send = send_later};
+    struct publish p;
+    outside.outlet.ops = &OPS;
+    outside.decided = false;
+    publish_init(&p, world, &(struct publish_options){.outlet = &outside.outlet, .decided = note_decision});
+    m->verdict.kind = HANDLER_DONE;
+    publish_start(&p, m, sim_now_ms());
+    for (int i = 0; i < 20 && !outside.decided; i++) {
+        answer();
+        sim_set_now(sim_now_ms() + 30000);
+        timers_run(world->timers, sim_now_ms());
+    }
+    bool confirmed = outside.decided && m->verdict.kind == HANDLER_DONE;
+    if (!outside.decided)
+        publish_lost(&p, m);
+    publish_clean_up(&p);
+    return confirmed ? 0 : ERR_NO_MEMORY;
+}
+
+static int
+publish_pieces(void)
+{
+    struct publish_desk desk = {.bus = "orders", .queue = "http://sim/q.fifo", .max_bytes = 1 << 20};
+    struct metrics metrics = {0};
+    struct timers timers;
+    struct world world = {.clock_ms = sim_now_ms, .timers = &timers, .metrics = &metrics, .random = 1};
+    struct sqs_message received = sim_sqs_message("id", "handle", "{}", 1);
+    const struct handler_slice resource = HANDLER_TEXT("arn:aws:x");
+    struct handler_new_event event = {.size = sizeof event,
+                                      .resource_count = 1,
+                                      .source = HANDLER_TEXT("shop"),
+                                      .detail_type = HANDLER_TEXT("Paid"),
+                                      .detail = HANDLER_TEXT("{}"),
+                                      .resources = &resource};
+    struct handler_new_message message = {.size = sizeof message, .body = HANDLER_TEXT("x")};
+    struct err e;
+    struct message *m = message_new(&received, "q", 1, 1);
+    if (!m)
+        return ERR_NO_MEMORY;
+    timers_init(&timers);
+    int rc = publish_list_add_event(&desk, m, &event, &e);
+    if (rc == 0)
+        rc = publish_list_add_message(&desk, m, &message, &e);
+    if (rc == 0)
+        rc = send_pieces(m, &world);
+    assert_true(rc == 0 || rc == ERR_NO_MEMORY);
+    message_release(m);
+    timers_clean_up(&timers);
+    assert_int_equal(atomic_load(&desk.bytes), 0);
+    return rc;
+}
+
 /* Neither the first question nor the timer for the second finds memory. */
 static void
 a_queue_is_looked_for_again_though_there_was_no_memory_for_a_timer(void **state)
@@ -337,6 +448,7 @@ TEST_WITHOUT_MEMORY(write_envelope)
 TEST_WITHOUT_MEMORY(parse_template)
 TEST_WITHOUT_MEMORY(hold_messages)
 TEST_WITHOUT_MEMORY(show_message)
+TEST_WITHOUT_MEMORY(publish_pieces)
 TEST_WITHOUT_MEMORY(set_up_engine)
 
 int
@@ -352,6 +464,7 @@ main(void)
         cmocka_unit_test(parse_template_survives_want_of_memory),
         cmocka_unit_test(hold_messages_survives_want_of_memory),
         cmocka_unit_test(show_message_survives_want_of_memory),
+        cmocka_unit_test(publish_pieces_survives_want_of_memory),
         cmocka_unit_test(a_queue_is_looked_for_again_though_there_was_no_memory_for_a_timer),
         cmocka_unit_test_setup_teardown(set_up_engine_survives_want_of_memory, make_surroundings, end_surroundings),
     };
