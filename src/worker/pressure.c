@@ -273,6 +273,8 @@ note_word(struct pressure *p, struct message *m)
 {
     if (m->verdict.kind == HANDLER_DONE)
         p->successes++;
+    if (m->verdict.kind == HANDLER_RETRY && p->breaker.state == BREAKER_TRYING)
+        take_place_behind(p, m); /* of a group, it comes back */
     if (m->verdict.kind != HANDLER_DOWN)
         return;
     if (m->said_down > 0 && p->successes + 1 > m->said_down && m->group.n == 0)

@@ -2,8 +2,8 @@
  * rate.max_per_s allows no more (base/ratelimit.h). They wait under lease, oldest first; none is given back, so that no
  * receive is burnt by waiting.
  *
- * A message may make its handler say HANDLER_DOWN each time, whatever the others do. It is not to keep them away: who
- * was tried waits behind all others, and one that says so again after others were done is a suspect, and waits until
+ * A message may make its handler fail, or say HANDLER_DOWN, each time, whatever the others do. It is not to keep them
+ * away: who was tried waits behind all others, and one that says so again after others were done is a suspect, and waits until
  * the breaker's state has lasted for a window (messages of a group excepted, whose order counts more).
  *
  * What is not to be handled is not received either: pressure_room says how many messages are worth a receive. Engine

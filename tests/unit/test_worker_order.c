@@ -478,11 +478,40 @@ what_came_with_a_damaged_message_is_not_handled_before_it(void **state)
     }
 }
 
+static bool said_down;
+
+static void
+first_group_fails_and_the_second_is_down_once(struct bench *bench, struct message *m, struct sim_message *s)
+{
+    (void)bench;
+    bool down = s->group == 1 && !said_down;
+    said_down |= down;
+    m->verdict.kind = s->group == 0 ? HANDLER_RETRY : down ? HANDLER_DOWN : HANDLER_DONE;
+    m->verdict.delay_ms = -1;
+}
+
+static void
+one_that_fails_each_time_keeps_no_other_group_away_from_the_breakers_tries(void **state)
+{
+    (void)state;
+    start(NULL, true);
+    said_down = false;
+    b.decide = first_group_fails_and_the_second_is_down_once;
+    for (int group = 0; group < 4; group++)
+        put(group, 5);
+    bench_run(&b, 2 * MINUTE);
+    for (int group = 1; group < 4; group++)
+        assert_int_equal(deleted_in(group), 5);
+    assert_int_equal(deleted_in(0), 0);
+    bench_clean_up(&b);
+}
+
 int
 main(void)
 {
     log_set_level(LOG_ERROR);
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_that_fails_each_time_keeps_no_other_group_away_from_the_breakers_tries),
         cmocka_unit_test(a_failure_holds_its_group_and_no_other),
         cmocka_unit_test(a_short_delay_is_waited_for_under_lease_and_spends_no_receive),
         cmocka_unit_test(a_group_does_not_stall_for_the_visibility_timeout_after_a_failure),
