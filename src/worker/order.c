@@ -6,9 +6,10 @@
 
 #include "worker/message.h"
 
-#define SPARE_MAX 64
+#define ID_BYTES                                                                                                       \
+    128 /* SQS: at most. Of longer ones the hash tells the rest; should that be the same, they are one group */
 
-/* Freed with its last message. Its id is its first message's, whose bytes it has a copy of. */
+/* Given up with its last message. */
 struct order_group {
     struct order_group *chain; /* of the bucket, or of the spare ones */
     struct order *order;
@@ -21,7 +22,7 @@ struct order_group {
     struct order_group *next_ready;
     uint64_t hash;
     size_t id_bytes;
-    char id[128]; /* SQS: at most */
+    char id[ID_BYTES];
 };
 
 static bool
@@ -41,34 +42,31 @@ is_busy(enum order_stage stage)
 /* ---- groups ---- */
 
 int
-order_init(struct order *o, bool on, bool skip, size_t expected, struct timers *timers, struct err *e)
+order_init(struct order *o, bool on, bool skip, size_t most, struct timers *timers, struct err *e)
 {
     *o = (struct order){.on = on, .skip = skip, .timers = timers};
     o->ready_end = &o->ready;
     if (!on)
         return 0;
     o->n_buckets = 64;
-    while (o->n_buckets < expected)
+    while (o->n_buckets < most)
         o->n_buckets *= 2;
     o->buckets = calloc(o->n_buckets, sizeof(struct order_group *));
-    return o->buckets ? 0 : err_no_memory(e);
+    o->n_reserve = most + 1;
+    o->reserve = calloc(o->n_reserve, sizeof *o->reserve);
+    if (o->buckets && o->reserve)
+        return 0;
+    order_clean_up(o);
+    return err_no_memory(e);
 }
 
 void
 order_clean_up(struct order *o)
 {
     for (size_t i = 0; i < o->n_buckets && o->buckets; i++)
-        while (o->buckets[i]) {
-            struct order_group *x = o->buckets[i];
-            o->buckets[i] = x->chain;
+        for (struct order_group *x = o->buckets[i]; x; x = x->chain)
             timers_cancel(o->timers, &x->timer);
-            free(x);
-        }
-    while (o->spare) {
-        struct order_group *x = o->spare;
-        o->spare = x->chain;
-        free(x);
-    }
+    free(o->reserve);
     free(o->buckets);
     *o = (struct order){0};
 }
@@ -100,27 +98,6 @@ pause_is_over(struct timer *t, int64_t now_ms)
     make_ready((struct order_group *)((char *)t - offsetof(struct order_group, timer)));
 }
 
-static struct order_group *
-find_or_add(struct order *o, struct slice id)
-{
-    uint64_t hash = message_hash(id);
-    struct order_group **bucket = &o->buckets[hash & (o->n_buckets - 1)];
-    for (struct order_group *x = *bucket; x; x = x->chain)
-        if (x->hash == hash && x->id_bytes == id.n && memcmp(x->id, id.p, id.n) == 0)
-            return x;
-    struct order_group *x = o->spare;
-    if (x)
-        o->spare = x->chain;
-    else if (!(x = malloc(sizeof *x)))
-        return NULL;
-    *x = (struct order_group){.chain = *bucket, .order = o, .hash = hash, .id_bytes = id.n};
-    x->timer.fire = pause_is_over;
-    memcpy(x->id, id.p, id.n);
-    *bucket = x;
-    o->n_groups++;
-    return x;
-}
-
 static void
 end_pause(struct order_group *x)
 {
@@ -143,6 +120,49 @@ remove_group(struct order_group *x)
     o->n_groups--;
     x->chain = o->spare;
     o->spare = x;
+}
+
+/* Those that have become empty since order_next was called. */
+static void
+remove_empty_groups(struct order *o)
+{
+    o->ready_end = &o->ready;
+    for (struct order_group *x = o->ready, *next; x; x = next) {
+        next = x->next_ready;
+        if (x->n > 0) {
+            *o->ready_end = x;
+            o->ready_end = &x->next_ready;
+        } else {
+            x->is_ready = false;
+            remove_group(x);
+        }
+    }
+    *o->ready_end = NULL;
+}
+
+static struct order_group *
+find_or_add(struct order *o, struct slice id)
+{
+    uint64_t hash = message_hash(id);
+    size_t kept_bytes = id.n < ID_BYTES ? id.n : ID_BYTES;
+    struct order_group **bucket = &o->buckets[hash & (o->n_buckets - 1)];
+    for (struct order_group *x = *bucket; x; x = x->chain)
+        if (x->hash == hash && x->id_bytes == id.n && memcmp(x->id, id.p, kept_bytes) == 0)
+            return x;
+    if (!o->spare && o->n_used == o->n_reserve)
+        remove_empty_groups(o);
+    struct order_group *x = o->spare;
+    assert(x || o->n_used < o->n_reserve); /* in hand are not so many */
+    if (x)
+        o->spare = x->chain;
+    else
+        x = &o->reserve[o->n_used++];
+    *x = (struct order_group){.chain = *bucket, .order = o, .hash = hash, .id_bytes = id.n};
+    x->timer.fire = pause_is_over;
+    memcpy(x->id, id.p, kept_bytes);
+    *bucket = x;
+    o->n_groups++;
+    return x;
 }
 
 /* ---- the line ---- */
@@ -244,10 +264,7 @@ order_arrive(struct order *o, struct message *m)
 {
     struct order_member *x = &m->order;
     if (!x->group) {
-        struct order_group *group = m->group.n <= sizeof group->id ? find_or_add(o, m->group) : NULL;
-        if (!group)
-            return false;
-        stand_in_line(group, m);
+        stand_in_line(find_or_add(o, m->group), m);
         for (const struct message *p = x->previous; p; p = p->order.previous)
             x->given_back |= p->order.stage == ORDER_LEAVING;
         if (!o->skip)

@@ -67,18 +67,19 @@ struct order {
     size_t pausing;            /* messages in lines whose head pauses */
     struct order_group *ready; /* something may be to do */
     struct order_group **ready_end;
-    struct order_group *spare;
+    struct order_group *reserve, *spare; /* made in advance: no message may pass another for want of memory */
+    size_t n_reserve, n_used;
 };
 
-/* Sized for `expected` messages. on false: nothing stands in line, and nothing is allocated. */
-int order_init(struct order *o, bool on, bool skip, size_t expected, struct timers *timers, struct err *e);
+/* For at most `most` messages in hand. on false: nothing stands in line, and nothing is allocated. */
+int order_init(struct order *o, bool on, bool skip, size_t most, struct timers *timers, struct err *e);
 void order_clean_up(struct order *o);
 
 /* What SQS calls a FIFO queue: its name, or URL, ends in .fifo. Groups alone (fair queues) make no order. */
 bool order_is_fifo(const char *queue);
 
 /* m is at the gate, for the first time or again, and stands in line. False: it is to be given back, because one before
- * it is. ERR_NO_MEMORY: as false. Not for a message without a group. */
+ * it is. Not for a message without a group. */
 bool order_arrive(struct order *o, struct message *m);
 
 /* m has left a gate that kept it; the caller says what becomes of it next. */

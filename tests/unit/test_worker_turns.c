@@ -13,6 +13,7 @@
 #include "worker/order.h"
 
 static struct timers timers;
+static struct slice group;
 static struct order order;
 static struct batch out, another; /* handed out; and being filled */
 
@@ -21,6 +22,7 @@ set_up(void **state)
 {
     struct err e;
     (void)state;
+    group = SLICE("g");
     timers_init(&timers);
     assert_int_equal(order_init(&order, true, false, 100, &timers, &e), 0);
     return 0;
@@ -39,7 +41,7 @@ static struct message *
 make(const char *id, const char *sequence)
 {
     struct sqs_message r = sim_sqs_message(id, "handle", "{}", 1);
-    r.group = SLICE("g");
+    r.group = group;
     r.sequence_number = slice_of_string(sequence);
     struct message *m = message_new(&r, "q.fifo", 0, 0);
     assert_non_null(m);
@@ -218,6 +220,45 @@ a_group_is_forgotten_with_its_last_message(void **state)
     }
 }
 
+static void
+groups_with_long_ids_are_told_apart(void **state)
+{
+    (void)state;
+    char text[1000];
+    struct message *m[3];
+    memset(text, 'x', sizeof text);
+    for (size_t i = 0; i < 3; i++) { /* the first and the last are of one group */
+        text[sizeof text - 1] = i == 1 ? 'y' : 'x';
+        group = slice_of(text, sizeof text);
+        m[i] = make("a", "1");
+        assert_true(arrive(m[i]));
+    }
+    assert_int_equal(order.n_groups, 2);
+    assert_ptr_equal(m[0]->order.group, m[2]->order.group);
+    for (size_t i = 0; i < 3; i++)
+        drop(m[i]);
+}
+
+static void
+as_many_groups_as_messages_come_and_go_within_a_turn(void **state)
+{
+    (void)state;
+    struct message *m[1000], *none;
+    char id[20];
+    for (size_t i = 0; i < 1000; i++) {
+        snprintf(id, sizeof id, "g-%zu", i);
+        group = slice_of_string(id);
+        m[i] = make(id, "1");
+        if (i >= 100)
+            drop(m[i - 100]);
+        assert_true(arrive(m[i]));
+    }
+    for (size_t i = 900; i < 1000; i++)
+        drop(m[i]);
+    assert_int_equal(order_next(&order, NULL, 1000, &none), ORDER_STEP_NONE);
+    assert_int_equal(order.n_groups, 0);
+}
+
 int
 main(void)
 {
@@ -232,6 +273,8 @@ main(void)
         cmocka_unit_test_setup_teardown(those_behind_a_lost_one_are_given_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_run_goes_into_one_batch_and_who_comes_too_late_for_it_waits_at_the_door,
                                         set_up, tear_down),
+        cmocka_unit_test_setup_teardown(groups_with_long_ids_are_told_apart, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(as_many_groups_as_messages_come_and_go_within_a_turn, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_group_is_forgotten_with_its_last_message, set_up, tear_down),
     };
     return cmocka_run_group_tests_name("worker_turns", tests, NULL, NULL);
