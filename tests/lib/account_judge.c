@@ -156,7 +156,7 @@ judge_event(struct account *a, const struct account_message *m, uint32_t n)
 }
 
 /* When what stands behind m in its group may be begun; 0: never. A rejected one does not come again: the handler of a
- * batch goes on. A twin's delete may have been for the other's sake, and be forgotten. */
+ * batch goes on. One whose twin is done may be a duplicate from then on. */
 static int64_t
 decided_ns(const struct account_message *m)
 {
@@ -164,8 +164,8 @@ decided_ns(const struct account_message *m)
         return m->rejected_ns;
     if (m->letters > 0)
         return m->letter_confirmed_ns;
-    return m->twin && m->delete_asked_ns && (!m->done_ns || m->delete_asked_ns < m->done_ns) ? m->delete_asked_ns
-                                                                                             : m->done_ns;
+    int64_t twin_ns = m->twin ? m->twin->done_ns : 0;
+    return twin_ns && (!m->done_ns || twin_ns < m->done_ns) ? twin_ns : m->done_ns;
 }
 
 /* ---- groups ------------------------------------------------------------------------------------------------------ */
