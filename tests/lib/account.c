@@ -119,8 +119,8 @@ account_deleted(struct account *a)
     return n;
 }
 
-void
-account_letter(struct account *a, const struct account_letter *l)
+static void
+note_letter(struct account *a, const struct account_letter *l)
 {
     if (!l->has_n || l->n >= a->rules.messages) {
         account_find(a, "dead letter: %s has a message that nobody had sent", a->rules.dead[l->queue]);
@@ -135,4 +135,12 @@ account_letter(struct account *a, const struct account_letter *l)
                      a->rules.dead[l->queue]);
     if (!l->keeps_attribute)
         account_find(a, "dead letter: message %u lost its attribute", l->n);
+}
+
+void
+account_letter(struct account *a, const struct account_letter *l)
+{
+    pthread_mutex_lock(&a->lock);
+    note_letter(a, l);
+    pthread_mutex_unlock(&a->lock);
 }
