@@ -61,7 +61,9 @@ struct dedup_entry;
 struct lease;
 
 struct message_verdict {
-    int32_t kind;
+    /* The handler thread looks at it again, for whether there is one, until its call is over; the engine may by then
+     * have turned it into another, never into none. */
+    _Atomic int32_t kind;
     int64_t delay_ms; /* of a retry; negative: the consumer's backoff */
     char *reason;     /* malloced, or NULL */
     enum dead_reason dead;

@@ -435,7 +435,7 @@ order_stop_behind(const struct message *m)
 void
 order_handled(const struct message *m, int32_t verdict, int64_t now_ms)
 {
-    bool is_failure = verdict == HANDLER_RETRY || verdict == HANDLER_REJECT;
+    bool is_failure = verdict == HANDLER_RETRY || verdict == HANDLER_REJECT || verdict == VERDICT_DEAD_LETTER;
     bool may = verdict == HANDLER_DONE || (is_failure && m->order.alone);
     if (!may || message_lease_left_ms(m, now_ms) == 0)
         order_stop_behind(m);

@@ -232,7 +232,8 @@ pressure_room(struct pressure *p, size_t reserved, size_t most, int64_t now_ms, 
 static enum breaker_outcome
 outcome_of(const struct message *m)
 {
-    switch (m->verdict.kind) {
+    int32_t kind = m->verdict.kind;
+    switch (kind) {
     case HANDLER_DONE:
         return BREAKER_SUCCESS;
     case HANDLER_RETRY:

@@ -144,7 +144,8 @@ settle_verdict(struct settle *s, struct message *m, int64_t now_ms)
         settle_too_late(s, m, now_ms);
         return;
     }
-    switch (m->verdict.kind) {
+    int32_t kind = m->verdict.kind;
+    switch (kind) {
     case HANDLER_DONE:
         WORLD_COUNT(s->world, done, 1);
         delete_message(s, m, now_ms);
