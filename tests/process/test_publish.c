@@ -262,6 +262,45 @@ an_event_goes_through_two_handlers_as_it_was_written(void **state)
 }
 
 static void
+assert_attribute(const char *name, const char *expected)
+{
+    struct json attributes, attribute, value;
+    assert_true(aws_call_at(&world.call, "Messages.0.MessageAttributes", &attributes));
+    assert_true(json_get(attributes, name, &attribute) && json_get(attribute, "StringValue", &value));
+    assert_true(json_starts_with(value, slice_of_string(expected)));
+}
+
+static void
+attributes_correlation_and_trace_header_go_on(void **state)
+{
+    (void)state;
+    char id[60], cause[80], trace[60];
+    assert_int_equal(aws_call_sqs(&world.call, "SendMessage",
+                                  "{\"QueueUrl\": \"%s" QUEUES
+                                  "second\", \"MessageBody\": \"no event\", \"MessageAttributes\": {"
+                                  "\"colour\": {\"DataType\": \"String\", \"StringValue\": \"blue\"},"
+                                  "\"fanout.correlation\": {\"DataType\": \"String\", \"StringValue\": \"c-1\"}},"
+                                  "\"MessageSystemAttributes\": {\"AWSTraceHeader\": {\"DataType\": \"String\", "
+                                  "\"StringValue\": \"Root=1-5\"}}}",
+                                  world.s->url),
+                     200);
+    aws_call_text(&world.call, "MessageId", id, sizeof id);
+    start_chain("last");
+    await_and_stop();
+    assert_int_equal(aws_call_sqs(&world.call, "ReceiveMessage",
+                                  "{\"QueueUrl\": \"%s" QUEUES "last\", \"MessageAttributeNames\": [\"All\"], "
+                                  "\"MessageSystemAttributeNames\": [\"All\"]}",
+                                  world.s->url),
+                     200);
+    assert_attribute("colour", "blue");
+    assert_attribute("fanout.correlation", "c-1");
+    snprintf(cause, sizeof cause, "%s:0:", id);
+    assert_attribute("fanout.cause", cause);
+    assert_true(aws_call_text(&world.call, "Messages.0.Attributes.AWSTraceHeader", trace, sizeof trace));
+    assert_string_equal(trace, "Root=1-5");
+}
+
+static void
 what_throttles_drops_and_fails_loses_nothing(void **state)
 {
     (void)state;
@@ -371,6 +410,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(an_event_goes_through_two_handlers_as_it_was_written, make_world, end_world),
+        cmocka_unit_test_setup_teardown(attributes_correlation_and_trace_header_go_on, make_world, end_world),
         cmocka_unit_test_setup_teardown(what_throttles_drops_and_fails_loses_nothing, make_world, end_world),
         cmocka_unit_test_setup_teardown(a_fifo_queue_leaves_out_what_was_sent_twice, make_world, end_world),
         cmocka_unit_test_setup_teardown(a_bus_that_hangs_costs_nothing_but_time, make_world, end_world),

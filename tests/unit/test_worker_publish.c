@@ -12,6 +12,7 @@
 #include "lib/bench.h"
 #include "lib/seeds.h"
 #include "lib/sim_outlet.h"
+#include "worker/publish.h"
 #include "worker/publish_list.h"
 
 #define MINUTE INT64_C(60000)
@@ -251,6 +252,41 @@ what_is_not_done_publishes_nothing(void **state)
             assert_int_equal(rig.out.n_published, 0);
         end();
     }
+}
+
+static void
+note_decision(void *context, struct message *m, int64_t now_ms)
+{
+    (void)m;
+    (void)now_ms;
+    *(bool *)context = true;
+}
+
+static void
+the_trace_header_goes_along(void **state)
+{
+    (void)state;
+    struct sqs_message received = sim_sqs_message("m-7", "handle", "{}", 1);
+    received.trace_header = SLICE("Root=1-67891233-abcdef012345678912345678");
+    struct publish p;
+    bool decided = false;
+    begin(1);
+    rig.queue = "invoices";
+    struct message *m = message_new(&received, "orders", 0, 0);
+    assert_non_null(m);
+    publish_init(&p, &rig.bench.sim.world,
+                 &(struct publish_options){.outlet = &rig.out.outlet, .decided = note_decision, .context = &decided});
+    publish_pieces(m);
+    m->verdict.kind = HANDLER_DONE;
+    publish_start(&p, m, sim_now_ms());
+    sim_run(&rig.bench.sim, 1000);
+    assert_true(decided);
+    assert_int_equal(rig.out.n_published, 2);
+    for (size_t i = 0; i < 2; i++)
+        assert_string_equal(rig.out.published[i].trace, "Root=1-67891233-abcdef012345678912345678");
+    message_release(m);
+    publish_clean_up(&p);
+    end();
 }
 
 /* ---- failures ---- */
@@ -627,6 +663,7 @@ main(void)
         cmocka_unit_test(a_call_is_no_larger_than_aws_allows),
         cmocka_unit_test(an_early_done_is_published_while_its_batch_still_runs),
         cmocka_unit_test(what_is_not_done_publishes_nothing),
+        cmocka_unit_test(the_trace_header_goes_along),
         cmocka_unit_test(failed_pieces_alone_are_sent_again),
         cmocka_unit_test(a_lost_answer_sends_the_same_piece_twice_with_the_same_id),
         cmocka_unit_test(a_piece_refused_for_good_turns_done_into_a_retry),
