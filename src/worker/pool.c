@@ -106,8 +106,7 @@ handle_one(struct handler_thread *t, struct batch *b, size_t i, int64_t now_ms, 
     bool settled = m->verdict.kind != VERDICT_NONE;
     int32_t verdict = settled ? m->verdict.kind : is_verdict(value) ? value : HANDLER_RETRY;
     if (m->order.follower)
-        if (m->order.follower)
-            order_handled(m, verdict, clock_monotonic_ms());
+        order_handled(m, verdict, clock_monotonic_ms());
     if (!is_verdict(value) && !(settled && value == HANDLER_UNSET))
         host_breach(shared, value == HANDLER_UNSET ? BREACH_FORGOTTEN : BREACH_RETURN, m, value);
     if (settled)
