@@ -177,8 +177,13 @@ begin(struct memory *t, struct dedup_op *op, struct record *r, uint64_t hash)
         make_room(t, op->now_ms);
         r = add_record(t, op->key, hash);
     }
-    if (!r || set_owner(r, op->owner) != 0)
-        return err_no_memory(&t->store.error); /* a new record without an owner has expired */
+    if (!r)
+        return err_no_memory(&t->store.error);
+    if (set_owner(r, op->owner) != 0) {
+        if (!r->owner && !r->completed) /* it is new */
+            remove_record(t, r);
+        return err_no_memory(&t->store.error);
+    }
     set_state(t, r, false);
     r->expires_ms = op->expires_ms;
     op->found = DEDUP_FRESH;

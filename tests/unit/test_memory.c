@@ -21,6 +21,7 @@
 #include "lib/failing_malloc.h"
 #include "lib/sim.h"
 #include "local/template.h"
+#include "worker/dedup.h"
 #include "worker/engine.h"
 #include "worker/engine_thread.h"
 #include "worker/host_view.h"
@@ -392,6 +393,55 @@ publish_pieces(void)
     return rc;
 }
 
+static void
+note_pass(void *context, struct message *m, int64_t now_ms)
+{
+    (void)m, (void)now_ms;
+    *(bool *)context = true;
+}
+
+/* An event is begun, at once or when there is memory again, and completed; or its message waits, or is put off. */
+static int
+deduplicate(void)
+{
+    struct metrics metrics = {0};
+    struct timers timers;
+    struct world world = {
+        .clock_ms = sim_now_ms, .wall_ms = sim_now_ms, .timers = &timers, .metrics = &metrics, .random = 1};
+    struct sqs_message received = sim_sqs_message("id", "handle", "{}", 1);
+    struct dedup_options options = {.consumer = "orders", .window_ms = 1000};
+    struct dedup d;
+    struct err e;
+    bool passed = false;
+    struct message *m = message_new(&received, "q", 1, 1);
+    if (!m)
+        return ERR_NO_MEMORY;
+    timers_init(&timers);
+    int rc = dedup_memory_new(10, &options.store, &e);
+    options.pass = note_pass;
+    options.context = &passed;
+    if (rc == 0)
+        rc = dedup_init(&d, &world, &options, &e);
+    if (rc == 0) {
+        atomic_store(&m->lease_ms, sim_now_ms() + 3600000);
+        enum dedup_arrival arrival = dedup_arrive(&d, m, sim_now_ms());
+        for (int i = 0; i < 20 && arrival == DEDUP_WAIT && !passed; i++) {
+            sim_set_now(sim_now_ms() + 30000);
+            timers_run(&timers, sim_now_ms());
+        }
+        passed = passed || arrival == DEDUP_GO;
+        m->verdict.kind = passed ? HANDLER_DONE : HANDLER_RETRY;
+        assert_true(dedup_settle(&d, m));
+        assert_null(m->dedup);
+        assert_int_equal(dedup_memory_count(options.store), passed);
+        dedup_clean_up(&d);
+        rc = passed ? 0 : ERR_NO_MEMORY;
+    }
+    message_release(m);
+    timers_clean_up(&timers);
+    return rc;
+}
+
 /* Neither the first question nor the timer for the second finds memory. */
 static void
 a_queue_is_looked_for_again_though_there_was_no_memory_for_a_timer(void **state)
@@ -449,6 +499,7 @@ TEST_WITHOUT_MEMORY(parse_template)
 TEST_WITHOUT_MEMORY(hold_messages)
 TEST_WITHOUT_MEMORY(show_message)
 TEST_WITHOUT_MEMORY(publish_pieces)
+TEST_WITHOUT_MEMORY(deduplicate)
 TEST_WITHOUT_MEMORY(set_up_engine)
 
 int
@@ -465,6 +516,7 @@ main(void)
         cmocka_unit_test(hold_messages_survives_want_of_memory),
         cmocka_unit_test(show_message_survives_want_of_memory),
         cmocka_unit_test(publish_pieces_survives_want_of_memory),
+        cmocka_unit_test(deduplicate_survives_want_of_memory),
         cmocka_unit_test(a_queue_is_looked_for_again_though_there_was_no_memory_for_a_timer),
         cmocka_unit_test_setup_teardown(set_up_engine_survives_want_of_memory, make_surroundings, end_surroundings),
     };
