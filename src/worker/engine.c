@@ -291,7 +291,8 @@ engine_turn(struct engine *g, int64_t now_ms)
 {
     dedup_turn(&g->dedup);
     engine_step_pressure(g, now_ms);
-    engine_order_run(g, now_ms);
+    if (g->order.ready)
+        engine_order_run(g, now_ms);
     batcher_end_receive(&g->batcher, now_ms); /* what gates let pass since the last receive */
     poll_step(&g->poll, now_ms);
     engine_give_back_held(g, now_ms);

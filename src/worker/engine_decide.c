@@ -18,14 +18,14 @@ engine_decide(struct engine *g, struct message *m, int64_t now_ms)
 {
     if (dedup_is_completing(m))
         return; /* it was settled early, and now its batch has returned */
-    if (engine_order_holds(g, m, now_ms))
+    if (m->order.group && engine_order_holds(g, m, now_ms))
         return;
     if (m->publish && engine_publishes(g, m, now_ms))
         return;
     if (engine_holds_back(g, m, now_ms))
         return;
     engine_judge(g, m);
-    if (engine_order_retries(g, m, now_ms))
+    if (m->order.group && engine_order_retries(g, m, now_ms))
         return; /* its event stays in progress */
     if (dedup_settle(&g->dedup, m))
         engine_decide_after_dedup(g, m, now_ms);

@@ -138,10 +138,11 @@ void engine_give_up_publishing(struct engine *g, int64_t now_ms);
 
 extern const struct engine_gate_ops ENGINE_ORDER_GATE, ENGINE_TURN_GATE;
 
-/* True: m's verdict waits for those before it, or is dropped; engine_decide will be called again. */
+/* Of m that stands in line (m->order.group). True: its verdict waits for those before it, or is dropped; engine_decide
+ * will be called again. */
 bool engine_order_holds(struct engine *g, struct message *m, int64_t now_ms);
 
-/* True: m has failed and is tried again here, under its lease, while its group waits. */
+/* Of m that stands in line. True: it has failed and is tried again here, under its lease, while its group waits. */
 bool engine_order_retries(struct engine *g, struct message *m, int64_t now_ms);
 
 /* m->state has become MESSAGE_DONE, _RETRY or _REJECT. */

@@ -73,7 +73,7 @@ is_screened_out(const struct message *m)
 bool
 engine_order_holds(struct engine *g, struct message *m, int64_t now_ms)
 {
-    if (!m->order.group || m->verdict.kind == VERDICT_GIVE_BACK)
+    if (m->verdict.kind == VERDICT_GIVE_BACK)
         return false;
     if (m->verdict.kind == VERDICT_BEHIND) {
         start_over(g, m, now_ms);
@@ -106,7 +106,7 @@ can_pause(struct engine *g, struct message *m, int64_t delay_ms, int64_t now_ms)
 bool
 engine_order_retries(struct engine *g, struct message *m, int64_t now_ms)
 {
-    if (!m->order.group || m->verdict.kind != HANDLER_RETRY || m->verdict.left || g->order.skip || g->draining ||
+    if (m->verdict.kind != HANDLER_RETRY || m->verdict.left || g->order.skip || g->draining ||
         atomic_load_explicit(&m->lost, memory_order_relaxed))
         return false;
     int64_t delay_ms = settle_retry_delay_ms(&g->settle, m);
