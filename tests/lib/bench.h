@@ -65,8 +65,8 @@ void bench_clean_up(struct bench *b);
 
 void bench_put(struct bench *b, size_t n);
 
-/* On a FIFO queue ("orders.fifo"): options.queue of bench_defaults; set before the first message. Its order is watched,
- * and the first breach of it aborts. */
+/* The same on a FIFO queue, "orders.fifo", whatever options.queue says. Its order is watched, and the first breach of
+ * it aborts. */
 void bench_init_fifo(struct bench *b, uint64_t seed, const struct engine_options *options);
 
 /* Runs the clock, with the engine's turn after each event as its loop has it. */

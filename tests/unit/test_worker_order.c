@@ -451,6 +451,31 @@ after_a_lost_answer_the_same_messages_come_at_once(void **state)
     bench_clean_up(&b);
 }
 
+static void
+lose_all_answers(void *context, enum sim_call call, int entry, struct sim_fault *fault)
+{
+    (void)context;
+    if (call == SIM_RECEIVE && entry < 0)
+        fault->call = fault->executed = true;
+}
+
+static void
+an_attempt_is_forgotten_before_its_id_has_expired_at_the_queue(void **state)
+{
+    (void)state;
+    bench_init_fifo(&b, 1, NULL);
+    b.sim.hook = lose_all_answers;
+    b.sim.visibility_s = 60;
+    put(0, 5);
+    bench_run(&b, 6 * MINUTE);
+    assert_true(b.sim.attempts_repeated > 0);
+    assert_int_equal(message(0, 0)->receives, 2); /* under a second id, once the first was too old */
+    b.sim.hook = NULL;
+    bench_run(&b, 3 * MINUTE);
+    assert_int_equal(deleted_in(0), 5);
+    bench_clean_up(&b);
+}
+
 static unsigned damaged;
 
 static void
@@ -528,6 +553,7 @@ main(void)
         cmocka_unit_test(one_that_waits_for_the_event_of_the_failed_one_does_not_hold_it_up),
         cmocka_unit_test(a_drain_gives_back_what_waits_with_what_is_left_of_its_delay),
         cmocka_unit_test(after_a_lost_answer_the_same_messages_come_at_once),
+        cmocka_unit_test(an_attempt_is_forgotten_before_its_id_has_expired_at_the_queue),
         cmocka_unit_test(what_came_with_a_damaged_message_is_not_handled_before_it),
     };
     return cmocka_run_group_tests_name("worker_order", tests, NULL, NULL);
