@@ -393,6 +393,11 @@ run_anything(uint64_t seed, bool fifo)
     o.breaker.min_calls = 1 + (unsigned)draw(30);
     o.breaker.pause_ms = 10 + (int64_t)draw(5000);
     o.breaker.pause_cap_ms = o.breaker.pause_ms + (int64_t)draw(20000);
+    struct err e;
+    if (draw(2)) {
+        assert_int_equal(dedup_memory_new(100000, &o.dedup.store, &e), 0);
+        o.dedup.window_ms = HOUR;
+    }
     if (fifo)
         bench_init_fifo(&b, seed, &o);
     else
@@ -402,7 +407,7 @@ run_anything(uint64_t seed, bool fifo)
     b.each = draw(2);
     b.early = (unsigned)draw(1001);
     b.longest_ms = (int64_t)draw(3000);
-    b.sim.visibility_s = 2 + (int)draw(60);
+    b.sim.visibility_s = (fifo ? 30 : 2) + (int)draw(60); /* what is lost may be handled again behind later ones */
     b.sim.latency_ms = 1 + (int64_t)draw(60);
     b.sim.fail_calls = (unsigned)draw(3) * 40;
     b.sim.lose_answers = (unsigned)draw(3) * 20;
