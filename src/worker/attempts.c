@@ -7,7 +7,7 @@
 struct attempts_entry {
     uint64_t hash;
     uint32_t noted; /* clock of its last note; 0: free */
-    uint16_t unused;
+    uint16_t unused, failed_here;
     bool left;
 };
 
@@ -77,6 +77,14 @@ attempts_note_unused(struct attempts *a, uint64_t hash)
         x->unused++;
 }
 
+void
+attempts_note_failed_here(struct attempts *a, uint64_t hash, uint32_t failures)
+{
+    struct attempts_entry *x = note(a, hash);
+    uint32_t room = UINT16_MAX - x->failed_here;
+    x->failed_here += (uint16_t)(failures < room ? failures : room);
+}
+
 bool
 attempts_note_left(struct attempts *a, uint64_t hash)
 {
@@ -101,5 +109,6 @@ attempts_of(const struct attempts *a, uint64_t hash, uint32_t receive_count, uin
 {
     const struct attempts_entry *x = find(a, hash);
     uint32_t unused = x ? x->unused : 0;
-    return (receive_count > unused ? receive_count - unused : 1) + local_failures;
+    uint32_t failed_here = x ? x->failed_here : 0;
+    return (receive_count > unused ? receive_count - unused : 1) + failed_here + local_failures;
 }

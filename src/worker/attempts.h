@@ -1,12 +1,13 @@
-/* attempts: receives that were no attempts.
+/* attempts: receives that were no attempts, and attempts that cost no receive.
  *
  * SQS counts receives, of every host; a policy counts attempts. Messages come to this worker and go without their
  * handler: given back behind a failed one of their group, lost while they waited, received a second time while in hand.
- * This table remembers how often, so that
+ * And a FIFO queue's message can fail several times in one receive. This table remembers how often, so that
  *
- *     attempts = receive count - such receives + failures here beyond the first of this receive
+ *     attempts = receive count - such receives + failures here beyond the first of each receive
  *
- * It is an upper bound: what other hosts gave back, and what this process's predecessor did, is not known here.
+ * Of receives it is an upper bound: what other hosts gave back, and what this process's predecessor did, is not known
+ * here. Nor is how often it failed there within a receive.
  *
  * Bounded: ids are kept by their hash (64 bits; two that share it would share the number, which costs one of them a
  * further try), in sets of eight, where the one noted longest ago makes room. The memory is touched as it is used.
@@ -34,6 +35,9 @@ void attempts_clean_up(struct attempts *a);
 
 /* A receive of the message with this hash (message_hash) was no attempt. */
 void attempts_note_unused(struct attempts *a, uint64_t hash);
+
+/* In a receive that has ended it failed here so often beyond the first time. */
+void attempts_note_failed_here(struct attempts *a, uint64_t hash, uint32_t failures);
 
 /* That it is left to the queue is about to be said. True: it was said before. */
 bool attempts_note_left(struct attempts *a, uint64_t hash);

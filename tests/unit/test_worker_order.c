@@ -158,6 +158,32 @@ a_long_delay_gives_the_group_back_and_it_comes_behind_the_failed_one(void **stat
 }
 
 static void
+fails_with_every_third_delay_long(struct bench *bench, struct message *m, struct sim_message *s)
+{
+    (void)bench;
+    m->verdict.kind = HANDLER_RETRY;
+    m->verdict.delay_ms = s->handled % 3 == 0 ? 2 * MINUTE : 1000;
+}
+
+/* Two failures here and a third that gives it back: a receive is three attempts. */
+static void
+failures_here_count_as_attempts_when_the_message_comes_back(void **state)
+{
+    (void)state;
+    struct engine_options o = bench_defaults();
+    o.retry.max_attempts = 8;
+    start(&o, true);
+    b.sim.has_dead_letters = true;
+    put(0, 1);
+    b.decide = fails_with_every_third_delay_long;
+    bench_run(&b, 10 * MINUTE);
+    assert_int_equal(message(0, 0)->handled, 8);
+    assert_int_equal(message(0, 0)->receives, 3);
+    assert_int_equal(message(0, 0)->dead_letters, 1);
+    bench_clean_up(&b);
+}
+
+static void
 groups_that_wait_do_not_fill_the_worker(void **state)
 {
     (void)state;
@@ -541,6 +567,7 @@ main(void)
         cmocka_unit_test(a_short_delay_is_waited_for_under_lease_and_spends_no_receive),
         cmocka_unit_test(a_group_does_not_stall_for_the_visibility_timeout_after_a_failure),
         cmocka_unit_test(a_long_delay_gives_the_group_back_and_it_comes_behind_the_failed_one),
+        cmocka_unit_test(failures_here_count_as_attempts_when_the_message_comes_back),
         cmocka_unit_test(groups_that_wait_do_not_fill_the_worker),
         cmocka_unit_test(skip_goes_on_with_the_group_and_handles_the_failed_one_later),
         cmocka_unit_test(a_rejected_message_lets_its_group_go_on_when_its_dead_letter_is_confirmed),

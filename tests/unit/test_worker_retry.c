@@ -185,6 +185,10 @@ receives_that_were_no_attempts_are_taken_off(void **state)
     assert_int_equal(attempts_of(&a, 1, 5, 4), 7);
     assert_int_equal(attempts_of(&a, 1, 1, 0), 1); /* at least this one */
     assert_int_equal(attempts_of(&a, 2, 5, 0), 5);
+    attempts_note_failed_here(&a, 1, 6); /* in a receive before this one */
+    assert_int_equal(attempts_of(&a, 1, 5, 4), 13);
+    attempts_note_failed_here(&a, 1, UINT32_MAX);
+    assert_int_equal(attempts_of(&a, 1, 5, 0), 3 + UINT16_MAX); /* counted no further */
     attempts_forget(&a, 1);
     attempts_forget(&a, 1);
     assert_int_equal(attempts_of(&a, 1, 5, 0), 5);
