@@ -222,8 +222,12 @@ static void
 change_confirmed(struct account *a, struct json entry)
 {
     struct account_message *m = message_of_entry(a, entry);
+    struct json timeout;
+    int64_t s = 0;
     if (m)
         account_trace(a, m, 0, "visibility confirmed", 0);
+    if (m && json_get(entry, "VisibilityTimeout", &timeout) && json_int64(timeout, &s) && s < a->rules.visibility_s)
+        leave_hand(a, m); /* it may have been delivered once more since that was asked */
     if (m && m->extension_ms > m->lease_ms)
         m->lease_ms = m->extension_ms;
 }
@@ -278,10 +282,21 @@ delete_confirmed(struct account *a, struct json entry)
     struct account_message *m = message_of_entry(a, entry);
     if (m)
         account_trace(a, m, 0, "delete confirmed", 0);
+    if (m)
+        leave_hand(a, m);
     if (m && !m->delete_confirmed_ns) {
         m->delete_confirmed_ns = clock_monotonic_ns();
         a->deleted++;
     }
+}
+
+/* Who had it may take it for lost. */
+static void
+change_refused(struct account *a, struct json entry)
+{
+    struct account_message *m = message_of_entry(a, entry);
+    if (m)
+        leave_hand(a, m);
 }
 
 static void
@@ -295,13 +310,14 @@ letter_confirmed(struct account *a, struct json entry)
         m->letter_confirmed_ns = clock_monotonic_ns();
 }
 
-/* The entries that the answer calls successful, matched by their ids. */
+/* The entries that the answer has in a list, "Successful" or "Failed", matched by their ids. */
 static void
-each_success(struct account *a, const struct wiretap_exchange *x, void (*visit)(struct account *a, struct json entry))
+each_answered(struct account *a, const struct wiretap_exchange *x, const char *list,
+              void (*visit)(struct account *a, struct json entry))
 {
     struct json request, answer, entries, done, id, entry_id;
     if (x->status != 200 || json_parse(x->request, &request, NULL) != 0 || json_parse(x->answer, &answer, NULL) != 0 ||
-        !json_get(request, "Entries", &entries) || !json_get(answer, "Successful", &done))
+        !json_get(request, "Entries", &entries) || !json_get(answer, list, &done))
         return;
     for (struct json_iter s = json_iter(done); json_next(&s);)
         for (struct json_iter e = json_iter(entries); json_get(s.value, "Id", &id) && json_next(&e);)
@@ -348,14 +364,16 @@ asked(struct account *a, const struct wiretap_exchange *x)
 static void
 answered(struct account *a, const struct wiretap_exchange *x)
 {
-    if (slice_equals_string(x->operation, "ReceiveMessage"))
+    if (slice_equals_string(x->operation, "ReceiveMessage")) {
         receive_answered(a, x);
-    else if (slice_equals_string(x->operation, "DeleteMessageBatch"))
-        each_success(a, x, delete_confirmed);
-    else if (slice_equals_string(x->operation, "ChangeMessageVisibilityBatch"))
-        each_success(a, x, change_confirmed);
-    else if (slice_equals_string(x->operation, "SendMessageBatch"))
-        each_success(a, x, letter_confirmed);
+    } else if (slice_equals_string(x->operation, "DeleteMessageBatch")) {
+        each_answered(a, x, "Successful", delete_confirmed);
+    } else if (slice_equals_string(x->operation, "ChangeMessageVisibilityBatch")) {
+        each_answered(a, x, "Successful", change_confirmed);
+        each_answered(a, x, "Failed", change_refused);
+    } else if (slice_equals_string(x->operation, "SendMessageBatch")) {
+        each_answered(a, x, "Successful", letter_confirmed);
+    }
     a->failed_calls += x->status != 200;
 }
 
