@@ -1,8 +1,8 @@
 /* aws: one signed, retried call to an AWS service.
  *
  * The part that all services share: where the service is (endpoint.h), who we are (creds.h), the signature (sigv4.h),
- * what to do when it fails (retry.h). A struct aws_client is one service in one region; the files sqs, s3, events and dynamodb
- * put typed calls on top. Engine thread only. */
+ * what to do when it fails (retry.h). A struct aws_client is one service in one region; the files sqs, s3, events and
+ * dynamodb put typed calls on top. Engine thread only. */
 #ifndef FANOUT_AWS_H
 #define FANOUT_AWS_H
 

@@ -88,8 +88,8 @@ child_destroy(struct child *c)
 const char *
 child_health_name(const struct child *c)
 {
-    static const char *const names[IPC_HEALTH_STATES] = {"ok",         "credentials",       "queue",
-                                                         "permission", "dead-letter queue", "handler", "dedup"};
+    static const char *const names[IPC_HEALTH_STATES] = {
+        "ok", "credentials", "queue", "permission", "dead-letter queue", "handler", "dedup"};
     return c->health_known ? names[c->health] : "unknown";
 }
 
