@@ -165,10 +165,11 @@ engine_order_drain(struct engine *g, struct message *m, int64_t now_ms)
 {
     int64_t pauses_ms = order_pauses_ms(m, now_ms);
     engine_leave_gate(g, m);
-    if (pauses_ms > 0) {
-        m->verdict = (struct message_verdict){.kind = HANDLER_RETRY, .delay_ms = pauses_ms};
-        engine_decide(g, m, now_ms);
-    } else {
+    if (pauses_ms == 0) {
         engine_give_back(g, m);
+        return;
     }
+    m->verdict = (struct message_verdict){.kind = HANDLER_RETRY, .delay_ms = pauses_ms};
+    if (dedup_settle(&g->dedup, m)) /* its failure was judged when it began to pause */
+        engine_decide_after_dedup(g, m, now_ms);
 }

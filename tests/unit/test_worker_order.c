@@ -446,6 +446,26 @@ a_drain_gives_back_what_waits_with_what_is_left_of_its_delay(void **state)
     bench_clean_up(&b);
 }
 
+static void
+a_drain_does_not_count_the_failure_of_what_pauses_again(void **state)
+{
+    (void)state;
+    start(NULL, true);
+    b.sim.has_dead_letters = true;
+    b.sim.max_receive_count = 2; /* one more try is left to it */
+    put(0, 1);
+    let_first_fail(0, 1, HANDLER_RETRY, 20000);
+    bench_run(&b, 2000);
+    assert_int_equal(BENCH_COUNT(&b, retried_here), 1);
+    engine_drain(b.engine, sim_now_ms() + 25000, sim_now_ms());
+    assert_true(bench_run_until(&b, bench_is_over, 26000));
+    assert_int_equal(message(0, 0)->handled, 1);
+    assert_int_equal(message(0, 0)->dead_letters, 0);
+    assert_false(message(0, 0)->deleted);
+    assert_in_range(message(0, 0)->visible_at_ms, 1000000 + 19000, 1000000 + 23000);
+    bench_clean_up(&b);
+}
+
 /* ---- receives ---- */
 
 static unsigned answers_lost;
@@ -579,6 +599,7 @@ main(void)
         cmocka_unit_test(what_stands_behind_a_lost_message_is_not_handled_before_it),
         cmocka_unit_test(one_that_waits_for_the_event_of_the_failed_one_does_not_hold_it_up),
         cmocka_unit_test(a_drain_gives_back_what_waits_with_what_is_left_of_its_delay),
+        cmocka_unit_test(a_drain_does_not_count_the_failure_of_what_pauses_again),
         cmocka_unit_test(after_a_lost_answer_the_same_messages_come_at_once),
         cmocka_unit_test(an_attempt_is_forgotten_before_its_id_has_expired_at_the_queue),
         cmocka_unit_test(what_came_with_a_damaged_message_is_not_handled_before_it),
