@@ -78,8 +78,10 @@ engine_drain(struct engine *g, int64_t deadline_ms, int64_t now_ms)
     publish_drain(&g->publish, now_ms);
     for (struct message *m = g->in_hand.oldest; m; m = m->next) {
         settle_hurry(&g->settle, m, now_ms);
-        if (m->state == MESSAGE_KEPT)
-            engine_order_drain(g, m, now_ms);
+        if (m->state == MESSAGE_KEPT) {
+            engine_leave_gate(g, m);
+            engine_order_give_back(g, m, now_ms);
+        }
     }
     struct batch *b = batcher_take_open(&g->batcher);
     if (b)

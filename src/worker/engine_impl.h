@@ -151,8 +151,9 @@ void engine_order_settling(struct engine *g, struct message *m);
 /* Lets go what may go. Once each turn. */
 void engine_order_run(struct engine *g, int64_t now_ms);
 
-/* Gives back m, which a gate keeps; one that pauses after a failure with what is left of its delay. */
-void engine_order_drain(struct engine *g, struct message *m, int64_t now_ms);
+/* The worker drains: gives back m, which no gate keeps; one that pauses after a failure with what is left of its delay.
+ */
+void engine_order_give_back(struct engine *g, struct message *m, int64_t now_ms);
 
 /* engine_drain.c. While a receive of ours waits at the queue it would take back at once what is given back now: one
  * more receive spent, and nothing won. So m is held, under lease, until engine_give_back_held finds none outstanding.

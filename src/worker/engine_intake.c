@@ -47,7 +47,7 @@ engine_admit(struct engine *g, struct message *m, enum engine_gate from, int64_t
         return;
     }
     if (g->draining) {
-        engine_give_back(g, m);
+        engine_order_give_back(g, m, now_ms);
         return;
     }
     for (unsigned i = from; i < ENGINE_GATES; i++) {

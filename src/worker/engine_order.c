@@ -161,10 +161,9 @@ engine_order_run(struct engine *g, int64_t now_ms)
 }
 
 void
-engine_order_drain(struct engine *g, struct message *m, int64_t now_ms)
+engine_order_give_back(struct engine *g, struct message *m, int64_t now_ms)
 {
     int64_t pauses_ms = order_pauses_ms(m, now_ms);
-    engine_leave_gate(g, m);
     if (pauses_ms == 0) {
         engine_give_back(g, m);
         return;

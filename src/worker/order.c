@@ -365,8 +365,7 @@ order_pause(struct order *o, struct message *m, int64_t until_ms, size_t most)
 int64_t
 order_pauses_ms(const struct message *m, int64_t now_ms)
 {
-    bool pauses = m->order.stage == ORDER_WAITING && m->order.not_before_ms > now_ms;
-    return pauses ? m->order.not_before_ms - now_ms : 0;
+    return m->order.not_before_ms > now_ms ? m->order.not_before_ms - now_ms : 0;
 }
 
 void

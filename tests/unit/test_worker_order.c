@@ -466,6 +466,47 @@ a_drain_does_not_count_the_failure_of_what_pauses_again(void **state)
     bench_clean_up(&b);
 }
 
+static int64_t
+takes_five_seconds_behind_the_first(struct bench *bench, const struct message *m)
+{
+    (void)bench;
+    return m->batch->messages[0] == m ? 0 : 5000;
+}
+
+static void
+first_of_the_batch_fails(struct bench *bench, struct message *m, struct sim_message *s)
+{
+    (void)bench;
+    (void)s;
+    bool fails = m->batch->messages[0] == m;
+    m->verdict.kind = fails ? HANDLER_RETRY : HANDLER_DONE;
+    m->verdict.delay_ms = fails ? 25000 : -1;
+}
+
+/* Its handler is still busy with the rest of the batch when the drain begins. */
+static void
+a_drain_keeps_the_delay_of_one_settled_early(void **state)
+{
+    (void)state;
+    struct engine_options o = bench_defaults();
+    o.wait_time_s = 1;
+    start(&o, false);
+    b.early = 1000;
+    b.decide = first_of_the_batch_fails;
+    b.takes = takes_five_seconds_behind_the_first;
+    put(0, 1);
+    put(1, 1);
+    bench_run(&b, 2000);
+    assert_int_equal(BENCH_COUNT(&b, retried_here), 1);
+    assert_int_equal(message(0, 0)->handled + message(1, 0)->handled, 1);
+    const struct sim_message *failed = message(message(0, 0)->handled ? 0 : 1, 0);
+    engine_drain(b.engine, sim_now_ms() + 25000, sim_now_ms());
+    assert_true(bench_run_until(&b, bench_is_over, 26000));
+    assert_int_equal(failed->handled, 1);
+    assert_in_range(failed->visible_at_ms, 1000000 + 24000, 1000000 + 28000);
+    bench_clean_up(&b);
+}
+
 /* ---- receives ---- */
 
 static unsigned answers_lost;
@@ -600,6 +641,7 @@ main(void)
         cmocka_unit_test(one_that_waits_for_the_event_of_the_failed_one_does_not_hold_it_up),
         cmocka_unit_test(a_drain_gives_back_what_waits_with_what_is_left_of_its_delay),
         cmocka_unit_test(a_drain_does_not_count_the_failure_of_what_pauses_again),
+        cmocka_unit_test(a_drain_keeps_the_delay_of_one_settled_early),
         cmocka_unit_test(after_a_lost_answer_the_same_messages_come_at_once),
         cmocka_unit_test(an_attempt_is_forgotten_before_its_id_has_expired_at_the_queue),
         cmocka_unit_test(what_came_with_a_damaged_message_is_not_handled_before_it),
