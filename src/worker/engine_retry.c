@@ -105,10 +105,10 @@ engine_note_unused_receive(struct engine *g, const struct message *m)
 void
 engine_note_end(struct engine *g, const struct message *m)
 {
-    if (!m->attempted)
-        attempts_note_unused(&g->attempts, m->hash);
-    else if (m->state == MESSAGE_DONE)
+    if (m->state == MESSAGE_DONE)
         attempts_forget(&g->attempts, m->hash);
+    else if (!m->attempted)
+        attempts_note_unused(&g->attempts, m->hash);
     else if (m->local_failures > 0)
         attempts_note_failed_here(&g->attempts, m->hash, m->local_failures);
 }

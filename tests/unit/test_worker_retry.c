@@ -14,7 +14,8 @@
 #include "base/log.h"
 #include "lib/bench.h"
 #include "lib/conf_text.h"
-#include "worker/attempts.h"
+#include "worker/dedup_store.h"
+#include "worker/engine_impl.h"
 
 #define MINUTE INT64_C(60000)
 #define HOUR   (60 * MINUTE)
@@ -466,6 +467,26 @@ a_message_received_twice_and_handled_once_has_one_attempt(void **state)
     bench_clean_up(&b);
 }
 
+/* The table has room for what will come again. */
+static void
+what_is_deleted_unhandled_is_not_remembered(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct err e;
+    struct engine_options o = bench_defaults();
+    assert_int_equal(dedup_memory_new(1000, &o.dedup.store, &e), 0);
+    o.dedup.window_ms = HOUR;
+    o.dedup.by_body = true;
+    bench_init(&b, 1, &o);
+    bench_put(&b, 100); /* of one body */
+    bench_run(&b, MINUTE);
+    assert_true(bench_all_deleted(&b));
+    assert_true(BENCH_COUNT(&b, duplicates) > 0);
+    assert_int_equal(b.engine->attempts.count, 0);
+    bench_clean_up(&b);
+}
+
 /* A handler that is told to stop breaks off with a retry: that is not its message's fault. */
 static void
 a_failure_during_the_drain_is_given_back_however_often_it_failed(void **state)
@@ -509,6 +530,7 @@ main(void)
         cmocka_unit_test(a_handler_that_always_wants_its_message_at_once_costs_a_few_requests_a_second),
         cmocka_unit_test(losing_a_message_that_no_handler_saw_is_no_attempt),
         cmocka_unit_test(a_message_received_twice_and_handled_once_has_one_attempt),
+        cmocka_unit_test(what_is_deleted_unhandled_is_not_remembered),
         cmocka_unit_test(a_failure_during_the_drain_is_given_back_however_often_it_failed),
     };
     log_set_level(LOG_ERROR);
