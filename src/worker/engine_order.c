@@ -116,6 +116,7 @@ engine_order_retries(struct engine *g, struct message *m, int64_t now_ms)
     }
     WORLD_COUNT(&g->world, retried_here, 1);
     m->local_failures++;
+    m->attempted = false;
     log_write_limited(m->verdict.reason ? LOG_WARN : LOG_DEBUG, LOG_EVERY_MS,
                       "message will be tried again here; its group waits", LOG_SLICE("id", m->id),
                       LOG_SLICE("group", m->group), LOG_INT("receive_count", m->receive_count),

@@ -105,10 +105,11 @@ engine_note_unused_receive(struct engine *g, const struct message *m)
 void
 engine_note_end(struct engine *g, const struct message *m)
 {
+    uint32_t attempts = m->local_failures + m->attempted;
     if (m->state == MESSAGE_DONE)
         attempts_forget(&g->attempts, m->hash);
-    else if (!m->attempted)
+    else if (attempts == 0)
         attempts_note_unused(&g->attempts, m->hash);
-    else if (m->local_failures > 0)
-        attempts_note_failed_here(&g->attempts, m->hash, m->local_failures);
+    else if (attempts > 1)
+        attempts_note_failed_here(&g->attempts, m->hash, attempts - 1);
 }

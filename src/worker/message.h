@@ -106,7 +106,7 @@ struct message {
     uint32_t receive_count;
     uint32_t local_failures;         /* of this receive, before this verdict: it was handled again here */
     uint32_t attempts;               /* when its verdict was decided upon: see attempts.h */
-    bool attempted;                  /* this receive came to its handler, who said something about it */
+    bool attempted;                  /* its handler said something about it since it was last sent there */
     int64_t received_ms;             /* monotonic; SQS's 12 h count from here */
     bool dead_lettered;              /* moved: what is left is the delete */
     bool given_back;                 /* unhandled, because of the drain; or about to be, when MESSAGE_QUEUED */

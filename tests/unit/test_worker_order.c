@@ -400,6 +400,29 @@ what_stands_behind_a_lost_message_is_not_handled_before_it(void **state)
     bench_clean_up(&b);
 }
 
+/* It fails twice; its lease is lost in the pause after the first time. */
+static void
+one_lost_in_its_pause_has_failed_once(void **state)
+{
+    (void)state;
+    struct engine_options o = bench_defaults();
+    o.retry.max_attempts = 3;
+    start(&o, true);
+    b.sim.has_dead_letters = true;
+    refuse = true;
+    b.sim.hook = refuse_extensions;
+    put(0, 1);
+    let_first_fail(0, 2, HANDLER_RETRY, 30000);
+    bench_run(&b, 31000);
+    assert_int_equal(BENCH_COUNT(&b, lost), 1);
+    refuse = false;
+    bench_run(&b, 5 * MINUTE);
+    assert_int_equal(message(0, 0)->handled, 3);
+    assert_int_equal(message(0, 0)->dead_letters, 0);
+    assert_int_equal(deleted_in(0), 1);
+    bench_clean_up(&b);
+}
+
 /* ---- deduplication ---- */
 
 /* The second message waits at its gate for the event of the first, which failed and waits for its turn. */
@@ -638,6 +661,7 @@ main(void)
         cmocka_unit_test(groups_run_beside_each_other_up_to_the_threads),
         cmocka_unit_test(a_standard_queue_with_groups_has_no_order),
         cmocka_unit_test(what_stands_behind_a_lost_message_is_not_handled_before_it),
+        cmocka_unit_test(one_lost_in_its_pause_has_failed_once),
         cmocka_unit_test(one_that_waits_for_the_event_of_the_failed_one_does_not_hold_it_up),
         cmocka_unit_test(a_drain_gives_back_what_waits_with_what_is_left_of_its_delay),
         cmocka_unit_test(a_drain_does_not_count_the_failure_of_what_pauses_again),
