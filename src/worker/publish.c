@@ -180,6 +180,7 @@ publish_start(struct publish *p, struct message *m, int64_t now_ms)
     struct publish_list *list = m->publish;
     assert(p->options.outlet && !list->started);
     list->started = true;
+    m->verdict.delay_ms = -1; /* what came with "done" is not meant for the retry that a refusal makes of it */
     list->unconfirmed = list->count;
     for (struct publish_piece *x = list->first; x && !list->over; x = x->next)
         if (!x->fifo || !is_held_back(list, x))

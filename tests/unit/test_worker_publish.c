@@ -26,6 +26,7 @@ static struct rig {
     size_t pieces;           /* of each message, to each of the two */
     size_t detail_bytes;     /* more of it */
     int32_t verdict;         /* of the first delivery; 0: done */
+    int64_t delay_ms;        /* that goes with any verdict */
     bool groups;             /* FIFO: pieces alternate between two groups */
     bool looked_at[1000];    /* messages, once they were deleted */
 
@@ -92,20 +93,28 @@ handle(struct bench *b, struct message *m, struct sim_message *s)
     (void)b;
     publish_pieces(m);
     m->verdict.kind = s->handled == 1 && rig.verdict ? rig.verdict : HANDLER_DONE;
+    m->verdict.delay_ms = rig.delay_ms;
     if (m->verdict.kind == HANDLER_REJECT)
         m->verdict.reason = message_copy_reason("no good");
 }
 
 static void
-begin(uint64_t seed)
+begin_with(uint64_t seed, struct engine_options *o)
 {
-    rig = (struct rig){.desk = {.bus = "", .queue = "", .max_bytes = 64 << 20}, .bus = "orders", .pieces = 1};
-    struct engine_options o = bench_defaults();
-    o.outlet = &rig.out.outlet;
+    rig = (struct rig){
+        .desk = {.bus = "", .queue = "", .max_bytes = 64 << 20}, .bus = "orders", .pieces = 1, .delay_ms = -1};
+    o->outlet = &rig.out.outlet;
     sim_outlet_init(&rig.out, &rig.bench.sim);
     rig.out.hook = inject;
-    bench_init(&rig.bench, seed, &o);
+    bench_init(&rig.bench, seed, o);
     rig.bench.decide = handle;
+}
+
+static void
+begin(uint64_t seed)
+{
+    struct engine_options o = bench_defaults();
+    begin_with(seed, &o);
 }
 
 static void
@@ -343,6 +352,34 @@ a_piece_refused_for_good_turns_done_into_a_retry(void **state)
     assert_int_equal(BENCH_COUNT(&rig.bench, done), 1);
     assert_int_equal(BENCH_COUNT(&rig.bench, publish_failed), 1);
     end();
+}
+
+/* Each time done, with this delay, and each time refused. */
+static unsigned
+handled_in_ten_minutes(int64_t delay_ms)
+{
+    struct engine_options o = bench_defaults();
+    o.breaker.failure_percent = 50;
+    o.breaker.min_calls = 3;
+    begin_with(1, &o);
+    rig.bench.sim.max_receive_count = 1000;
+    rig.delay_ms = delay_ms;
+    rig.failure.call = SIM_PUT;
+    rig.failure.fault = (struct sim_fault){.entry = true, .sender_fault = true, .code = "InvalidArgument"};
+    rig.failure.times = UINT32_MAX;
+    bench_put(&rig.bench, 1);
+    bench_run(&rig.bench, 10 * MINUTE);
+    unsigned n = rig.bench.sim.messages[0].handled;
+    end();
+    return n;
+}
+
+static void
+a_refused_publish_backs_off_whatever_delay_came_with_done(void **state)
+{
+    (void)state;
+    unsigned slow = handled_in_ten_minutes(-1), fast = handled_in_ten_minutes(0);
+    assert_in_range(fast, 1, 2 * slow);
 }
 
 static void
@@ -667,6 +704,7 @@ main(void)
         cmocka_unit_test(failed_pieces_alone_are_sent_again),
         cmocka_unit_test(a_lost_answer_sends_the_same_piece_twice_with_the_same_id),
         cmocka_unit_test(a_piece_refused_for_good_turns_done_into_a_retry),
+        cmocka_unit_test(a_refused_publish_backs_off_whatever_delay_came_with_done),
         cmocka_unit_test(a_call_refused_as_invalid_costs_the_piece_at_fault_alone),
         cmocka_unit_test(an_outage_costs_a_few_calls_a_minute_and_no_receive),
         cmocka_unit_test(a_missing_permission_holds_messages_and_is_told),
