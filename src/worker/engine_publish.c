@@ -33,6 +33,7 @@ engine_publishes(struct engine *g, struct message *m, int64_t now_ms)
     m->state = MESSAGE_PUBLISHING;
     if (m->record != MESSAGE_NO_RECORD) /* who takes it over handles it again */
         ledger_set_state(g->world.ledger, m->record, LEDGER_QUEUED, -1);
+    lease_decided(&g->lease, m, now_ms);
     publish_start(&g->publish, m, now_ms);
     return true;
 }

@@ -543,6 +543,36 @@ a_fifo_queue_gets_each_group_in_order_whatever_fails(void **state)
 
 /* ---- leases and ends ---- */
 
+static int64_t
+takes_36_s(struct bench *b, const struct message *m)
+{
+    (void)b;
+    (void)m;
+    return 36000;
+}
+
+static void
+what_was_done_is_held_past_lease_max_until_it_is_published(void **state)
+{
+    (void)state;
+    struct engine_options o = bench_defaults();
+    o.lease_max_s = 40;
+    begin_with(1, &o);
+    rig.bench.takes = takes_36_s;
+    rig.failure.call = SIM_PUT;
+    rig.failure.fault.call = true;
+    rig.failure.times = UINT32_MAX;
+    bench_put(&rig.bench, 1);
+    bench_run(&rig.bench, 2 * MINUTE);
+    assert_int_equal(bench_in_hand(&rig.bench), 1);
+    rig.failure.times = 0;
+    run_to_the_end(MINUTE);
+    assert_int_equal(rig.bench.sim.messages[0].handled, 1);
+    assert_int_equal(BENCH_COUNT(&rig.bench, lost), 0);
+    assert_one_copy_of_each();
+    end();
+}
+
 static void
 refuse_extensions(void *context, enum sim_call call, int entry, struct sim_fault *fault)
 {
@@ -712,6 +742,7 @@ main(void)
         cmocka_unit_test(a_queue_that_is_not_there_makes_retries_and_no_storm),
         cmocka_unit_test(a_queue_that_was_made_again_is_looked_up_again),
         cmocka_unit_test(a_fifo_queue_gets_each_group_in_order_whatever_fails),
+        cmocka_unit_test(what_was_done_is_held_past_lease_max_until_it_is_published),
         cmocka_unit_test(a_lease_lost_meanwhile_deletes_nothing_and_publishes_again),
         cmocka_unit_test(a_done_that_comes_too_late_is_neither_deleted_nor_published),
         cmocka_unit_test(a_drain_waits_for_confirmations),
