@@ -81,7 +81,7 @@ static void
 take_place_behind(struct pressure *p, struct message *m)
 {
     m->kept_place = p->places + 1;
-    for (const struct message *k = m->group.n > 0 ? p->waiting.first : NULL; k; k = k->kept_next) {
+    for (const struct message *k = m->order.group ? p->waiting.first : NULL; k; k = k->kept_next) {
         if (slice_equals(k->group, m->group)) {
             m->kept_place = k->kept_place;
             return;
@@ -278,7 +278,7 @@ note_word(struct pressure *p, struct message *m)
         take_place_behind(p, m); /* of a group, it comes back */
     if (m->verdict.kind != HANDLER_DOWN)
         return;
-    if (m->said_down > 0 && p->successes + 1 > m->said_down && m->group.n == 0)
+    if (m->said_down > 0 && p->successes + 1 > m->said_down && !m->order.group)
         m->suspect = true;
     m->said_down = p->successes + 1;
     if (p->breaker.state == BREAKER_TRYING)

@@ -4,7 +4,7 @@
  *
  * A message may make its handler fail, or say HANDLER_DOWN, each time, whatever the others do. It is not to keep them
  * away: who was tried waits behind all others, and one that says so again after others were done is a suspect, and
- * waits until the breaker's state has lasted for a window (messages of a group excepted, whose order counts more).
+ * waits until the breaker's state has lasted for a window (messages of a FIFO queue excepted, whose order counts more).
  *
  * What is not to be handled is not received either: pressure_room says how many messages are worth a receive. Engine
  * thread only. */

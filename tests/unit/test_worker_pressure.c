@@ -212,6 +212,51 @@ messages_that_wrongly_say_down_each_time_keep_no_other_away(void **state)
     bench_clean_up(&b);
 }
 
+/* As often as they are handled. */
+static void
+three_say_down(struct bench *b, struct message *m, struct sim_message *s)
+{
+    m->verdict.kind = s < b->sim.messages + 3 ? HANDLER_DOWN : HANDLER_DONE;
+}
+
+static int64_t
+takes_10_ms(struct bench *b, const struct message *m)
+{
+    (void)b, (void)m;
+    return 10;
+}
+
+static size_t
+deleted_in_an_hour(uint64_t seed, bool groups)
+{
+    struct bench b;
+    size_t n = 0;
+    bench_init(&b, seed, NULL);
+    b.each = true;
+    b.decide = three_say_down;
+    b.takes = takes_10_ms;
+    for (int i = 0; i < 60000; i++)
+        sim_put(&b.sim, "{}")->group = groups ? i % 7 : -1;
+    bench_run(&b, HOUR);
+    for (size_t i = 0; i < b.sim.n_messages; i++)
+        n += b.sim.messages[i].deleted;
+    bench_clean_up(&b);
+    return n;
+}
+
+/* Its groups make no order. */
+static void
+messages_that_always_say_down_slow_a_fair_queue_no_more_than_one_without_groups(void **state)
+{
+    (void)state;
+    size_t plain = 0, fair = 0;
+    for (uint64_t seed = 1; seed < 4; seed++) {
+        plain += deleted_in_an_hour(seed, false);
+        fair += deleted_in_an_hour(seed, true);
+    }
+    assert_true(fair >= plain * 9 / 10);
+}
+
 /* SQS's 12 hours from the receive are the end of any lease. */
 static void
 what_is_held_longer_than_any_lease_is_lost_counted_and_handled_when_it_comes_again(void **state)
@@ -458,6 +503,7 @@ main(void)
         cmocka_unit_test(retries_that_name_their_time_and_rejects_open_nothing),
         cmocka_unit_test(tries_begin_with_one_message_in_a_batch_of_its_own_and_grow_with_success),
         cmocka_unit_test(messages_that_wrongly_say_down_each_time_keep_no_other_away),
+        cmocka_unit_test(messages_that_always_say_down_slow_a_fair_queue_no_more_than_one_without_groups),
         cmocka_unit_test(what_is_held_longer_than_any_lease_is_lost_counted_and_handled_when_it_comes_again),
         cmocka_unit_test(a_drain_gives_back_what_is_held),
         cmocka_unit_test(with_nothing_in_hand_one_message_is_received_to_be_tried),
