@@ -225,6 +225,7 @@ begin_failed(struct dedup_entry *x, int64_t now_ms)
         return DEDUP_WAIT;
     }
     WORLD_COUNT(d->world, dedup_unguarded, 1);
+    x->message->unguarded = true;
     free_entry(x);
     return DEDUP_GO;
 }
@@ -275,7 +276,7 @@ begin(struct dedup_entry *x, int64_t now_ms)
 enum dedup_arrival
 dedup_arrive(struct dedup *d, struct message *m, int64_t now_ms)
 {
-    if (!d->options.store || m->dedup)
+    if (!d->options.store || m->dedup || m->unguarded)
         return DEDUP_GO;
     struct dedup_entry *x = make_entry(d, m);
     return x ? begin(x, now_ms) : DEDUP_NO_MEMORY;

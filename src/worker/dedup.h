@@ -71,7 +71,8 @@ enum dedup_arrival {
     DEDUP_NO_MEMORY,
 };
 
-/* m wants to be handled; for the first time, or, its event still being in progress, again. */
+/* m wants to be handled; for the first time, or, its event still being in progress, again. One that went without
+ * protection stays so: another message may have begun its event by now, and stand behind it in its group. */
 enum dedup_arrival dedup_arrive(struct dedup *d, struct message *m, int64_t now_ms);
 
 /* m's verdict is known: completes or forgets its event. True: it can be carried out. False: options.settle comes; until

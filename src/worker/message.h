@@ -114,6 +114,7 @@ struct message {
     struct outbox_entry settling;    /* the box that carries out the verdict */
     struct outbox_entry extending;   /* the box of lease extensions */
     struct dedup_entry *dedup;       /* its event is in progress (dedup.h); NULL: not known to be */
+    bool unguarded;                  /* is handled without that: the store failed */
     struct lease *lease;             /* that watches it */
     struct timer lease_timer;        /* when the lease needs something */
     uint32_t extension_s;            /* asked for in the extension under way */

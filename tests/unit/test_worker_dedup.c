@@ -466,6 +466,49 @@ what_could_not_be_completed_is_deleted_and_counted(void **state)
     end_scene(&w);
 }
 
+static bool
+store_has_failed(struct bench *b)
+{
+    return BENCH_COUNT(b, dedup_errors) > 0;
+}
+
+static void
+fail_the_first_for_a_second(struct bench *b, struct message *m, struct sim_message *s)
+{
+    unsigned *n = b->context;
+    (void)s;
+    m->verdict.kind = (*n)++ == 0 ? HANDLER_RETRY : HANDLER_DONE;
+    m->verdict.delay_ms = 1000;
+}
+
+/* The first goes unguarded, and the second, behind it, begins the event that both have. */
+static void
+one_hiccup_of_the_store_does_not_block_a_group_of_equal_events(void **state)
+{
+    (void)state;
+    struct scene w = {.far.latency_ms = 5, .far.fail = 1000, .fifo = true, .options = bench_defaults()};
+    unsigned n = 0;
+    w.options.dedup.handle_anyway = true;
+    begin_scene(&w, 1);
+    w.bench.each = true;
+    w.bench.longest_ms = 500;
+    w.bench.decide = fail_the_first_for_a_second;
+    w.bench.context = &n;
+    char body[400];
+    for (int i = 0; i < 5; i++) {
+        const char *const ids[] = {"e-1", "e-1", "e-2", "e-3", "e-4"};
+        write_event(body, ids[i], NULL);
+        sim_put_in_group(&w.bench.sim, 0, body);
+    }
+    assert_true(bench_run_until(&w.bench, store_has_failed, 1000));
+    w.far.fail = 0;
+    assert_all_deleted(&w, MINUTE);
+    assert_int_equal(BENCH_COUNT(&w.bench, retried_here), 1);
+    assert_int_equal(BENCH_COUNT(&w.bench, dedup_unguarded), 1);
+    assert_int_equal(w.bench.sim.messages[0].handled, 2);
+    end_scene(&w);
+}
+
 /* ---- ends ---- */
 
 static void
@@ -640,6 +683,7 @@ main(void)
         cmocka_unit_test(while_the_store_fails_messages_wait_up_to_the_cap_and_it_is_said),
         cmocka_unit_test(by_option_messages_are_handled_while_the_store_fails),
         cmocka_unit_test(what_could_not_be_completed_is_deleted_and_counted),
+        cmocka_unit_test(one_hiccup_of_the_store_does_not_block_a_group_of_equal_events),
         cmocka_unit_test(a_drain_gives_back_what_waits),
         cmocka_unit_test(a_drain_forgets_what_was_begun_and_not_started),
         cmocka_unit_test(every_event_is_done_once_whatever_fails),
