@@ -29,4 +29,6 @@ engine_decide(struct engine *g, struct message *m, int64_t now_ms)
         return; /* its event stays in progress */
     if (dedup_settle(&g->dedup, m))
         engine_decide_after_dedup(g, m, now_ms);
+    else
+        lease_decided(&g->lease, m, now_ms);
 }

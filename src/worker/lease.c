@@ -3,6 +3,7 @@
 #include <assert.h>
 
 #include "base/log.h"
+#include "worker/dedup.h"
 
 #define LINGER_MS     20 /* extensions that fall due together go out together */
 #define MAX_CALLS     16
@@ -34,7 +35,7 @@ lease_longest_s(const struct message *m, int64_t now_ms)
 static bool
 is_undecided(const struct message *m)
 {
-    return m->state == MESSAGE_QUEUED || m->state == MESSAGE_KEPT;
+    return (m->state == MESSAGE_QUEUED && !dedup_is_completing(m)) || m->state == MESSAGE_KEPT;
 }
 
 /* As lease_longest_s, with lease.max_s. */

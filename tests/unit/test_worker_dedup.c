@@ -509,6 +509,34 @@ one_hiccup_of_the_store_does_not_block_a_group_of_equal_events(void **state)
     end_scene(&w);
 }
 
+static int64_t
+takes_36_seconds(struct bench *b, const struct message *m)
+{
+    (void)b;
+    (void)m;
+    return 36000;
+}
+
+/* The store takes its time to note that it was. */
+static void
+what_was_done_is_held_past_lease_max_until_its_event_is_completed(void **state)
+{
+    (void)state;
+    struct scene w = {.far.latency_ms = 5, .options = bench_defaults()};
+    w.options.lease_max_s = 40;
+    begin_scene(&w, 1);
+    w.bench.takes = takes_36_seconds;
+    put_event(&w, "e-1", NULL);
+    bench_run(&w.bench, 34000);
+    w.far.latency_ms = 20000;
+    assert_all_deleted(&w, MINUTE);
+    assert_int_equal(handled(&w), 1);
+    assert_int_equal(BENCH_COUNT(&w.bench, lost), 0);
+    assert_int_equal(BENCH_COUNT(&w.bench, held_too_long), 0);
+    assert_int_equal(BENCH_COUNT(&w.bench, deleted), 1);
+    end_scene(&w);
+}
+
 /* ---- ends ---- */
 
 static void
@@ -684,6 +712,7 @@ main(void)
         cmocka_unit_test(by_option_messages_are_handled_while_the_store_fails),
         cmocka_unit_test(what_could_not_be_completed_is_deleted_and_counted),
         cmocka_unit_test(one_hiccup_of_the_store_does_not_block_a_group_of_equal_events),
+        cmocka_unit_test(what_was_done_is_held_past_lease_max_until_its_event_is_completed),
         cmocka_unit_test(a_drain_gives_back_what_waits),
         cmocka_unit_test(a_drain_forgets_what_was_begun_and_not_started),
         cmocka_unit_test(every_event_is_done_once_whatever_fails),
