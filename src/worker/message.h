@@ -94,7 +94,7 @@ struct message {
     struct order_member order;
     bool again;          /* to be handled again as soon as its batch has returned */
     uint32_t turn;       /* the breaker's, while a handler has it; 0: pressure_learn knows how it went */
-    uint64_t kept_place; /* among those that wait at the breaker; 0: it was never there */
+    uint64_t kept_place; /* among those that wait at the breaker; 0: none, as it is new or was tried */
     uint64_t said_down;  /* how many tries had gone well, and one, when it last was HANDLER_DOWN; 0: never */
     bool suspect;        /* it was, and others were done, and it was again */
     struct message *kept_previous, *kept_next; /* there */

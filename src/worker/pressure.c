@@ -64,6 +64,23 @@ insert_returned(struct pressure *p, struct message *m)
     p->returned = m;
 }
 
+static bool
+is_waiting(const struct pressure *p, const struct message *m)
+{
+    return !m->suspect && (m->kept_previous || m == p->waiting.first);
+}
+
+/* FIFO: who is to go after m. */
+static struct message *
+next_of_its_group(const struct pressure *p, const struct message *m)
+{
+    struct message *f = m->order.next;
+    while (f && !is_waiting(p, f))
+        f = f->order.next;
+    return f;
+}
+
+/* Who has no place gets one behind all others, but for those that are behind it in its group. */
 static void
 keep(struct pressure *p, struct message *m)
 {
@@ -72,22 +89,9 @@ keep(struct pressure *p, struct message *m)
         insert_returned(p, m);
         return;
     }
-    m->kept_place = ++p->places;
-    insert_before(p, m, NULL);
-}
-
-/* m was tried: the next to be tried is another one, but none of its own group. */
-static void
-take_place_behind(struct pressure *p, struct message *m)
-{
-    m->kept_place = p->places + 1;
-    for (const struct message *k = m->order.group ? p->waiting.first : NULL; k; k = k->kept_next) {
-        if (slice_equals(k->group, m->group)) {
-            m->kept_place = k->kept_place;
-            return;
-        }
-    }
-    p->places++;
+    struct message *next = next_of_its_group(p, m);
+    m->kept_place = next ? next->kept_place : ++p->places;
+    insert_before(p, m, next);
 }
 
 void
@@ -275,14 +279,14 @@ note_word(struct pressure *p, struct message *m)
     if (m->verdict.kind == HANDLER_DONE)
         p->successes++;
     if (m->verdict.kind == HANDLER_RETRY && p->breaker.state == BREAKER_TRYING)
-        take_place_behind(p, m); /* of a group, it comes back */
+        m->kept_place = 0; /* of a FIFO queue, it may come back */
     if (m->verdict.kind != HANDLER_DOWN)
         return;
     if (m->said_down > 0 && p->successes + 1 > m->said_down && !m->order.group)
         m->suspect = true;
     m->said_down = p->successes + 1;
     if (p->breaker.state == BREAKER_TRYING)
-        take_place_behind(p, m);
+        m->kept_place = 0;
 }
 
 void

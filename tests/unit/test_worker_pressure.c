@@ -8,10 +8,12 @@
 #include <cmocka.h>
 
 #include <string.h>
+#include <time.h>
 
 #include "base/log.h"
 #include "lib/bench.h"
 #include "lib/seeds.h"
+#include "worker/engine_impl.h"
 
 #define MINUTE INT64_C(60000)
 #define HOUR   (60 * MINUTE)
@@ -255,6 +257,96 @@ messages_that_always_say_down_slow_a_fair_queue_no_more_than_one_without_groups(
         fair += deleted_in_an_hour(seed, true);
     }
     assert_true(fair >= plain * 9 / 10);
+}
+
+static int32_t everyones_verdict;
+
+static void
+say_all_the_same(struct bench *b, struct message *m, struct sim_message *s)
+{
+    (void)b, (void)s;
+    m->verdict.kind = everyones_verdict;
+}
+
+static int64_t everyones_ms;
+
+static int64_t
+take_all_the_same(struct bench *b, const struct message *m)
+{
+    (void)b, (void)m;
+    return everyones_ms;
+}
+
+static double
+cpu_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+/* Of 32,000 messages, most of which are kept, a thousand tries fail at once: how long the longest event takes. */
+static double
+longest_event_while_tries_fail(bool fifo, int groups)
+{
+    struct bench b;
+    struct engine_options o = bench_defaults();
+    o.threads = 2;
+    o.batch_size = 8000;
+    if (fifo)
+        bench_init_fifo(&b, 1, &o);
+    else
+        bench_init(&b, 1, &o);
+    b.decide = say_all_the_same;
+    b.takes = take_all_the_same;
+    b.sim.latency_ms = 100;
+    b.sim.visibility_s = 600;
+    everyones_verdict = HANDLER_DOWN;
+    everyones_ms = MINUTE;
+    for (int i = 0; i < 32000; i++) {
+        if (fifo)
+            sim_put_in_group(&b.sim, i % groups, "{}");
+        else
+            sim_put(&b.sim, "{}")->group = groups ? i % groups : -1;
+    }
+    bench_run(&b, MINUTE - 1000);
+    everyones_ms = 20;
+    bench_run(&b, 3000);
+    everyones_verdict = HANDLER_DONE;
+    /* how it comes to so many tries is of no matter here */
+    for (int i = 0; i < 40000 && b.engine->pressure.breaker.state != BREAKER_TRYING; i++)
+        bench_run(&b, 1);
+    assert_int_equal(b.engine->pressure.breaker.state, BREAKER_TRYING);
+    assert_true(b.engine->pressure.kept > (fifo ? (size_t)groups : 32000) * 9 / 10);
+    b.engine->pressure.breaker.allowed = 1000;
+    everyones_verdict = HANDLER_RETRY;
+    everyones_ms = 0;
+    double longest = 0;
+    for (int i = 0; i < 200; i++) {
+        double began = cpu_ms();
+        bench_run(&b, 1);
+        double took = cpu_ms() - began;
+        longest = took > longest ? took : longest;
+    }
+    assert_true(b.sim.world.metrics->breaker_tries > 500);
+    bench_clean_up(&b);
+    return longest;
+}
+
+/* They take some 3 ms; a walk along all that is kept for each of them took 450 and more. */
+static void
+failing_tries_cost_no_walk_along_all_that_is_kept(void **state)
+{
+    (void)state;
+    static const struct {
+        bool fifo;
+        int groups;
+    } QUEUES[] = {{false, 0}, {false, 32000}, {true, 32000}};
+    for (size_t i = 0; i < sizeof QUEUES / sizeof *QUEUES; i++) {
+        double took_ms = longest_event_while_tries_fail(QUEUES[i].fifo, QUEUES[i].groups);
+        if (took_ms > 150)
+            fail_msg("fifo %d, %d groups: an event took %.0f ms of CPU", QUEUES[i].fifo, QUEUES[i].groups, took_ms);
+    }
 }
 
 /* SQS's 12 hours from the receive are the end of any lease. */
@@ -504,6 +596,7 @@ main(void)
         cmocka_unit_test(tries_begin_with_one_message_in_a_batch_of_its_own_and_grow_with_success),
         cmocka_unit_test(messages_that_wrongly_say_down_each_time_keep_no_other_away),
         cmocka_unit_test(messages_that_always_say_down_slow_a_fair_queue_no_more_than_one_without_groups),
+        cmocka_unit_test(failing_tries_cost_no_walk_along_all_that_is_kept),
         cmocka_unit_test(what_is_held_longer_than_any_lease_is_lost_counted_and_handled_when_it_comes_again),
         cmocka_unit_test(a_drain_gives_back_what_is_held),
         cmocka_unit_test(with_nothing_in_hand_one_message_is_received_to_be_tried),
