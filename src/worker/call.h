@@ -48,7 +48,8 @@ struct handler_call {
     struct call_shared *shared;
     pthread_t thread;
     _Atomic bool running;
-    bool down; /* a message of it was settled as HANDLER_DOWN */
+    bool down;      /* a message of it was settled as HANDLER_DOWN */
+    bool publishes; /* ... as HANDLER_DONE, and has published something */
     struct batch *batch;
     struct message *const *messages; /* messages[i] is index i of the call */
     uint32_t count;

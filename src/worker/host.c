@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "plugin/plugin.h"
 #include "worker/host_view.h"
+#include "worker/publish_list.h"
 
 #define DELAY_MAX_MS   INT64_C(43200000)
 #define LOG_TEXT_BYTES 4000
@@ -144,6 +145,7 @@ host_settle(struct handler_call *call, uint32_t index, int32_t verdict, int64_t 
     m->verdict.delay_ms = delay_ms > DELAY_MAX_MS ? DELAY_MAX_MS : delay_ms;
     m->verdict.reason = verdict == HANDLER_DONE ? NULL : message_copy_reason(reason);
     call->down |= verdict == HANDLER_DOWN;
+    call->publishes |= verdict == HANDLER_DONE && publish_list_has_pieces(m->publish);
     host_post(call->shared, &m->settled);
     return HANDLER_OK;
 }

@@ -432,10 +432,11 @@ order_stop_behind(const struct message *m)
 }
 
 void
-order_handled(const struct message *m, int32_t verdict, int64_t now_ms)
+order_handled(const struct message *m, int32_t verdict, bool publishes, int64_t now_ms)
 {
     bool is_failure = verdict == HANDLER_RETRY || verdict == HANDLER_REJECT || verdict == VERDICT_DEAD_LETTER;
-    bool may = verdict == HANDLER_DONE || (is_failure && m->order.alone);
+    bool is_done = verdict == HANDLER_DONE;
+    bool may = (is_done && !publishes) || ((is_done || is_failure) && m->order.alone);
     if (!may || message_lease_left_ms(m, now_ms) == 0)
         order_stop_behind(m);
 }

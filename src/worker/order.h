@@ -95,9 +95,10 @@ void order_join(struct order *o, struct message *m, const struct batch *open);
 /* It has not joined it after all. */
 void order_stay_out(struct order *o, struct message *m);
 
-/* Handler threads, of messages in their batch: m was handled, and this is its verdict. Unless the next of its group may
- * be handled, those behind m get VERDICT_BEHIND. */
-void order_handled(const struct message *m, int32_t verdict, int64_t now_ms);
+/* Handler threads, of messages in their batch: m was handled, and this is its verdict; publishes: it is done when what
+ * it published is confirmed, and not before. Unless the next of its group may be handled, those behind m get
+ * VERDICT_BEHIND. */
+void order_handled(const struct message *m, int32_t verdict, bool publishes, int64_t now_ms);
 
 /* The same: m will not be handled. */
 void order_stop_behind(const struct message *m);

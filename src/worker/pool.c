@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/ring.h"
 #include "worker/call.h"
+#include "worker/publish_list.h"
 
 #define LONG_CALL_NS 1000000 /* figures of shorter ones are shown when their batch is over */
 
@@ -59,7 +60,7 @@ enter(struct handler_thread *t, struct message *const *messages, uint32_t count,
     t->call.batch = b;
     t->call.messages = messages;
     t->call.count = count;
-    t->call.down = false;
+    t->call.down = t->call.publishes = false;
     atomic_store_explicit(&t->call.running, true, memory_order_relaxed);
 }
 
@@ -106,7 +107,8 @@ handle_one(struct handler_thread *t, struct batch *b, size_t i, int64_t now_ms, 
     bool settled = m->verdict.kind != VERDICT_NONE;
     int32_t verdict = settled ? m->verdict.kind : is_verdict(value) ? value : HANDLER_RETRY;
     if (m->order.follower)
-        order_handled(m, verdict, clock_monotonic_ms());
+        order_handled(m, verdict, settled ? t->call.publishes : publish_list_has_pieces(m->publish),
+                      clock_monotonic_ms());
     if (!is_verdict(value) && !(settled && value == HANDLER_UNSET))
         host_breach(shared, value == HANDLER_UNSET ? BREACH_FORGOTTEN : BREACH_RETURN, m, value);
     if (settled)

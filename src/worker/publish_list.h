@@ -95,6 +95,13 @@ int publish_list_add_event(struct publish_desk *desk, struct message *m, const s
 int publish_list_add_message(struct publish_desk *desk, struct message *m, const struct handler_new_message *message,
                              struct err *e);
 
+/* There is something to be sent. Handler thread before the message is handed over, engine thread after. */
+static inline bool
+publish_list_has_pieces(const struct publish_list *list)
+{
+    return list && list->count > 0;
+}
+
 /* Frees all pieces of m, none of which is in a box. NULL is fine. Handler thread before the message is handed over,
  * engine thread after. */
 void publish_list_free(struct publish_list *list);

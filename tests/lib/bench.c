@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "worker/publish_list.h"
+
 static void thread_works(struct bench *b);
 
 /* ---- simulated handlers ---- */
@@ -90,10 +92,11 @@ decide(struct bench *b, struct message *m)
         draw_verdict(b, m);
     s->done += m->verdict.kind == HANDLER_DONE;
     s->rejected += m->verdict.kind == HANDLER_REJECT;
-    if (b->order && b->each && m->verdict.kind == HANDLER_DONE)
+    bool publishes = publish_list_has_pieces(m->publish);
+    if (b->order && b->each && m->verdict.kind == HANDLER_DONE && !publishes)
         order_witness_ends(b->order, (size_t)s->group, s->place);
     if (b->each)
-        order_handled(m, m->verdict.kind, sim_now_ms());
+        order_handled(m, m->verdict.kind, publishes, sim_now_ms());
 }
 
 static int64_t

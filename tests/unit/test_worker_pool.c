@@ -555,6 +555,46 @@ publish_for_the_first(struct handler_call *call, uint32_t count)
 }
 
 static void
+publish_and_settle(struct handler_call *call, uint32_t count)
+{
+    publish_for_the_first(call, count);
+    host->settle(call, 0, HANDLER_DONE, 0, NULL);
+}
+
+/* What AWS refuses of it would come back behind them. */
+static void
+behind_one_that_published_nothing_of_its_group_is_begun(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        bool by_settle = i % 2, skip = i >= 2;
+        struct publish_desk desk = {.bus = "orders", .queue = "invoices", .max_bytes = 1 << 20};
+        begin_with(&EACH);
+        rig.desk = &desk;
+        struct err e;
+        assert_int_equal(try_begin(1, &e), 0);
+        rig.in_call = by_settle ? publish_and_settle : publish_for_the_first;
+        for (size_t k = 0; k < 4; k++)
+            rig.answers[k] = HANDLER_DONE;
+        struct batch *b = make_batch(4);
+        b->messages[0]->order.follower = b->messages[1];
+        b->messages[1]->order.follower = b->messages[3];
+        b->messages[0]->order.alone = b->messages[1]->order.alone = skip;
+        pool_submit(rig.pool, b);
+        pool_wake(rig.pool);
+        collect(1);
+        const bool handled[] = {true, skip, true, skip};
+        for (size_t k = 0; k < 4; k++) {
+            assert_int_equal(rig.handled[k], handled[k]);
+            assert_int_equal(b->messages[k]->verdict.kind, handled[k] ? HANDLER_DONE : VERDICT_BEHIND);
+        }
+        assert_int_equal(violations(), 0);
+        end(b);
+        assert_int_equal(atomic_load(&desk.bytes), 0);
+    }
+}
+
+static void
 without_a_configured_target_nothing_is_published(void **state)
 {
     (void)state;
@@ -912,6 +952,7 @@ main(void)
         cmocka_unit_test(a_call_belongs_to_its_thread_and_ends_when_it_returns),
         cmocka_unit_test(null_in_place_of_a_call_is_refused_and_counted),
         cmocka_unit_test(what_is_published_belongs_to_a_message_that_is_not_settled),
+        cmocka_unit_test(behind_one_that_published_nothing_of_its_group_is_begun),
         cmocka_unit_test(without_a_configured_target_nothing_is_published),
         cmocka_unit_test(a_lost_message_is_nobodys_to_decide_about),
         cmocka_unit_test(asking_for_more_time_reaches_the_engine),

@@ -99,15 +99,22 @@ handle(struct bench *b, struct message *m, struct sim_message *s)
 }
 
 static void
-begin_with(uint64_t seed, struct engine_options *o)
+begin_on(uint64_t seed, struct engine_options *o,
+         void (*init)(struct bench *b, uint64_t seed, const struct engine_options *options))
 {
     rig = (struct rig){
         .desk = {.bus = "", .queue = "", .max_bytes = 64 << 20}, .bus = "orders", .pieces = 1, .delay_ms = -1};
     o->outlet = &rig.out.outlet;
     sim_outlet_init(&rig.out, &rig.bench.sim);
     rig.out.hook = inject;
-    bench_init(&rig.bench, seed, o);
+    init(&rig.bench, seed, o);
     rig.bench.decide = handle;
+}
+
+static void
+begin_with(uint64_t seed, struct engine_options *o)
+{
+    begin_on(seed, o, bench_init);
 }
 
 static void
@@ -696,6 +703,38 @@ targets_that_are_used_no_more_are_not_kept(void **state)
     end();
 }
 
+static char sequence[20];
+
+static void
+handle_in_turn(struct bench *b, struct message *m, struct sim_message *s)
+{
+    size_t n = strlen(sequence);
+    snprintf(sequence + n, sizeof sequence - n, "%zu", s->place);
+    if (s->place == 0)
+        handle(b, m, s);
+    m->verdict.kind = HANDLER_DONE;
+}
+
+static void
+with_handle_what_follows_a_refused_publish_is_not_begun(void **state)
+{
+    (void)state;
+    struct engine_options o = bench_defaults();
+    begin_on(1, &o, bench_init_fifo);
+    rig.failure.call = SIM_PUT;
+    rig.failure.fault = (struct sim_fault){.entry = true, .sender_fault = true, .code = "MalformedDetail"};
+    rig.failure.times = 2;
+    rig.bench.decide = handle_in_turn;
+    rig.bench.each = true;
+    rig.bench.early = 1000; /* each verdict goes to the engine at once */
+    sequence[0] = '\0';
+    for (int i = 0; i < 3; i++)
+        sim_put_in_group(&rig.bench.sim, 0, "{}");
+    assert_true(bench_run_until(&rig.bench, bench_all_deleted, 5 * MINUTE));
+    assert_string_equal(sequence, "00012");
+    end();
+}
+
 /* ---- all of it ---- */
 
 static void
@@ -748,6 +787,7 @@ main(void)
         cmocka_unit_test(a_drain_waits_for_confirmations),
         cmocka_unit_test(what_a_drain_cannot_confirm_is_given_back_before_its_deadline),
         cmocka_unit_test(targets_that_are_used_no_more_are_not_kept),
+        cmocka_unit_test(with_handle_what_follows_a_refused_publish_is_not_begun),
         cmocka_unit_test(nothing_is_lost_whatever_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

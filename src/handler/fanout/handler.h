@@ -23,9 +23,10 @@
  * thread_close; different threads call at the same time. What a plugin shares between threads it must guard itself.
  *
  * Order: messages of one group of a FIFO queue (message->group) are handled in their order, one call at a time. When
- * one of them fails, handle is not called for those behind it before it is done or a dead letter. handle_batch has got
- * them already: what it decides about them, by settle or by its return value, waits for those before them; behind one
- * that is retried it does not count, and they are handled again. (fifo.on_failure = skip: they go on without it.)
+ * one of them fails, handle is not called for those behind it before it is done or a dead letter; nor, when one has
+ * published something, before that is confirmed. handle_batch has got them already: what it decides about them, by
+ * settle or by its return value, waits for those before them; behind one that is retried it does not count, and they
+ * are handled again. (fifo.on_failure = skip: they go on without it.)
  *
  * Delivery is at least once: the same message can come again, here or on another host, and two copies can be handled at
  * the same time. Handlers should be idempotent; message ids and the ids of the events inside are there for that.
