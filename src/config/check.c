@@ -69,6 +69,13 @@ conf_check_consumer(struct conf_reader *r, const struct conf_consumer *c, config
             r, place_of(setting, "on_mismatch"), path,
             "on_mismatch = leave on a FIFO queue: a message that is left holds its group up until SQS has moved "
             "it to the dead-letter queue; choose delete or dead_letter");
+
+    if (c->retry.then == CONF_RETRY_LEAVE_TO_QUEUE && c->fifo.on_failure == CONF_FIFO_STOP_GROUP && is_fifo(c->queue))
+        conf_problem(
+            r, place_of(setting, "retry"), path,
+            "retry.then = leave_to_queue on a FIFO queue: each receive that is spent on the message is spent on "
+            "those behind it in its group, too, and SQS moves them to the dead-letter queue with it, "
+            "unhandled; choose dead_letter, or fifo.on_failure = skip");
 }
 
 void

@@ -447,8 +447,10 @@ const struct conf_option conf_options[] = {
      .def = "dead_letter",
      .choices = "dead_letter|leave_to_queue",
      .unit = "",
-     .help = "What becomes of a message that failed so often: it is moved to the dead-letter queue with the reason, or "
-             "retried until the queue's own RedrivePolicy takes it.",
+     .help =
+         "What becomes of a message that failed so often: it is moved to the dead-letter queue with the reason, or "
+         "retried until the queue's own RedrivePolicy takes it; a FIFO queue refuses that unless fifo.on_failure is "
+         "skip, since what is behind it in its group would be taken with it.",
      .reloadable = true,
      .offset = OF(retry.then)},
     {.path = "consumers.dead_letter.queue",

@@ -1,7 +1,8 @@
 /* What follows a verdict, once those of its group before it are decided. In this order, and a step that has to wait, or
  * that has another use for the message, returns here later: what the handler published is confirmed; the breaker learns
- * how it went; the policy turns a failure into a retry, a dead letter or another try here; deduplication keeps or
- * forgets the event; the next of its group may go; the verdict is carried out. */
+ * how it went; the policy turns a failure into a retry, a dead letter or another try here (which needs no receive, so
+ * only after that is it judged by them); deduplication keeps or forgets the event; the next of its group may go; the
+ * verdict is carried out. */
 #include "worker/engine_impl.h"
 
 void
@@ -27,6 +28,7 @@ engine_decide(struct engine *g, struct message *m, int64_t now_ms)
     engine_judge(g, m);
     if (m->order.group && engine_order_retries(g, m, now_ms))
         return; /* its event stays in progress */
+    engine_judge_receives(g, m);
     if (dedup_settle(&g->dedup, m))
         engine_decide_after_dedup(g, m, now_ms);
     else

@@ -113,6 +113,9 @@ void engine_decide(struct engine *g, struct message *m, int64_t now_ms);
 /* m's verdict is known: counts its attempts, and turns a failure that was one too many into a dead letter. */
 void engine_judge(struct engine *g, struct message *m);
 
+/* m, if it failed, is not tried again here: it is a dead letter if this was its last receive. */
+void engine_judge_receives(struct engine *g, struct message *m);
+
 /* A receive of m ended without its handler, which is no attempt; or all of m is over. */
 void engine_note_unused_receive(struct engine *g, const struct message *m);
 void engine_note_end(struct engine *g, const struct message *m);
@@ -141,6 +144,9 @@ extern const struct engine_gate_ops ENGINE_ORDER_GATE, ENGINE_TURN_GATE;
 /* Of m that stands in line (m->order.group). True: its verdict waits for those before it, or is dropped; engine_decide
  * will be called again. */
 bool engine_order_holds(struct engine *g, struct message *m, int64_t now_ms);
+
+/* m, if it fails, may be tried again here: it stands in line, and its group waits for it. */
+bool engine_order_tries_here(const struct engine *g, const struct message *m);
 
 /* Of m that stands in line. True: it has failed and is tried again here, under its lease, while its group waits. */
 bool engine_order_retries(struct engine *g, struct message *m, int64_t now_ms);

@@ -94,19 +94,39 @@ engine_order_holds(struct engine *g, struct message *m, int64_t now_ms)
     return false;
 }
 
-/* A delay that the lease outlives without being asked for much, and that leaves room for others. */
+/* Given back with those behind it, one of them would be at its last receive. */
+static bool
+spends_last_receives(const struct engine *g, const struct message *m)
+{
+    uint32_t max_receives = g->world.queue->max_receive_count;
+    for (; m && max_receives > 0; m = m->order.next)
+        if (m->receive_count + 1 >= max_receives)
+            return true;
+    return false;
+}
+
+/* A delay that the lease outlives without being asked for much, or for which no receives are left, and that leaves room
+ * for others. */
 static bool
 can_pause(struct engine *g, struct message *m, int64_t delay_ms, int64_t now_ms)
 {
-    int64_t visibility_ms = g->lease.visibility_ms;
-    return delay_ms <= visibility_ms && delay_ms + visibility_ms <= lease_longest_s(m, now_ms) * 1000 &&
-           order_pause(&g->order, m, now_ms + delay_ms, g->cap / 2);
+    int64_t visibility_ms = g->lease.visibility_ms, until_ms = now_ms + delay_ms;
+    bool fits = delay_ms <= visibility_ms ||
+                (until_ms + visibility_ms <= m->received_ms + g->lease.max_ms && spends_last_receives(g, m));
+    return fits && delay_ms + visibility_ms <= lease_longest_s(m, now_ms) * 1000 &&
+           order_pause(&g->order, m, until_ms, g->cap / 2);
+}
+
+bool
+engine_order_tries_here(const struct engine *g, const struct message *m)
+{
+    return m->order.group && !g->order.skip && !g->draining;
 }
 
 bool
 engine_order_retries(struct engine *g, struct message *m, int64_t now_ms)
 {
-    if (m->verdict.kind != HANDLER_RETRY || m->verdict.left || g->order.skip || g->draining ||
+    if (m->verdict.kind != HANDLER_RETRY || m->verdict.left || !engine_order_tries_here(g, m) ||
         atomic_load_explicit(&m->lost, memory_order_relaxed))
         return false;
     int64_t delay_ms = settle_retry_delay_ms(&g->settle, m);
@@ -170,6 +190,7 @@ engine_order_give_back(struct engine *g, struct message *m, int64_t now_ms)
         return;
     }
     m->verdict = (struct message_verdict){.kind = HANDLER_RETRY, .delay_ms = pauses_ms};
-    if (dedup_settle(&g->dedup, m)) /* its failure was judged when it began to pause */
+    engine_judge_receives(g, m); /* its attempts were judged when it began to pause */
+    if (dedup_settle(&g->dedup, m))
         engine_decide_after_dedup(g, m, now_ms);
 }

@@ -9,16 +9,19 @@
 
 /* Replaces the reason by one that says why this was the last try. Without memory there is none. */
 static void
-give_reason(struct message *m)
+give_reason(const struct engine *g, struct message *m)
 {
     char text[MESSAGE_REASON_BYTES];
     const char *last = m->verdict.reason && *m->verdict.reason ? m->verdict.reason : "no reason given";
     if (m->verdict.dead == DEAD_ATTEMPTS)
         snprintf(text, sizeof text, "failed %u times, as often as retry.max_attempts allows; last: %s",
                  (unsigned)m->attempts, last);
+    else if (m->receive_count < g->world.queue->max_receive_count)
+        snprintf(text, sizeof text, "failed %u times, as often as the queue's maxReceiveCount allows; last: %s",
+                 (unsigned)m->attempts, last);
     else
         snprintf(text, sizeof text, "failed at receive %u, the last that the queue's maxReceiveCount allows; last: %s",
-                 (unsigned)(m->receive_count + m->local_failures), last);
+                 (unsigned)m->receive_count, last);
     free(m->verdict.reason);
     m->verdict.reason = message_copy_reason(text); /* ends at a whole character */
 }
@@ -29,7 +32,7 @@ become_dead_letter(struct engine *g, struct message *m, enum dead_reason why)
     WORLD_COUNT(&g->world, exhausted, 1);
     m->verdict.kind = VERDICT_DEAD_LETTER;
     m->verdict.dead = why;
-    give_reason(m);
+    give_reason(g, m);
 }
 
 static void
@@ -48,15 +51,22 @@ leave_to_queue(struct engine *g, struct message *m)
                       LOG_STR("reason", m->verdict.reason ? m->verdict.reason : ""));
 }
 
+/* Where there is no dead-letter queue to move it to, SQS's silent move is better than none. */
+static uint32_t
+receives_at_most(const struct engine *g)
+{
+    const struct queue *q = g->world.queue;
+    return q->dead_letter_url ? q->max_receive_count : 0;
+}
+
 static void
 judge_failure(struct engine *g, struct message *m)
 {
-    const struct queue *q = g->world.queue;
     /* A handler that broke off because the worker stops has not used up an attempt; only SQS's count is final then. And
-     * where there is no dead-letter queue to move it to, SQS's silent move is better than none. */
+     * another try here needs no receive: what was received only to be given back again has not used up its tries. */
     uint32_t attempts = g->draining ? 0 : m->attempts;
-    uint32_t max_receives = q->dead_letter_url ? q->max_receive_count : 0;
-    switch (retry_judge(&g->options.retry, attempts, m->receive_count + m->local_failures, max_receives)) {
+    uint32_t receives = engine_order_tries_here(g, m) ? attempts : m->receive_count;
+    switch (retry_judge(&g->options.retry, attempts, receives, receives_at_most(g))) {
     case RETRY_AGAIN:
         break;
     case RETRY_NO_ATTEMPTS:
@@ -93,6 +103,17 @@ engine_judge(struct engine *g, struct message *m)
         m->attempts--;
     if (kind == HANDLER_RETRY && !lost)
         judge_failure(g, m);
+    look_again_at_the_queue(g, m);
+}
+
+void
+engine_judge_receives(struct engine *g, struct message *m)
+{
+    uint32_t most = receives_at_most(g);
+    if (m->verdict.kind != HANDLER_RETRY || m->verdict.left || most == 0 || m->receive_count < most ||
+        atomic_load_explicit(&m->lost, memory_order_relaxed))
+        return;
+    become_dead_letter(g, m, DEAD_RECEIVES);
     look_again_at_the_queue(g, m);
 }
 

@@ -68,6 +68,8 @@ is_given_up(const struct account *a, const struct account_message *m)
     unsigned times;
     if (sscanf(m->reason, "failed %u times, as often as retry.max_attempts allows; last: ", &times) == 1)
         return times >= a->rules.max_attempts && m->receives + m->handled + UNRECORDED(m) > times;
+    if (sscanf(m->reason, "failed %u times, as often as the queue's maxReceiveCount allows; last: ", &times) == 1)
+        return m->receives + m->handled + UNRECORDED(m) > times;
     return sscanf(m->reason,
                   "failed at receive %u, the last that the queue's maxReceiveCount allows; last: ", &times) == 1 &&
            times <= m->receives;

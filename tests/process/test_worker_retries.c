@@ -331,6 +331,40 @@ receives_without_a_handler_are_no_attempts(void **state)
     scripted_drop(&s);
 }
 
+/* Each give-back would cost those behind it one of their receives, and the queue moves them silently after the last. */
+static void
+one_that_fails_leaves_those_behind_it_a_receive(void **state)
+{
+    (void)state;
+    struct scripted s;
+    scripted_make(&s, ", \"FifoQueue\": \"true\", \"VisibilityTimeout\": \"20\"");
+    set_redrive(&s, 4);
+    static const char *const BODIES[] = {"a always retry:30000", "b done", "c done"};
+    for (int i = 0; i < 3; i++) {
+        char members[200];
+        snprintf(members, sizeof members,
+                 ", \"MessageBody\": \"%s\", \"MessageGroupId\": \"g\", \"MessageDeduplicationId\": \"d-%d\"",
+                 BODIES[i], i);
+        local_queue_ok(&s.queue, "SendMessage", members);
+    }
+    scripted_start(&s, "script_each", "threads = 2;");
+    for (int i = 0; i < 400 && SCRIPTED_COUNT(&s, deleted) < 3; i++)
+        scripted_pass(&s, 2000, 1000);
+    SCRIPTED_AWAIT_COUNT(&s, deleted, 3);
+    assert_int_equal(scripted_recorded(&s, "a begin"), 4);
+    assert_int_equal(scripted_recorded(&s, "a begin 3"), 2); /* the second of them under the same lease */
+    assert_int_equal(scripted_recorded(&s, "b begin 3"), 1);
+    assert_int_equal(scripted_recorded(&s, "c begin 3"), 1);
+    take_dead_letter(&s);
+    assert_string_equal(local_queue_text(&s.dead, "Messages.0.Body"), BODIES[0]);
+    ASSERT_ATTRIBUTE(&s, "fanout.attempts", "4");
+    ASSERT_ATTRIBUTE(&s, "fanout.reason",
+                     "failed 4 times, as often as the queue's maxReceiveCount allows; last: no reason given");
+    assert_string_equal(local_queue_text(&s.dead, "Messages.1.Body"), "(no Messages.1.Body)");
+    assert_int_equal(scripted_drain(&s), 0);
+    scripted_drop(&s);
+}
+
 static void
 what_is_left_to_the_queue_is_moved_by_the_queue(void **state)
 {
@@ -483,6 +517,7 @@ main(void)
         TEST(a_message_as_large_as_sqs_allows_is_moved_whole),
         TEST(ten_attributes_of_a_message_are_all_kept),
         TEST(receives_without_a_handler_are_no_attempts),
+        TEST(one_that_fails_leaves_those_behind_it_a_receive),
         TEST(the_last_receive_ends_in_a_dead_letter_with_its_reason),
         TEST(what_is_left_to_the_queue_is_moved_by_the_queue),
         TEST(a_handler_that_wants_its_message_at_once_over_and_over_gets_it_once_a_second),

@@ -105,7 +105,7 @@ every_option_can_be_given(void **state)
         "  lease = { max_s = 43200; };\n"
         "  retry = { base_ms = 1; cap_ms = 43200000; policy = \"list\"; delays_ms = \"1,20 , 43200000\";\n"
         "            max_attempts = 1000; then = \"leave_to_queue\"; };\n"
-        "  dead_letter = { queue = \"dead.fifo\"; };\n"
+        "  dead_letter = { queue = \"dead.fifo\"; }; fifo = { on_failure = \"skip\"; };\n"
         "  publish = { bus = \"default\"; queue = \"https://x/1/q\"; buffer_mb = 65536; };\n"
         "  options = { path = \"/x\"; n = -3; big = 9007199254740993L; f = 0.1; g = 1e30;\n"
         "              t = true; no = false; };\n"
@@ -141,6 +141,7 @@ every_option_can_be_given(void **state)
     assert_int_equal(b->retry.max_attempts, 1000);
     assert_int_equal(b->retry.then, CONF_RETRY_LEAVE_TO_QUEUE);
     assert_string_equal(b->dead_letter.queue, "dead.fifo");
+    assert_int_equal(b->fifo.on_failure, CONF_FIFO_SKIP);
     assert_string_equal(b->publish.bus, "default");
     assert_string_equal(b->publish.queue, "https://x/1/q");
     assert_int_equal(b->publish.buffer_mb, 65536);
@@ -354,6 +355,12 @@ options_are_checked_against_each_other(void **state)
     (void)state;
     assert_consumer_problems("retry = { base_ms = 10; cap_ms = 9; };",
                              "x.conf:2: consumers[0]: retry.cap_ms (9) is below retry.base_ms (10)\n");
+    assert_problems(
+        "consumers = ( { name = \"a\"; queue = \"q.fifo\"; plugin = \"p\";\n"
+        "retry = { then = \"leave_to_queue\"; }; } );\n",
+        "x.conf:2: consumers[0]: retry.then = leave_to_queue on a FIFO queue: each receive that is spent on "
+        "the message is spent on those behind it in its group, too, and SQS moves them to the dead-letter "
+        "queue with it, unhandled; choose dead_letter, or fifo.on_failure = skip\n");
     assert_consumer_problems("retry = { policy = \"list\"; };",
                              "x.conf:2: consumers[0]: retry.policy is list, but there are no retry.delays_ms\n");
     assert_consumer_problems(

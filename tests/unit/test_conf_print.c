@@ -150,7 +150,9 @@ random_conf(uint64_t *random, struct conf *c)
         a->dedup.path = arena_format(&c->arena, "/%s", random_string(random, &c->arena));
         a->dedup.table = "table_1.x-y";
         a->dedup.endpoint_url = xorshift_next(random) % 2 ? "http://h/$x${\"\\" : "";
-        a->fifo.on_failure = (enum conf_fifo_failure)(xorshift_next(random) % 2);
+        a->fifo.on_failure = a->retry.then == CONF_RETRY_LEAVE_TO_QUEUE
+                                 ? CONF_FIFO_SKIP
+                                 : (enum conf_fifo_failure)(xorshift_next(random) % 2);
         a->publish.bus = xorshift_next(random) % 2 ? "arn:aws:events:eu-west-1:1:event-bus/a" : "";
         a->publish.queue = xorshift_next(random) % 2 ? "b.fifo" : "";
         a->publish.buffer_mb = random_int(random, "consumers.publish.buffer_mb");

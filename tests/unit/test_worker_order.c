@@ -229,6 +229,100 @@ skip_goes_on_with_the_group_and_handles_the_failed_one_later(void **state)
     bench_clean_up(&b);
 }
 
+/* ---- receives ---- */
+
+static void
+start_with_receives(int max_receive_count)
+{
+    start(NULL, true);
+    b.sim.has_dead_letters = b.sim.redrives = true;
+    b.sim.max_receive_count = max_receive_count;
+}
+
+static void
+one_that_fails_takes_the_last_receive_from_none_behind_it(void **state)
+{
+    (void)state;
+    start_with_receives(3);
+    put(0, 10);
+    let_first_fail(0, 2, HANDLER_RETRY, 2 * MINUTE); /* longer than a visibility timeout */
+    bench_run(&b, 10 * MINUTE);
+    assert_int_equal(message(0, 0)->handled, 3);
+    for (size_t i = 0; i < 10; i++) {
+        assert_true(message(0, i)->deleted && !message(0, i)->moved);
+        assert_int_equal(message(0, i)->dead_letters, 0);
+        assert_int_equal(message(0, i)->receives, 2);
+    }
+    assert_int_equal(BENCH_COUNT(&b, retried_here), 1);
+    bench_clean_up(&b);
+}
+
+static int64_t second_fails_delay_ms;
+
+/* Too long to be waited for here. The second one fails once. */
+static void
+first_fails_for_ever_and_the_second_once(struct bench *bench, struct message *m, struct sim_message *s)
+{
+    (void)bench;
+    bool fails = s->place == 0 || (s->place == 1 && s->handled == 1);
+    m->verdict.kind = fails ? HANDLER_RETRY : HANDLER_DONE;
+    m->verdict.delay_ms = s->place == 0 ? 13 * 60 * MINUTE : second_fails_delay_ms;
+}
+
+static void
+fail_at_the_last_receive(int64_t delay_ms)
+{
+    start_with_receives(4);
+    put(0, 3);
+    second_fails_delay_ms = delay_ms;
+    b.decide = first_fails_for_ever_and_the_second_once;
+    bench_run(&b, 60 * 60 * MINUTE);
+    assert_int_equal(message(0, 0)->handled, 4);
+    assert_int_equal(message(0, 0)->dead_letters, 1);
+    assert_int_equal(message(0, 1)->receives, 4);
+    for (size_t i = 0; i < 3; i++)
+        assert_true(message(0, i)->deleted && !message(0, i)->moved);
+    assert_int_equal(message(0, 2)->dead_letters, 0);
+}
+
+static void
+one_whose_receives_went_to_another_is_tried_again_at_the_last_of_them(void **state)
+{
+    (void)state;
+    fail_at_the_last_receive(500);
+    assert_int_equal(message(0, 1)->handled, 2);
+    assert_int_equal(message(0, 1)->dead_letters, 0);
+    bench_clean_up(&b);
+}
+
+static void
+one_that_cannot_wait_here_is_a_dead_letter_at_its_last_receive(void **state)
+{
+    (void)state;
+    fail_at_the_last_receive(13 * 60 * MINUTE);
+    assert_int_equal(message(0, 1)->handled, 1);
+    assert_int_equal(message(0, 1)->dead_letters, 1);
+    assert_string_equal(message(0, 1)->dead_kind, "receives");
+    assert_string_equal(message(0, 1)->dead_attempts, "1");
+    bench_clean_up(&b);
+}
+
+static void
+tries_here_end_after_as_many_as_the_queue_allows_receives(void **state)
+{
+    (void)state;
+    start_with_receives(4);
+    put(0, 3);
+    let_first_fail(0, 1000, HANDLER_RETRY, 1000);
+    bench_run(&b, MINUTE);
+    assert_int_equal(message(0, 0)->handled, 4);
+    assert_int_equal(message(0, 0)->receives, 1);
+    assert_int_equal(message(0, 0)->dead_letters, 1);
+    assert_string_equal(message(0, 0)->dead_reason, "failed 4 times, as often as the queue's maxReceiveCount allows;");
+    assert_int_equal(deleted_in(0), 3);
+    bench_clean_up(&b);
+}
+
 /* ---- dead letters ---- */
 
 static bool deny;
@@ -489,6 +583,35 @@ a_drain_does_not_count_the_failure_of_what_pauses_again(void **state)
     bench_clean_up(&b);
 }
 
+static bool
+second_was_handled(struct bench *bench)
+{
+    (void)bench;
+    return message(0, 1)->handled == 1;
+}
+
+/* SQS would move it at the next receive, and say nothing. */
+static void
+a_drain_makes_a_dead_letter_of_what_pauses_at_its_last_receive(void **state)
+{
+    (void)state;
+    start_with_receives(2);
+    put(0, 2);
+    second_fails_delay_ms = 20000;
+    b.decide = first_fails_for_ever_and_the_second_once;
+    assert_true(bench_run_until(&b, second_was_handled, 24 * 60 * MINUTE));
+    bench_run(&b, 2000);
+    assert_int_equal(message(0, 1)->receives, 2);
+    assert_int_equal(BENCH_COUNT(&b, retried_here), 1);
+    engine_drain(b.engine, sim_now_ms() + 25000, sim_now_ms());
+    assert_true(bench_run_until(&b, bench_is_over, 26000));
+    assert_int_equal(message(0, 1)->handled, 1);
+    assert_int_equal(message(0, 1)->dead_letters, 1);
+    assert_string_equal(message(0, 1)->dead_kind, "receives");
+    assert_true(message(0, 1)->deleted);
+    bench_clean_up(&b);
+}
+
 static int64_t
 takes_five_seconds_behind_the_first(struct bench *bench, const struct message *m)
 {
@@ -530,7 +653,7 @@ a_drain_keeps_the_delay_of_one_settled_early(void **state)
     bench_clean_up(&b);
 }
 
-/* ---- receives ---- */
+/* ---- answers that are lost ---- */
 
 static unsigned answers_lost;
 
@@ -653,6 +776,10 @@ main(void)
         cmocka_unit_test(a_long_delay_gives_the_group_back_and_it_comes_behind_the_failed_one),
         cmocka_unit_test(failures_here_count_as_attempts_when_the_message_comes_back),
         cmocka_unit_test(groups_that_wait_do_not_fill_the_worker),
+        cmocka_unit_test(one_that_fails_takes_the_last_receive_from_none_behind_it),
+        cmocka_unit_test(one_whose_receives_went_to_another_is_tried_again_at_the_last_of_them),
+        cmocka_unit_test(one_that_cannot_wait_here_is_a_dead_letter_at_its_last_receive),
+        cmocka_unit_test(tries_here_end_after_as_many_as_the_queue_allows_receives),
         cmocka_unit_test(skip_goes_on_with_the_group_and_handles_the_failed_one_later),
         cmocka_unit_test(a_rejected_message_lets_its_group_go_on_when_its_dead_letter_is_confirmed),
         cmocka_unit_test(a_refused_dead_letter_comes_back_before_those_behind_it),
@@ -665,6 +792,7 @@ main(void)
         cmocka_unit_test(one_that_waits_for_the_event_of_the_failed_one_does_not_hold_it_up),
         cmocka_unit_test(a_drain_gives_back_what_waits_with_what_is_left_of_its_delay),
         cmocka_unit_test(a_drain_does_not_count_the_failure_of_what_pauses_again),
+        cmocka_unit_test(a_drain_makes_a_dead_letter_of_what_pauses_at_its_last_receive),
         cmocka_unit_test(a_drain_keeps_the_delay_of_one_settled_early),
         cmocka_unit_test(after_a_lost_answer_the_same_messages_come_at_once),
         cmocka_unit_test(an_attempt_is_forgotten_before_its_id_has_expired_at_the_queue),
