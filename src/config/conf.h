@@ -66,7 +66,7 @@ struct conf_consumer {
         int window_ms; /* wait at most so long for a batch to fill; 0: hand over what is there */
     } batch;
     struct {
-        int max_s; /* for its handler no message is held longer, from its receive; 0: 12 h, as long as SQS allows */
+        int max_s; /* no message is held longer for its handler, from when that was called; 0: 12 h, SQS's limit */
     } lease;
     struct {
         enum conf_retry_policy policy;

@@ -385,10 +385,11 @@ const struct conf_option conf_options[] = {
      .min = 0,
      .max = 43200,
      .unit = "s",
-     .help = "No message is held longer for its handler, from its receive: its lease is not extended past that, "
-             "remaining_ms tells the handler how long is left, and then the message is lost to it (settle answers "
-             "HANDLER_E_LOST) and free for another delivery. 0 is as long as SQS allows, 12 hours. Not below "
-             "visibility_timeout_s.",
+     .help = "No message is held longer for its handler, from when the handler was called with it: its lease is not "
+             "extended past that, remaining_ms tells the handler how long is left, and then the message is lost to it "
+             "(settle answers HANDLER_E_LOST) and free for another delivery. What waits behind it is held "
+             "meanwhile. 0 is as long as SQS allows, 12 hours from the receive. Not below visibility_timeout_s; a "
+             "queue's own visibility timeout that is longer is rounded up to.",
      .reloadable = true,
      .offset = OF(lease.max_s)},
     {.path = "consumers.retry.policy",

@@ -88,6 +88,7 @@ void
 engine_again(struct engine *g, struct message *m, enum engine_gate from, int64_t now_ms)
 {
     assert(m->state == MESSAGE_QUEUED);
+    lease_waits(&g->lease, m, now_ms);
     if (m->order.group)
         order_again(&g->order, m, from == ENGINE_GATE_ORDER);
     if (m->batch) { /* the call it was settled in may still look at it */

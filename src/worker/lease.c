@@ -38,13 +38,25 @@ is_undecided(const struct message *m)
     return (m->state == MESSAGE_QUEUED && !dedup_is_completing(m)) || m->state == MESSAGE_KEPT;
 }
 
+/* Its handler has it: lease.max_s counts from then, or from its last receive if a call went on past the lease. 0: it
+ * waits. */
+static int64_t
+held_since_ms(const struct message *m)
+{
+    int64_t begun_ms = atomic_load_explicit(&m->begun_ms, memory_order_relaxed);
+    return begun_ms > 0 && begun_ms < m->received_ms ? m->received_ms : begun_ms;
+}
+
 /* As lease_longest_s, with lease.max_s. */
 static int64_t
 longest_extension_s(const struct lease *l, const struct message *m, int64_t now_ms)
 {
-    int64_t left_ms = m->received_ms + l->max_ms - now_ms, longest_s = lease_longest_s(m, now_ms);
+    int64_t since_ms = held_since_ms(m), longest_s = lease_longest_s(m, now_ms);
+    if (since_ms == 0 || !is_undecided(m))
+        return longest_s;
+    int64_t left_ms = since_ms + l->max_ms - now_ms;
     int64_t left_s = left_ms > 0 ? left_ms / 1000 : 0;
-    return is_undecided(m) && left_s < longest_s ? left_s : longest_s;
+    return left_s < longest_s ? left_s : longest_s;
 }
 
 /* What to ask for in an extension sent now; 0: it would gain nothing. */
@@ -117,8 +129,8 @@ message_due(struct timer *t, int64_t horizon_ms)
     struct lease *l = m->lease;
     (void)horizon_ms;
     if (l->now_ms >= lease_end(m)) {
-        bool held_too_long =
-            l->max_ms < LEASE_LONGEST_MS && is_undecided(m) && longest_extension_s(l, m, l->now_ms) == 0;
+        bool held_too_long = l->max_ms < LEASE_LONGEST_MS && lease_longest_s(m, l->now_ms) > 0 &&
+                             longest_extension_s(l, m, l->now_ms) == 0;
         WORLD_COUNT(l->world, held_too_long, held_too_long);
         lose(l, m, l->now_ms,
              held_too_long ? "its handler holds it for longer than lease.max_s" : "the visibility timeout ran out");
@@ -279,6 +291,13 @@ lease_decided(struct lease *l, struct message *m, int64_t now_ms)
 {
     if (l->max_ms < LEASE_LONGEST_MS && !m->lease_stopped && timer_is_set(&m->lease_timer))
         watch(l, m, now_ms);
+}
+
+void
+lease_waits(struct lease *l, struct message *m, int64_t now_ms)
+{
+    atomic_store_explicit(&m->begun_ms, 0, memory_order_relaxed);
+    lease_decided(l, m, now_ms);
 }
 
 void

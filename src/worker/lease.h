@@ -2,10 +2,15 @@
  *
  * Every message in hand is watched from its receive. When half of the visibility timeout is left it is extended, ten a
  * call, over and over, until lease_stop (its retry is about to be sent) or lease_remove (it is over), but never past
- * SQS's 12 hours from the receive, and not past lease.max_s while it is undecided: a handler that holds a message for
- * so long has lost it. What was decided by then is still held until that is confirmed. What the queue answers is
- * inspected entry by entry: what it refuses as the sender's fault, and what it did not confirm before the lease ended,
- * is lost.
+ * SQS's 12 hours from the receive, and not past lease.max_s from when its handler was called with it, while it is
+ * undecided: a handler that holds a message for so long has lost it. What waits, in a batch behind others or at a gate,
+ * is nobody's fault and knows the 12 hours alone. What was decided by then is still held until that is confirmed. What
+ * the queue answers is inspected entry by entry: what it refuses as the sender's fault, and what it did not confirm
+ * before the lease ended, is lost.
+ *
+ * When a call began is looked at as an extension is computed. One that began since the last has a lease of at most a
+ * visibility timeout, which ends within lease.max_s unless the queue's own timeout is longer than that; then it lasts
+ * until that extension ends.
  *
  * Times are cautious: a lease counts from when an extension was sent, not from when it was answered; after a receive,
  * whose waiting time says nothing, a margin is taken off. Engine thread only. */
@@ -36,7 +41,7 @@ struct lease {
     struct world *world;
     struct lease_watcher watcher;
     int64_t visibility_ms;
-    int64_t max_ms;    /* of a message that is undecided, from its receive */
+    int64_t max_ms;    /* of a message that is undecided, from when its handler was called with it */
     struct timers due; /* of all watched messages */
     struct timer next; /* of the loop, for the earliest of them */
     struct outbox box; /* extensions */
@@ -60,6 +65,9 @@ bool lease_stop(struct lease *l, struct message *m);
 
 /* m was decided and is to be held until that is confirmed: lease.max_s no longer counts. */
 void lease_decided(struct lease *l, struct message *m, int64_t now_ms);
+
+/* m waits to be handled again: lease.max_s will count from its next call. */
+void lease_waits(struct lease *l, struct message *m, int64_t now_ms);
 
 /* m is over: not watched any more. */
 void lease_remove(struct lease *l, struct message *m);

@@ -131,6 +131,7 @@ struct message {
     /* the handler thread's, then the engine's */
     struct message_verdict verdict;
     struct publish_list *publish;   /* what the handler publishes; NULL: nothing */
+    _Atomic int64_t begun_ms;       /* monotonic: its handler was called with it; 0: it waits, and was not (lease.h) */
     _Atomic int64_t asked_until_ms; /* host->extend */
     struct inbox_node settled;
 };

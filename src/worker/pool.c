@@ -56,6 +56,8 @@ enter(struct handler_thread *t, struct message *const *messages, uint32_t count,
             ledger_set_state(l, messages[i]->record, LEDGER_HANDLING, (int32_t)t->number);
     for (uint32_t i = 0; i < count; i++)
         metrics_run_add(&t->waits, now_ms - messages[i]->in_hand_since_ms);
+    for (uint32_t i = 0; i < count; i++)
+        atomic_store_explicit(&messages[i]->begun_ms, now_ms, memory_order_relaxed);
     ledger_thread_enter(l, t->number, messages[0]->record, count, now_ms);
     t->call.batch = b;
     t->call.messages = messages;

@@ -107,6 +107,15 @@ handling_time(struct bench *b, const struct bench_thread *t)
     return b->longest_ms > 0 ? (int64_t)(sim_random(&b->sim) % (uint64_t)b->longest_ms) : 0;
 }
 
+/* As a plugin with handle_batch begins its batch, or with handle its next message. */
+static void
+begin(const struct bench *b, const struct bench_thread *t)
+{
+    size_t end = b->each && t->at + 1 < t->batch->count ? t->at + 1 : t->batch->count;
+    for (size_t i = b->each || t->at == 0 ? t->at : end; i < end; i++)
+        atomic_store(&t->batch->messages[i]->begun_ms, sim_now_ms());
+}
+
 /* The thread's next step: one message of its batch is decided about, or the batch is over. */
 static void
 thread_steps(struct timer *timer, int64_t now_ms)
@@ -124,6 +133,7 @@ thread_steps(struct timer *timer, int64_t now_ms)
         t->down |= m->verdict.kind == HANDLER_DOWN;
         if (m->verdict.kind != VERDICT_LOST && m->verdict.kind != VERDICT_BEHIND && sim_chance(&b->sim, b->early))
             inbox_push(&b->inbox, &m->settled);
+        begin(b, t);
         CHECK(timers_set(&b->sim.timers, timer, now_ms + (b->stopping ? 0 : handling_time(b, t))) == 0);
     } else {
         inbox_push(&b->inbox, &t->batch->returned);
@@ -146,6 +156,7 @@ thread_works(struct bench *b)
         t->down = false;
         b->first = (b->first + 1) % BENCH_WAITING;
         b->n_waiting--;
+        begin(b, t);
         CHECK(timers_set(&b->sim.timers, &t->timer, sim_now_ms() + handling_time(b, t)) == 0);
     }
 }

@@ -171,6 +171,30 @@ past_lease_max_s_a_message_is_lost_and_its_handler_told(void **state)
 }
 
 static void
+what_is_queued_behind_one_that_hangs_is_handled_at_its_first_delivery(void **state)
+{
+    (void)state;
+    struct scripted s;
+    scripted_make(&s, ", \"VisibilityTimeout\": \"10\"");
+    SCRIPTED_SEND(&s, "1 wait done", "2 wait done", "3 wait done", "4 wait done", "5 wait done", "6 wait done");
+    scripted_start(&s, "script_each",
+                   "threads = 1; batch = { size = 6; window_ms = 5000; }; prefetch = 0; lease = { max_s = 25; };");
+    SCRIPTED_AWAIT_COUNT(&s, received, 6);
+    scripted_pass(&s, 5500, 500); /* the window is over */
+    scripted_await_recorded(&s, " waits ", 1);
+    scripted_pass(&s, 35000, 500);
+    SCRIPTED_AWAIT_COUNT(&s, held_too_long, 1);
+    assert_int_equal(SCRIPTED_COUNT(&s, lost), 1); /* the one that the handler has */
+    scripted_open_gate(&s, 6);
+    scripted_await_queue(&s.queue, 0, 0);
+    assert_int_equal(scripted_drain(&s), 0);
+    assert_int_equal(scripted_recorded(&s, " begin 1"), 6);
+    assert_int_equal(SCRIPTED_COUNT(&s, lost), 1);
+    assert_int_equal(SCRIPTED_COUNT(&s, received), 7);
+    scripted_drop(&s);
+}
+
+static void
 nothing_is_asked_for_past_twelve_hours_and_then_the_message_is_lost(void **state)
 {
     (void)state;
@@ -307,6 +331,7 @@ main(void)
         cmocka_unit_test(deletes_that_fail_while_draining_are_flushed_before_the_end),
         cmocka_unit_test(what_the_outstanding_receive_brings_after_the_drain_began_is_given_back_at_once),
         cmocka_unit_test(past_lease_max_s_a_message_is_lost_and_its_handler_told),
+        cmocka_unit_test(what_is_queued_behind_one_that_hangs_is_handled_at_its_first_delivery),
         cmocka_unit_test(nothing_is_asked_for_past_twelve_hours_and_then_the_message_is_lost),
         cmocka_unit_test(a_stolen_message_alone_is_lost_and_never_deleted),
         cmocka_unit_test(a_lease_that_cannot_be_extended_is_lost_and_told_and_the_message_comes_back),

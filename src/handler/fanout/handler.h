@@ -125,8 +125,8 @@ struct handler_host {
     int64_t (*remaining_ms)(struct handler_call *call);
 
     /* Asks that the leases of the call's unsettled messages reach at least more_ms from now, but not past the
-     * consumer's lease.max_s, nor SQS's 12 hours, from their receive. Returns 0 at once (the extension goes out in the
-     * background) or HANDLER_E_LOST. */
+     * consumer's lease.max_s from the begin of the call, nor SQS's 12 hours from their receive. Returns 0 at once (the
+     * extension goes out in the background) or HANDLER_E_LOST. */
     int32_t (*extend)(struct handler_call *call, int64_t more_ms);
 
     /* 1 when the worker is draining: long work should stop at its next safe point and return HANDLER_RETRY. */
