@@ -97,5 +97,13 @@ check_files(const struct conf *c, const char *file)
         fprintf(stderr, "%s: aws.ca_file: cannot read %s: %s\n", file, c->aws.ca_file, strerror(errno));
         bad++;
     }
+    for (size_t i = 0; i < c->n_consumers; i++) {
+        const struct conf_consumer *x = &c->consumers[i];
+        if (x->dedup.store != CONF_DEDUP_SQLITE || is_writable(x->dedup.path))
+            continue;
+        fprintf(stderr, "%s: consumer %s: dedup.path: cannot write %s: %s\n", file, x->name, x->dedup.path,
+                strerror(errno));
+        bad++;
+    }
     return bad;
 }

@@ -14,8 +14,9 @@
  * the check itself failed. */
 int check_consumers(const struct conf *c, const char *worker_path, struct err *e);
 
-/* Looks at the files that the configuration names: whether the certificates can be read and the log written. Says what
- * is wrong on stderr, in lines that begin with `file`, and returns how many are. Changes nothing. */
+/* Looks at the files that the configuration names: whether the certificates can be read, the log and the
+ * deduplication files written. Says what is wrong on stderr, in lines that begin with `file`, and returns how many are.
+ * Changes nothing. */
 int check_files(const struct conf *c, const char *file);
 
 #endif

@@ -66,6 +66,22 @@ check_asks_each_consumers_worker_about_its_plugin(void **state)
     assert_int_equal(proc_count_lines(w->p, "descriptors 0 1 2 5, no others"), 4);
 }
 
+#define WITH_DEDUP_FILE                                                                                                \
+    "consumers = ( { name = \"c0\"; queue = \"q\"; plugin = \"fake\"; options = { mode = \"good\"; };\n"               \
+    "  dedup = { store = \"sqlite\"; path = \"%s/%s\"; }; } );\n"
+
+static void
+check_looks_for_the_folders_of_deduplication_files(void **state)
+{
+    struct fake_fleet *w = *state;
+    w->conf = tmp_write(w->dir, "there.conf", WITH_DEDUP_FILE, w->dir, "dedup.db");
+    assert_int_equal(FANOUTD("-c", w->conf, "--check"), 0);
+    w->conf = tmp_write(w->dir, "missing.conf", WITH_DEDUP_FILE, w->dir, "missing/dedup.db");
+    assert_int_equal(FANOUTD("-c", w->conf, "--check"), 2);
+    assert_int_equal(proc_count_lines(w->p, "consumer c0: dedup.path: cannot write "), 1);
+    assert_int_equal(proc_count_lines(w->p, "No such file or directory"), 1);
+}
+
 static void
 a_check_ends_with_whoever_asked_for_it(void **state)
 {
@@ -141,6 +157,7 @@ main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         TEST(check_says_valid_or_every_problem),
         TEST(check_asks_each_consumers_worker_about_its_plugin),
+        TEST(check_looks_for_the_folders_of_deduplication_files),
         TEST(a_check_ends_with_whoever_asked_for_it),
         TEST(print_config_prints_what_it_would_use_in_its_own_syntax),
         TEST(wrong_arguments_are_refused_with_a_way_out),
