@@ -69,6 +69,12 @@ conf_check_consumer(struct conf_reader *r, const struct conf_consumer *c, config
             r, place_of(setting, "on_mismatch"), path,
             "on_mismatch = leave on a FIFO queue: a message that is left holds its group up until SQS has moved "
             "it to the dead-letter queue; choose delete or dead_letter");
+    if (c->on_mismatch != CONF_MISMATCH_DELETE && c->filter && !*c->filter)
+        conf_problem(r, place_of(setting, "on_mismatch"), path,
+                     "on_mismatch is for messages that filter keeps away; without a filter, leave on_mismatch out");
+    if (c->fifo.on_failure != CONF_FIFO_STOP_GROUP && c->queue && *c->queue && !is_fifo(c->queue))
+        conf_problem(r, place_of(setting, "fifo"), path,
+                     "fifo.on_failure is for FIFO queues, whose names end in .fifo; leave it out");
 
     if (c->retry.then == CONF_RETRY_LEAVE_TO_QUEUE && c->fifo.on_failure == CONF_FIFO_STOP_GROUP && is_fifo(c->queue))
         conf_problem(

@@ -367,6 +367,12 @@ options_are_checked_against_each_other(void **state)
         "retry = { delays_ms = \"1\"; };",
         "x.conf:2: consumers[0]: retry.delays_ms is for retry.policy = \"list\"; without it, leave "
         "retry.delays_ms out\n");
+    assert_consumer_problems("on_mismatch = \"dead_letter\";",
+                             "x.conf:2: consumers[0]: on_mismatch is for messages that filter keeps away; without a "
+                             "filter, leave on_mismatch out\n");
+    assert_consumer_problems("fifo = { on_failure = \"skip\"; };",
+                             "x.conf:2: consumers[0]: fifo.on_failure is for FIFO queues, whose names end in .fifo; "
+                             "leave it out\n");
     assert_consumer_problems("dead_letter = { queue = \"q\"; };",
                              "x.conf:2: consumers[0]: dead_letter.queue is the consumer's own queue\n");
     assert_consumer_problems(

@@ -153,6 +153,8 @@ random_conf(uint64_t *random, struct conf *c)
         a->fifo.on_failure = a->retry.then == CONF_RETRY_LEAVE_TO_QUEUE
                                  ? CONF_FIFO_SKIP
                                  : (enum conf_fifo_failure)(xorshift_next(random) % 2);
+        if (*a->queue != 'a') /* no FIFO queue */
+            a->fifo.on_failure = CONF_FIFO_STOP_GROUP;
         a->publish.bus = xorshift_next(random) % 2 ? "arn:aws:events:eu-west-1:1:event-bus/a" : "";
         a->publish.queue = xorshift_next(random) % 2 ? "b.fifo" : "";
         a->publish.buffer_mb = random_int(random, "consumers.publish.buffer_mb");
