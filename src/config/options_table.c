@@ -367,7 +367,10 @@ const struct conf_option conf_options[] = {
      .min = 1,
      .max = 10000,
      .unit = "",
-     .help = "Messages of one handler call at most; above 10 several receives are merged.",
+     .help =
+         "Messages of one batch at most; above 10 several receives are merged. A batch goes to one thread, which calls "
+         "handle_batch once or handle for each message. Where single messages take long, 1 keeps them from waiting for "
+         "each other while other threads are idle.",
      .reloadable = true,
      .offset = OF(batch.size)},
     {.path = "consumers.batch.window_ms",
