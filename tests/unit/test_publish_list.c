@@ -400,7 +400,7 @@ static void
 there_is_room_for_eight_attributes_beside_the_hosts(void **state)
 {
     (void)state;
-    char names[9][4];
+    char names[9][16];
     struct handler_attribute attributes[9];
     for (int i = 0; i < 9; i++) {
         snprintf(names[i], sizeof names[i], "a%d", i);
