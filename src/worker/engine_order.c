@@ -85,6 +85,7 @@ engine_order_holds(struct engine *g, struct message *m, int64_t now_ms)
     case ORDER_GO_ON:
         return false;
     case ORDER_HOLD:
+        lease_decided(&g->lease, m, now_ms);
         return true;
     case ORDER_DROP:
         WORLD_COUNT(&g->world, verdicts_dropped, 1);

@@ -32,10 +32,12 @@ lease_longest_s(const struct message *m, int64_t now_ms)
     return left_ms > 0 ? left_ms / 1000 : 0;
 }
 
+/* A verdict that waits for those before it in its group is one. */
 static bool
 is_undecided(const struct message *m)
 {
-    return (m->state == MESSAGE_QUEUED && !dedup_is_completing(m)) || m->state == MESSAGE_KEPT;
+    bool waits = dedup_is_completing(m) || m->order.stage == ORDER_HELD;
+    return (m->state == MESSAGE_QUEUED && !waits) || m->state == MESSAGE_KEPT;
 }
 
 /* Its handler has it: lease.max_s counts from then, or from its last receive if a call went on past the lease. 0: it

@@ -580,6 +580,71 @@ what_was_done_is_held_past_lease_max_until_it_is_published(void **state)
     end();
 }
 
+/* Refused long after lease.max_s, when the bus answers at last. */
+static void
+a_refused_publish_pauses_with_all_of_lease_max_again(void **state)
+{
+    (void)state;
+    for (int fifo = 0; fifo < 2; fifo++) {
+        struct engine_options o = bench_defaults();
+        o.lease_max_s = 40;
+        o.retry.base_ms = o.retry.cap_ms = 25000;
+        begin_on(1, &o, fifo ? bench_init_fifo : bench_init);
+        rig.bench.takes = takes_36_s;
+        rig.bench.early = fifo ? 1000 : 0;
+        rig.failure.call = SIM_PUT;
+        rig.failure.fault.call = true;
+        rig.failure.times = UINT32_MAX;
+        if (fifo)
+            sim_put_in_group(&rig.bench.sim, 0, "{}");
+        else
+            bench_put(&rig.bench, 1);
+        bench_run(&rig.bench, 2 * MINUTE);
+        rig.failure.fault = (struct sim_fault){.entry = true, .sender_fault = true, .code = "MalformedDetail"};
+        rig.failure.times = 1;
+        run_to_the_end(5 * MINUTE);
+        assert_int_equal(rig.bench.sim.messages[0].handled, 2);
+        assert_int_equal(rig.bench.sim.messages[0].receives, fifo ? 1 : 2);
+        assert_int_equal(BENCH_COUNT(&rig.bench, lost), 0);
+        assert_one_copy_of_each();
+        end();
+    }
+}
+
+static void
+first_publishes(struct bench *b, struct message *m, struct sim_message *s)
+{
+    if (s->place == 0)
+        handle(b, m, s);
+    m->verdict.kind = HANDLER_DONE;
+}
+
+/* Both are done; the second waits for the first, whose event cannot be published yet. */
+static void
+what_is_done_behind_one_that_publishes_is_held_past_lease_max(void **state)
+{
+    (void)state;
+    struct engine_options o = bench_defaults();
+    o.lease_max_s = 80;
+    begin_on(1, &o, bench_init_fifo);
+    rig.bench.takes = takes_36_s;
+    rig.bench.decide = first_publishes;
+    rig.failure.call = SIM_PUT;
+    rig.failure.fault.call = true;
+    rig.failure.times = UINT32_MAX;
+    for (int i = 0; i < 2; i++)
+        sim_put_in_group(&rig.bench.sim, 0, "{}");
+    bench_run(&rig.bench, 5 * MINUTE);
+    assert_int_equal(bench_in_hand(&rig.bench), 2);
+    rig.failure.times = 0;
+    assert_true(bench_run_until(&rig.bench, bench_all_deleted, MINUTE));
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(rig.bench.sim.messages[i].handled, 1);
+    assert_int_equal(BENCH_COUNT(&rig.bench, lost), 0);
+    assert_int_equal(BENCH_COUNT(&rig.bench, deleted_late), 0);
+    end();
+}
+
 static void
 refuse_extensions(void *context, enum sim_call call, int entry, struct sim_fault *fault)
 {
@@ -782,6 +847,8 @@ main(void)
         cmocka_unit_test(a_queue_that_was_made_again_is_looked_up_again),
         cmocka_unit_test(a_fifo_queue_gets_each_group_in_order_whatever_fails),
         cmocka_unit_test(what_was_done_is_held_past_lease_max_until_it_is_published),
+        cmocka_unit_test(a_refused_publish_pauses_with_all_of_lease_max_again),
+        cmocka_unit_test(what_is_done_behind_one_that_publishes_is_held_past_lease_max),
         cmocka_unit_test(a_lease_lost_meanwhile_deletes_nothing_and_publishes_again),
         cmocka_unit_test(a_done_that_comes_too_late_is_neither_deleted_nor_published),
         cmocka_unit_test(a_drain_waits_for_confirmations),
