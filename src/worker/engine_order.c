@@ -111,11 +111,10 @@ spends_last_receives(const struct engine *g, const struct message *m)
 static bool
 can_pause(struct engine *g, struct message *m, int64_t delay_ms, int64_t now_ms)
 {
-    int64_t visibility_ms = g->lease.visibility_ms, until_ms = now_ms + delay_ms;
-    bool fits = delay_ms <= visibility_ms ||
-                (until_ms + visibility_ms <= m->received_ms + g->lease.max_ms && spends_last_receives(g, m));
-    return fits && delay_ms + visibility_ms <= lease_longest_s(m, now_ms) * 1000 &&
-           order_pause(&g->order, m, until_ms, g->cap / 2);
+    int64_t visibility_ms = g->lease.visibility_ms;
+    return (delay_ms <= visibility_ms || spends_last_receives(g, m)) &&
+           delay_ms + visibility_ms <= lease_longest_s(m, now_ms) * 1000 &&
+           order_pause(&g->order, m, now_ms + delay_ms, g->cap / 2);
 }
 
 bool

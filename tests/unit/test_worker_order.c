@@ -234,7 +234,9 @@ skip_goes_on_with_the_group_and_handles_the_failed_one_later(void **state)
 static void
 start_with_receives(int max_receive_count)
 {
-    start(NULL, true);
+    struct engine_options o = bench_defaults();
+    o.lease_max_s = 45; /* of waiting it says nothing */
+    start(&o, true);
     b.sim.has_dead_letters = b.sim.redrives = true;
     b.sim.max_receive_count = max_receive_count;
 }
