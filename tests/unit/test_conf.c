@@ -91,25 +91,26 @@ static void
 every_option_can_be_given(void **state)
 {
     (void)state;
-    struct conf *c = conf_text_read(
-        "log = { level = \"debug\"; format = \"json\"; file = \"/var/log/f\"; };\n"
-        "aws = { region = \"eu-central-1\"; profile = \"p 1\"; ca_file = \"/ca.pem\";\n"
-        "        endpoint_url = \"http://127.0.0.1:4566\"; };\n"
-        "admin = { listen = \"[::1]:0\"; };\n"
-        "drain_timeout_s = 3600; plugin_dir = \"/plugins\";\n"
-        "consumers = ( " CONF_TEXT_CONSUMER ", {\n"
-        "  name = \"b-2\"; queue = \"https://sqs.eu-central-1.amazonaws.com/1/q.fifo\";\n"
-        "  plugin = \"./p.so\"; processes = 2; threads = 256; prefetch = 0; wait_time_s = 0;\n"
-        "  start_timeout_s = 3600;\n"
-        "  visibility_timeout_s = 43200; batch = { size = 100; window_ms = 300000; };\n"
-        "  lease = { max_s = 43200; };\n"
-        "  retry = { base_ms = 1; cap_ms = 43200000; policy = \"list\"; delays_ms = \"1,20 , 43200000\";\n"
-        "            max_attempts = 1000; then = \"leave_to_queue\"; };\n"
-        "  dead_letter = { queue = \"dead.fifo\"; }; fifo = { on_failure = \"skip\"; };\n"
-        "  publish = { bus = \"default\"; queue = \"https://x/1/q\"; buffer_mb = 65536; };\n"
-        "  options = { path = \"/x\"; n = -3; big = 9007199254740993L; f = 0.1; g = 1e30;\n"
-        "              t = true; no = false; };\n"
-        "} );");
+    struct conf *c =
+        conf_text_read("log = { level = \"debug\"; format = \"json\"; file = \"/var/log/f\"; };\n"
+                       "aws = { region = \"eu-central-1\"; profile = \"p 1\"; ca_file = \"/ca.pem\";\n"
+                       "        endpoint_url = \"http://127.0.0.1:4566\"; };\n"
+                       "admin = { listen = \"[::1]:0\"; };\n"
+                       "drain_timeout_s = 3600; plugin_dir = \"/plugins\";\n"
+                       "consumers = ( " CONF_TEXT_CONSUMER ", {\n"
+                       "  name = \"b-2\"; queue = \"https://sqs.eu-central-1.amazonaws.com/1/q.fifo\";\n"
+                       "  plugin = \"./p.so\"; processes = 2; threads = 256; prefetch = 0; wait_time_s = 0;\n"
+                       "  start_timeout_s = 3600;\n"
+                       "  visibility_timeout_s = 43200; batch = { size = 100; window_ms = 300000; };\n"
+                       "  lease = { max_s = 43200; };\n"
+                       "  retry = { base_ms = 1; cap_ms = 43200000; policy = \"linear\";\n"
+                       "            max_attempts = 1000; then = \"leave_to_queue\"; };\n"
+                       "  dead_letter = { queue = \"dead.fifo\"; }; fifo = { on_failure = \"skip\"; };\n"
+                       "  publish = { bus = \"default\"; queue = \"https://x/1/q\"; buffer_mb = 65536; };\n"
+                       "  options = { path = \"/x\"; n = -3; big = 9007199254740993L; f = 0.1; g = 1e30;\n"
+                       "              t = true; no = false; };\n"
+                       "}, { name = \"c\"; queue = \"q\"; plugin = \"p\";\n"
+                       "     retry = { policy = \"list\"; delays_ms = \"1,20 , 43200000\"; }; } );");
     assert_int_equal(c->log.level, LOG_DEBUG);
     assert_int_equal(c->log.format, LOG_FORMAT_JSON);
     assert_string_equal(c->log.file, "/var/log/f");
@@ -120,7 +121,7 @@ every_option_can_be_given(void **state)
     assert_string_equal(c->admin.listen, "[::1]:0");
     assert_int_equal(c->drain_timeout_s, 3600);
     assert_string_equal(c->plugin_dir, "/plugins");
-    assert_int_equal(c->n_consumers, 2);
+    assert_int_equal(c->n_consumers, 3);
     const struct conf_consumer *b = &c->consumers[1];
     assert_string_equal(b->name, "b-2");
     assert_string_equal(b->queue, "https://sqs.eu-central-1.amazonaws.com/1/q.fifo");
@@ -136,8 +137,9 @@ every_option_can_be_given(void **state)
     assert_int_equal(b->lease.max_s, 43200);
     assert_int_equal(b->retry.base_ms, 1);
     assert_int_equal(b->retry.cap_ms, 43200000);
-    assert_int_equal(b->retry.policy, CONF_RETRY_LIST);
-    assert_string_equal(b->retry.delays_ms, "1,20 , 43200000");
+    assert_int_equal(b->retry.policy, CONF_RETRY_LINEAR);
+    assert_int_equal(c->consumers[2].retry.policy, CONF_RETRY_LIST);
+    assert_string_equal(c->consumers[2].retry.delays_ms, "1,20 , 43200000");
     assert_int_equal(b->retry.max_attempts, 1000);
     assert_int_equal(b->retry.then, CONF_RETRY_LEAVE_TO_QUEUE);
     assert_string_equal(b->dead_letter.queue, "dead.fifo");
@@ -364,18 +366,6 @@ options_are_checked_against_each_other(void **state)
     assert_consumer_problems("retry = { policy = \"list\"; };",
                              "x.conf:2: consumers[0]: retry.policy is list, but there are no retry.delays_ms\n");
     assert_consumer_problems(
-        "retry = { delays_ms = \"1\"; };",
-        "x.conf:2: consumers[0]: retry.delays_ms is for retry.policy = \"list\"; without it, leave "
-        "retry.delays_ms out\n");
-    assert_consumer_problems("on_mismatch = \"dead_letter\";",
-                             "x.conf:2: consumers[0]: on_mismatch is for messages that filter keeps away; without a "
-                             "filter, leave on_mismatch out\n");
-    assert_consumer_problems("fifo = { on_failure = \"skip\"; };",
-                             "x.conf:2: consumers[0]: fifo.on_failure is for FIFO queues, whose names end in .fifo; "
-                             "leave it out\n");
-    assert_consumer_problems("dead_letter = { queue = \"q\"; };",
-                             "x.conf:2: consumers[0]: dead_letter.queue is the consumer's own queue\n");
-    assert_consumer_problems(
         "breaker = { pause_ms = 60001; };",
         "x.conf:2: consumers[0]: breaker.pause_cap_ms (60000) is below breaker.pause_ms (60001)\n");
     assert_consumer_problems("processes = 2; threads = 10; batch = { size = 2001; }; prefetch = 2;",
@@ -394,6 +384,95 @@ options_are_checked_against_each_other(void **state)
     assert_problems("consumers = ( " CONF_TEXT_CONSUMER ",\n" CONF_TEXT_CONSUMER ",\n" CONF_TEXT_CONSUMER " );",
                     "x.conf:2: consumers[1].name: \"a\" is the name of consumers[0] already\n"
                     "x.conf:3: consumers[2].name: \"a\" is the name of consumers[0] already\n");
+}
+
+static void
+an_option_that_would_do_nothing_beside_the_others_is_refused(void **state)
+{
+    (void)state;
+#define NO_LIST  "retry.policy is not \"list\""
+#define BY_LIST  "retry.policy = \"list\" has its delays from retry.delays_ms"
+#define NO_STORE "dedup.store is \"none\": nothing is deduplicated"
+    static const struct {
+        const char *beside, *group, *name, *value, *since; /* of a consumer */
+    } CASES[] = {
+        {"", "retry", "delays_ms", "\"1\"", NO_LIST},
+        {"retry = { policy = \"list\"; delays_ms = \"5\"; ", NULL, "retry.base_ms", "base_ms = 7", BY_LIST},
+        {"retry = { policy = \"list\"; delays_ms = \"5\"; ", NULL, "retry.cap_ms", "cap_ms = 7", BY_LIST},
+        {"", NULL, "on_mismatch", "on_mismatch = \"dead_letter\"", "there is no filter for a message to mismatch"},
+        {"", "fifo", "on_failure", "\"skip\"", "the queue is no FIFO queue (their names end in .fifo)"},
+        {"", "dedup", "window_s", "60", NO_STORE},
+        {"", "dedup", "key", "\"body\"", NO_STORE},
+        {"", "dedup", "on_error", "\"handle\"", NO_STORE},
+        {"", "dedup", "max_entries", "9", "dedup.store is not \"memory\""},
+        {"", "dedup", "path", "\"/x\"", "dedup.store is not \"sqlite\""},
+        {"", "dedup", "table", "\"events\"", "dedup.store is not \"dynamodb\""},
+        {"", "dedup", "endpoint_url", "\"http://h\"", "dedup.store is not \"dynamodb\""},
+        {"dedup = { store = \"sqlite\"; path = \"/x\"; ", NULL, "dedup.max_entries", "max_entries = 9",
+         "dedup.store is not \"memory\""},
+        {"dedup = { store = \"memory\"; ", NULL, "dedup.table", "table = \"events\"",
+         "dedup.store is not \"dynamodb\""},
+        {"envelope = \"eventbridge\"; dedup = { store = \"memory\"; ", NULL, "dedup.key", "key = \"body\"",
+         "with envelope = \"eventbridge\" every message has an event's id"},
+        {"", "publish", "buffer_mb", "65", "there is neither publish.bus nor publish.queue: handlers publish nothing"},
+        {"", "breaker", "min_calls", "9", "breaker.failure_percent is 0: failures do not open the breaker"},
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        char settings[200], expected[300];
+        bool is_in_group = strchr(CASES[i].beside, '{');
+        if (CASES[i].group)
+            snprintf(settings, sizeof settings, "%s = {\n%s = %s; };", CASES[i].group, CASES[i].name, CASES[i].value);
+        else
+            snprintf(settings, sizeof settings, "%s\n%s;%s", CASES[i].beside, CASES[i].value, is_in_group ? " };" : "");
+        snprintf(expected, sizeof expected, "x.conf:3: consumers[0]: %s%s%s would do nothing, since %s; leave it out\n",
+                 CASES[i].group ? CASES[i].group : "", CASES[i].group ? "." : "", CASES[i].name, CASES[i].since);
+        assert_consumer_problems(settings, expected);
+    }
+    conf_destroy(conf_text_read("consumers = ( { name = \"a\"; queue = \"q\"; plugin = \"p\";\n"
+                                "dedup = { window_s = 86400; key = \"event_id\"; path = \"\"; };\n"
+                                "publish = { buffer_mb = 64; }; } );")); /* as they are printed */
+    conf_destroy(conf_text_read("consumers = ( { name = \"a\"; queue = \"q\"; plugin = \"p\"; unwrap = \"auto\";\n"
+                                "envelope = \"eventbridge\"; dedup = { store = \"memory\"; key = \"body\"; }; } );"));
+}
+
+#define URL "https://sqs.eu-west-1.amazonaws.com/000000000000/"
+
+static void
+dead_letters_do_not_go_to_the_queue_they_come_from(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *queue, *dead;
+        const char *refused; /* NULL: it is not */
+    } CASES[] = {
+        {"q", "q", ""},
+        {"q", "q-dlq", NULL},
+        {"orders", "q", NULL},
+        {URL "q", URL "q", ""},
+        {URL "q", URL "q/", ""},
+        {URL "q", "https://SQS.eu-west-1.amazonaws.com/000000000000/q", ""},
+        {URL "q", "https://sqs.eu-west-1.amazonaws.com/111111111111/q", NULL},
+        {URL "q", URL "Q", NULL},
+        {URL "q", "q", "; if it is one of that name in another account or region, give its URL"},
+        {URL "q/", "q", "; if it is one of that name in another account or region, give its URL"},
+        {URL "orders-q", "q", NULL},
+        {"q", URL "q", NULL}, /* the worker asks the queue itself */
+        {URL "q", "", NULL},
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        char text[400], expected[200];
+        snprintf(text, sizeof text,
+                 "consumers = ( { name = \"a\"; queue = \"%s\"; plugin = \"p\";\n dead_letter = { queue = \"%s\"; }; "
+                 "} );",
+                 CASES[i].queue, CASES[i].dead);
+        if (CASES[i].refused) {
+            snprintf(expected, sizeof expected,
+                     "x.conf:2: consumers[0]: dead_letter.queue is the consumer's own queue%s\n", CASES[i].refused);
+            assert_problems(text, expected);
+        } else {
+            conf_destroy(conf_text_read(text));
+        }
+    }
 }
 
 static void
@@ -647,6 +726,8 @@ main(void)
         cmocka_unit_test(each_string_has_its_rules),
         cmocka_unit_test(what_must_be_given_is_named_when_it_is_missing),
         cmocka_unit_test(options_are_checked_against_each_other),
+        cmocka_unit_test(an_option_that_would_do_nothing_beside_the_others_is_refused),
+        cmocka_unit_test(dead_letters_do_not_go_to_the_queue_they_come_from),
         cmocka_unit_test(all_problems_are_reported_at_once),
         cmocka_unit_test(a_flood_of_problems_is_cut_at_a_hundred),
         cmocka_unit_test(a_syntax_error_names_its_line),

@@ -99,6 +99,21 @@ assert_same_settings(const struct conf *a, const struct conf *b)
     assert_string_equal(a->plugin_dir, b->plugin_dir);
 }
 
+/* What its store looks at; the defaults of all else. */
+static void
+random_dedup(uint64_t *random, struct conf *c, struct conf_consumer *a)
+{
+    enum conf_dedup_store store = a->dedup.store = (enum conf_dedup_store)(xorshift_next(random) % 4);
+    a->dedup.window_s = store ? random_int(random, "consumers.dedup.window_s") : 86400;
+    a->dedup.key = store ? (enum conf_dedup_key)(xorshift_next(random) % 2) : CONF_DEDUP_EVENT_ID;
+    a->dedup.on_error = store ? (enum conf_dedup_on_error)(xorshift_next(random) % 2) : CONF_DEDUP_HOLD;
+    a->dedup.max_entries = store == CONF_DEDUP_MEMORY ? random_int(random, "consumers.dedup.max_entries") : 100000;
+    a->dedup.path = store == CONF_DEDUP_SQLITE ? arena_format(&c->arena, "/%s", random_string(random, &c->arena)) : "";
+    bool table = store == CONF_DEDUP_DYNAMODB;
+    a->dedup.table = table ? "table_1.x-y" : "";
+    a->dedup.endpoint_url = table && xorshift_next(random) % 2 ? "http://h/$x${\"\\" : "";
+}
+
 static void
 random_conf(uint64_t *random, struct conf *c)
 {
@@ -132,24 +147,22 @@ random_conf(uint64_t *random, struct conf *c)
         a->retry.base_ms = random_int(random, "consumers.retry.base_ms");
         a->retry.cap_ms = a->retry.base_ms + (int)(xorshift_next(random) % (uint64_t)(43200001 - a->retry.base_ms));
         a->retry.policy = (enum conf_retry_policy)(xorshift_next(random) % 3);
-        a->retry.delays_ms = a->retry.policy == CONF_RETRY_LIST ? "1, 43200000" : "";
+        a->retry.delays_ms = "";
+        if (a->retry.policy == CONF_RETRY_LIST) {
+            a->retry.base_ms = 1000;
+            a->retry.cap_ms = 900000;
+            a->retry.delays_ms = "1, 43200000";
+        }
         a->retry.max_attempts = random_int(random, "consumers.retry.max_attempts");
         a->retry.then = (enum conf_retry_then)(xorshift_next(random) % 2);
         a->dead_letter.queue = xorshift_next(random) % 2 ? "b.fifo" : "";
         a->rate.max_per_s = random_int(random, "consumers.rate.max_per_s");
         a->breaker.failure_percent = random_int(random, "consumers.breaker.failure_percent");
         a->breaker.window_s = random_int(random, "consumers.breaker.window_s");
-        a->breaker.min_calls = random_int(random, "consumers.breaker.min_calls");
+        a->breaker.min_calls = a->breaker.failure_percent ? random_int(random, "consumers.breaker.min_calls") : 20;
         a->breaker.pause_ms = random_int(random, "consumers.breaker.pause_ms");
         a->breaker.pause_cap_ms = 3600000;
-        a->dedup.store = (enum conf_dedup_store)(xorshift_next(random) % 4);
-        a->dedup.window_s = random_int(random, "consumers.dedup.window_s");
-        a->dedup.key = (enum conf_dedup_key)(xorshift_next(random) % 2);
-        a->dedup.on_error = (enum conf_dedup_on_error)(xorshift_next(random) % 2);
-        a->dedup.max_entries = random_int(random, "consumers.dedup.max_entries");
-        a->dedup.path = arena_format(&c->arena, "/%s", random_string(random, &c->arena));
-        a->dedup.table = "table_1.x-y";
-        a->dedup.endpoint_url = xorshift_next(random) % 2 ? "http://h/$x${\"\\" : "";
+        random_dedup(random, c, a);
         a->fifo.on_failure = a->retry.then == CONF_RETRY_LEAVE_TO_QUEUE
                                  ? CONF_FIFO_SKIP
                                  : (enum conf_fifo_failure)(xorshift_next(random) % 2);
@@ -157,7 +170,8 @@ random_conf(uint64_t *random, struct conf *c)
             a->fifo.on_failure = CONF_FIFO_STOP_GROUP;
         a->publish.bus = xorshift_next(random) % 2 ? "arn:aws:events:eu-west-1:1:event-bus/a" : "";
         a->publish.queue = xorshift_next(random) % 2 ? "b.fifo" : "";
-        a->publish.buffer_mb = random_int(random, "consumers.publish.buffer_mb");
+        bool publishes = *a->publish.bus || *a->publish.queue;
+        a->publish.buffer_mb = publishes ? random_int(random, "consumers.publish.buffer_mb") : 64;
         a->n_options = xorshift_next(random) % 4;
         a->options = arena_zalloc(&c->arena, 4 * sizeof *a->options);
         for (size_t k = 0; k < a->n_options; k++)
