@@ -49,6 +49,7 @@
     X(filtered, "messages that the filter kept from the handler, deleted")                                             \
     X(filtered_left, "messages that the filter kept from the handler, given back to the queue")                        \
     X(filtered_dead, "messages that the filter kept from the handler, for the dead-letter queue")                      \
+    X(undecided, "messages that the filter could not decide about in time, for the dead-letter queue")                 \
     X(duplicates, "messages whose event was handled before, deleted without being handled")                            \
     X(dedup_waited, "messages that waited because another one with their event was being handled")                     \
     X(dedup_errors, "operations of the deduplication store that failed")                                               \

@@ -199,7 +199,12 @@ take(struct test *t, struct slice line)
         lines_name_bad(&t->lines, e.text);
         return;
     }
-    bool matches = event_pattern_match(t->pattern, event);
+    enum event_answer answer = event_pattern_ask(t->pattern, event);
+    if (answer == EVENT_UNDECIDED) {
+        lines_name_bad(&t->lines, "cannot be decided in time: the event spells the way to its arrays in too many ways");
+        return;
+    }
+    bool matches = answer == EVENT_MATCH;
     if (!matches && t->options.explain)
         explain(t, event);
     if (matches == t->options.invert)

@@ -36,8 +36,8 @@ event_pattern_destroy(struct event_pattern *p)
     free(p);
 }
 
-int
-event_pattern_match_text(const struct event_pattern *p, struct slice event, bool *ret_matches, struct err *e)
+static int
+ask(const struct event_pattern *p, struct slice event, enum event_answer *ret_answer, struct err *e)
 {
     uint64_t memory[(p->scratch_bytes + 7) / 8];
     struct event_scratch s;
@@ -45,16 +45,32 @@ event_pattern_match_text(const struct event_pattern *p, struct slice event, bool
     ruleset_scratch_init(p->set, memory, &s);
     int rc = ruleset_match(p->set, &s, event, e);
     if (rc == 0)
-        *ret_matches = s.hits[0] & 1;
+        *ret_answer = s.hits[0] & 1 ? EVENT_MATCH : s.gave_up ? EVENT_UNDECIDED : EVENT_NO_MATCH;
     return rc;
+}
+
+int
+event_pattern_match_text(const struct event_pattern *p, struct slice event, bool *ret_matches, struct err *e)
+{
+    enum event_answer answer;
+    int rc = ask(p, event, &answer, e);
+    if (rc == 0)
+        *ret_matches = answer == EVENT_MATCH;
+    return rc;
+}
+
+enum event_answer
+event_pattern_ask(const struct event_pattern *p, struct json event)
+{
+    enum event_answer answer = EVENT_NO_MATCH;
+    ask(p, event.text, &answer, NULL);
+    return answer;
 }
 
 bool
 event_pattern_match(const struct event_pattern *p, struct json event)
 {
-    bool matches = false;
-    event_pattern_match_text(p, event.text, &matches, NULL);
-    return matches;
+    return event_pattern_ask(p, event) == EVENT_MATCH;
 }
 
 int

@@ -56,8 +56,9 @@
  * all elements of any other array (fields are sorted by path, as Java sorts strings).
  *
  * An event may spell the way to an array of objects in two ways, {"a":[{...}],"a.b":1} or "a" twice. Fields below a may
- * then match by one each. That is found by search, which gives up, with no match, after looking at 100,000 values and
- * some more, the larger the event is; patterns of a set share eight times that.
+ * then match by one each. That is found by search, which gives up after looking at 100,000 values and some more, the
+ * larger the event is; patterns of a set share eight times that. Given up is no match, but event_pattern_ask tells the
+ * two apart.
  *
  * **Numbers** are compared as doubles. A number that is no double to its last digit, such as 1e400, 9007199254740993 or
  * 0.10000000000000001, is equal only to the same text; numeric and anything-but do not take it.
@@ -95,7 +96,11 @@ void event_pattern_destroy(struct event_pattern *p);
  * may match with one pattern. */
 bool event_pattern_match(const struct event_pattern *p, struct json event);
 
-/* The same from the event's bytes. Errors are event_parse's; *ret_matches is untouched then. */
+/* The same, for who may not take an event that nobody can decide about for one that does not match. */
+enum event_answer { EVENT_NO_MATCH, EVENT_MATCH, EVENT_UNDECIDED /* the search was given up */ };
+enum event_answer event_pattern_ask(const struct event_pattern *p, struct json event);
+
+/* The same as event_pattern_match from the event's bytes. Errors are event_parse's; *ret_matches is untouched then. */
 int event_pattern_match_text(const struct event_pattern *p, struct slice event, bool *ret_matches, struct err *e);
 
 /* Why the event does not match: appends a line for each field of the pattern that failed, and nothing when the event

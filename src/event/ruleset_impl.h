@@ -147,6 +147,7 @@ struct event_scratch {
     uint32_t *next_candidate; /* by part: the next one at that level, + 1; RULESET_NONE is the last */
     uint64_t *levels;         /* bit set: there are candidates */
     uint64_t *hits;           /* bit set: the pattern matches */
+    bool gave_up;             /* ... or would: a search for one that is not set was given up */
     uint32_t *excluded;       /* by anything-but: the value that it does not hold for */
     uint32_t value;           /* counts values */
     char *lower;
@@ -200,14 +201,15 @@ int ruleset_match(const struct event_rules *set, struct event_scratch *s, struct
 
 /* ruleset_search.c: one pattern, or one rule of it, against an event by trying everything within bounds: so many steps,
  * one for each value that is looked at and for each 16 bytes of it, for a pattern, and no more than *steps, which what
- * was used is taken from. */
+ * was used is taken from. Given up, it has not matched; ruleset_search sets *ret_gave_up then, and leaves it alone
+ * otherwise. */
 static inline uint64_t
 ruleset_search_steps(struct json event)
 {
     return 100000 + 4 * (uint64_t)event.text.n;
 }
 #define RULESET_SEARCH_PATTERNS 8 /* how many patterns may use all of that with one event */
-bool ruleset_search(const struct pattern *p, struct json event, uint64_t *steps);
+bool ruleset_search(const struct pattern *p, struct json event, uint64_t *steps, bool *ret_gave_up);
 bool ruleset_search_rule(const struct pattern_rule *rule, struct json event, uint64_t *steps);
 
 /* ruleset.c: bytes of scratch that a set takes, and making one of so much zeroed memory. */

@@ -287,7 +287,7 @@ search(struct ruleset_matcher *m, struct json event)
         if (!concerned)
             continue;
         m->s->hits[i / 64] &= ~(UINT64_C(1) << i % 64);
-        if (ruleset_search(set->patterns[i], event, &steps))
+        if (ruleset_search(set->patterns[i], event, &steps, &m->s->gave_up))
             m->s->hits[i / 64] |= UINT64_C(1) << i % 64;
     }
 }
@@ -298,6 +298,7 @@ ruleset_match(const struct event_rules *set, struct event_scratch *s, struct sli
     struct ruleset_matcher m = {.set = set, .s = s, .scope = ++s->n_scopes};
     struct json_reader r = json_reader(event);
     const char *start = r.at;
+    s->gave_up = false;
     bool object = json_read_type(&r) == JSON_OBJECT;
     if (object)
         visit_members(&m, &r, 0);

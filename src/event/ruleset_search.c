@@ -116,7 +116,7 @@ next_field(struct search *s, size_t field)
     return answer == NO_MORE ? NO : answer;
 }
 
-static bool
+static enum answer
 search_rule(struct search *s, const struct pattern_rule *rule)
 {
     s->rule = rule;
@@ -124,19 +124,23 @@ search_rule(struct search *s, const struct pattern_rule *rule)
     s->absents = false;
     for (size_t i = 0; i < rule->n_fields; i++)
         s->absents = s->absents || rule->fields[i]->absent;
-    return next_field(s, 0) == YES;
+    return next_field(s, 0);
 }
 
 bool
-ruleset_search(const struct pattern *p, struct json event, uint64_t *steps)
+ruleset_search(const struct pattern *p, struct json event, uint64_t *steps, bool *ret_gave_up)
 {
     uint64_t most = ruleset_search_steps(event);
     struct search s = {.event = event, .steps = *steps < most ? *steps : most};
     uint64_t given = s.steps;
-    bool matches = false;
-    for (size_t i = 0; i < p->n_rules && !matches; i++)
-        matches = search_rule(&s, &p->rules[i]);
+    bool matches = false, gave_up = false;
+    for (size_t i = 0; i < p->n_rules && !matches; i++) {
+        enum answer answer = search_rule(&s, &p->rules[i]);
+        matches = answer == YES;
+        gave_up |= answer == GIVE_UP;
+    }
     *steps -= given - s.steps;
+    *ret_gave_up |= gave_up && !matches;
     return matches;
 }
 
@@ -146,7 +150,7 @@ ruleset_search_rule(const struct pattern_rule *rule, struct json event, uint64_t
     uint64_t most = ruleset_search_steps(event);
     struct search s = {.event = event, .steps = *steps < most ? *steps : most};
     uint64_t given = s.steps;
-    bool matches = search_rule(&s, rule);
+    bool matches = search_rule(&s, rule) == YES;
     *steps -= given - s.steps;
     return matches;
 }

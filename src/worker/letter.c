@@ -13,11 +13,9 @@
 const char *
 letter_kind(enum dead_reason why)
 {
-    static const char *const KINDS[] = {[DEAD_REJECTED] = "rejected",
-                                        [DEAD_ATTEMPTS] = "attempts",
-                                        [DEAD_RECEIVES] = "receives",
-                                        [DEAD_UNDECODABLE] = "undecodable",
-                                        [DEAD_MISMATCH] = "mismatch"};
+    static const char *const KINDS[] = {
+        [DEAD_REJECTED] = "rejected",       [DEAD_ATTEMPTS] = "attempts", [DEAD_RECEIVES] = "receives",
+        [DEAD_UNDECODABLE] = "undecodable", [DEAD_MISMATCH] = "mismatch", [DEAD_UNDECIDED] = "undecided"};
     return KINDS[why];
 }
 

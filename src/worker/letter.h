@@ -3,7 +3,7 @@
  * The message's own attributes, all of them, and ours, which say why it is dead and where it came from:
  *
  *     fanout.reason          in words: the handler's, the last failure's, what is wrong with the body
- *     fanout.reason-kind     rejected | attempts | receives | undecodable | mismatch
+ *     fanout.reason-kind     rejected | attempts | receives | undecodable | mismatch | undecided
  *     fanout.message-id      of the original message (a dead letter has an id of its own)
  *     fanout.attempts        handlings that failed, attempts.h; 0: no handler saw it
  *     fanout.receive-count   SQS's

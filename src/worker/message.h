@@ -52,7 +52,8 @@ enum dead_reason {
     DEAD_ATTEMPTS, /* they are used up */
     DEAD_RECEIVES, /* the queue's own are */
     DEAD_UNDECODABLE,
-    DEAD_MISMATCH, /* with the consumer's filter */
+    DEAD_MISMATCH,  /* with the consumer's filter */
+    DEAD_UNDECIDED, /* the search for a match with it was given up */
 };
 
 struct batch;

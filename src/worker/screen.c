@@ -62,6 +62,15 @@ filtered_out(struct screen *s, struct message *m)
     return false;
 }
 
+static bool
+undecided(struct screen *s, struct message *m)
+{
+    WORLD_COUNT(s->world, undecided, 1);
+    return dead_letter(
+        m, DEAD_UNDECIDED,
+        "the filter could not be decided in time: the event spells the way to its arrays in too many ways");
+}
+
 /* ---- the gate ---- */
 
 /* False: no memory. */
@@ -106,7 +115,15 @@ screen_message(struct screen *s, struct message *m)
         return true;
     if (!c->value.text.p || c->value.type != JSON_OBJECT)
         return undecodable(s, m, "no JSON object, which the consumer's filter asks for");
-    return event_pattern_match(s->options.filter, c->value) || filtered_out(s, m);
+    switch (event_pattern_ask(s->options.filter, c->value)) {
+    case EVENT_MATCH:
+        return true;
+    case EVENT_UNDECIDED:
+        return undecided(s, m);
+    case EVENT_NO_MATCH:
+        break;
+    }
+    return filtered_out(s, m);
 }
 
 bool

@@ -5,6 +5,8 @@
  *
  *     undecodable   the consumer expects EventBridge events, or has a filter, and the body is none (no JSON object):
  *                   dead-lettered, never deleted
+ *     undecided     the event spells the way to an array in many ways (event/pattern.h), and the search for a match was
+ *                   given up: dead-lettered, never deleted
  *     filtered out  by on_mismatch: deleted; given back to the queue after a delay, for another consumer of it; or
  *                   dead-lettered
  *

@@ -162,6 +162,47 @@ alternatives_are_whole_conjunctions(void **state)
     ASSERT_ANSWERS(ANSWERS);
 }
 
+/* "a" five times, each an array of n elements that have one of the fields; the last element of the last one has it as
+ * wanted. */
+static enum event_answer
+ask_in_many_ways(const char *pattern, int n)
+{
+    struct event_pattern *p = NULL;
+    struct json event;
+    struct err e;
+    struct buf text = BUF_INIT;
+    buf_add_string(&text, "{\"x\":1");
+    for (const char *field = "bcdez"; *field; field++) {
+        buf_add_string(&text, ",\"a\":[");
+        for (int i = 0; i < n; i++)
+            buf_add_format(&text, "%s{\"%c\":%d}", i ? "," : "", *field, *field == 'b' && i < n - 1 ? 7 : 1);
+        buf_add_string(&text, "]");
+    }
+    buf_add_string(&text, "}");
+    assert_int_equal(event_pattern_compile(slice_of_string(pattern), &p, &e), 0);
+    assert_int_equal(event_parse(buf_slice(&text), &event, &e), 0);
+    enum event_answer answer = event_pattern_ask(p, event);
+    assert_int_equal(event_pattern_match(p, event), answer == EVENT_MATCH);
+    event_pattern_destroy(p);
+    buf_clean_up(&text);
+    return answer;
+}
+
+static void
+a_search_that_is_given_up_is_told_from_no_match(void **state)
+{
+    (void)state;
+    const char *one = "{\"a\":{\"b\":[1],\"c\":[1],\"d\":[1],\"e\":[1],\"z\":[1]}}";
+    const char *none = "{\"a\":{\"b\":[1,7],\"c\":[1],\"d\":[1],\"e\":[1],\"z\":[2]}}";
+    assert_int_equal(ask_in_many_ways(one, 3), EVENT_MATCH);
+    assert_int_equal(ask_in_many_ways(none, 3), EVENT_NO_MATCH);
+    assert_int_equal(ask_in_many_ways(none, 40), EVENT_UNDECIDED);
+#define UNDECIDED "{\"a\":{\"b\":[7],\"c\":[1],\"d\":[1],\"e\":[1],\"z\":[2]}}"
+    assert_int_equal(ask_in_many_ways("{\"$or\":[{\"x\":[1],\"a\":{\"b\":[1],\"c\":[1]}}," UNDECIDED "]}", 40),
+                     EVENT_MATCH);
+    assert_int_equal(ask_in_many_ways("{\"$or\":[{\"x\":[2]}," UNDECIDED "]}", 40), EVENT_UNDECIDED);
+}
+
 int
 main(void)
 {
@@ -170,6 +211,7 @@ main(void)
         cmocka_unit_test(scalars_of_an_array_belong_to_no_element),
         cmocka_unit_test(fields_match_by_two_ways_to_the_same_node),
         cmocka_unit_test(arrays_in_arrays_without_end_are_answered),
+        cmocka_unit_test(a_search_that_is_given_up_is_told_from_no_match),
         cmocka_unit_test(alternatives_are_whole_conjunctions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -181,6 +181,58 @@ a_filter_deletes_nothing_that_it_cannot_read(void **state)
     event_pattern_destroy(p);
 }
 
+/* "a" five times, each an array of 40 elements that have one of the fields: too many ways to try. Given: what its last
+ * field is. */
+static const char *
+with_too_many_ways(const char *last)
+{
+    static char text[10000];
+    size_t n = (size_t)snprintf(text, sizeof text, "{\"source\":\"shop\"");
+    for (const char *field = "bcdez"; *field; field++) {
+        n += (size_t)snprintf(text + n, sizeof text - n, ",\"a\":[");
+        for (int i = 0; i < 40; i++)
+            n += (size_t)snprintf(text + n, sizeof text - n, "%s{\"%c\":%s}", i ? "," : "", *field,
+                                  *field == 'z' ? last : "1");
+        n += (size_t)snprintf(text + n, sizeof text - n, "]");
+    }
+    snprintf(text + n, sizeof text - n, "}");
+    return text;
+}
+
+static void
+what_the_filter_cannot_decide_in_time_is_a_dead_letter_and_never_deleted(void **state)
+{
+    (void)state;
+    static const enum conf_mismatch mismatches[] = {CONF_MISMATCH_DELETE, CONF_MISMATCH_LEAVE,
+                                                    CONF_MISMATCH_DEAD_LETTER};
+    struct event_pattern *p = pattern("{\"a\":{\"b\":[1],\"c\":[1],\"d\":[1],\"e\":[1],\"z\":[2]}}");
+    for (size_t i = 0; i < sizeof mismatches / sizeof *mismatches; i++) {
+        struct bench b;
+        start(&b, &(struct screen_options){.filter = p, .on_mismatch = mismatches[i]});
+        sim_put(&b.sim, with_too_many_ways("3"));
+        assert_true(bench_run_until(&b, bench_all_deleted, MINUTE));
+        assert_int_equal(only(&b)->handled, 0);
+        assert_int_equal(only(&b)->dead_letters, 1);
+        assert_string_equal(only(&b)->dead_kind, "undecided");
+        assert_true(
+            slice_starts_with(slice_of_string(only(&b)->dead_reason), SLICE("the filter could not be decided")));
+        assert_int_equal(BENCH_COUNT(&b, undecided), 1);
+        assert_int_equal(BENCH_COUNT(&b, filtered) + BENCH_COUNT(&b, filtered_left) + BENCH_COUNT(&b, filtered_dead),
+                         0);
+        bench_clean_up(&b);
+    }
+    struct bench b; /* nowhere to go */
+    start(&b, &(struct screen_options){.filter = p, .on_mismatch = CONF_MISMATCH_DELETE});
+    b.sim.has_dead_letters = false;
+    sim_put(&b.sim, with_too_many_ways("3"));
+    bench_run(&b, HOUR);
+    assert_false(only(&b)->deleted);
+    assert_int_equal(b.sim.calls[SIM_DELETE], 0);
+    assert_int_equal(only(&b)->handled, 0);
+    bench_clean_up(&b);
+    event_pattern_destroy(p);
+}
+
 static void
 without_a_dead_letter_queue_an_undecodable_body_stays_in_the_queue(void **state)
 {
@@ -393,6 +445,7 @@ main(void)
         cmocka_unit_test(what_is_left_to_others_goes_back_after_a_delay_that_is_bounded_and_no_hot_loop),
         cmocka_unit_test(an_undecodable_body_is_a_dead_letter_and_never_just_deleted),
         cmocka_unit_test(a_filter_deletes_nothing_that_it_cannot_read),
+        cmocka_unit_test(what_the_filter_cannot_decide_in_time_is_a_dead_letter_and_never_deleted),
         cmocka_unit_test(without_a_dead_letter_queue_an_undecodable_body_stays_in_the_queue),
         cmocka_unit_test(a_dead_letter_that_cannot_be_sent_is_not_deleted),
         cmocka_unit_test(bodies_that_cannot_be_decoded_leak_no_place_in_hand),
