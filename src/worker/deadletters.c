@@ -5,8 +5,6 @@
 #include "base/log.h"
 #include "worker/letter.h"
 
-#define LINGER_MS    5
-#define MAX_CALLS    8
 #define LEASE_MS     30000 /* in hand before a move starts */
 #define LEASE_ASK_MS 60000 /* asked for when there is less */
 #define LOG_EVERY_MS 1000
@@ -27,16 +25,16 @@ is_fifo(const char *url)
 }
 
 static int
-send(struct outbox *b, struct message *const *messages, size_t n, sqs_batch_fn *done, void *context, struct err *e)
+send(struct outbox_call *c, struct err *e)
 {
-    struct queue *q = b->world->queue;
+    const struct deadletters *d = deadletters_of(c->box);
+    struct queue *q = d->world->queue;
     bool fifo = is_fifo(q->dead_letter_url);
-    const struct deadletters *d = deadletters_of(b);
-    int64_t wall_ms = b->world->wall_ms();
+    int64_t wall_ms = d->world->wall_ms();
     struct letter letters[SQS_BATCH_MAX];
     struct sqs_send entries[SQS_BATCH_MAX] = {{.delay_s = -1}};
-    for (size_t i = 0; i < n; i++) {
-        const struct message *m = messages[i];
+    for (size_t i = 0; i < c->n; i++) {
+        const struct message *m = c->entries[i]->message;
         letter_write(&d->options.sender, m, wall_ms, &letters[i]);
         entries[i] = (struct sqs_send){.body = m->body,
                                        .attributes = letters[i].attributes,
@@ -49,16 +47,17 @@ send(struct outbox *b, struct message *const *messages, size_t n, sqs_batch_fn *
             entries[i].group = m->group.n > 0 ? m->group : m->id;
         }
     }
-    int rc = q->ops->send_dead(q, entries, n, done, context, e);
-    for (size_t i = 0; i < n; i++)
+    int rc = q->ops->send_dead(q, entries, c->n, outbox_answered, c, e);
+    for (size_t i = 0; i < c->n; i++)
         letter_clean_up(&letters[i]);
     return rc;
 }
 
 static bool
-wanted(struct outbox *b, struct message *m, int64_t now_ms)
+wanted(struct outbox *b, struct outbox_entry *x, int64_t now_ms)
 {
     struct deadletters *d = deadletters_of(b);
+    struct message *m = x->message;
     if (!b->world->queue->dead_letter_url) { /* it had one; the queue was replaced meanwhile */
         d->options.refused(d->options.context, m, now_ms);
         return false;
@@ -75,48 +74,62 @@ is_for_good(const struct outbox_outcome *o)
 {
     if (o->error)
         return !o->error->err.retryable && !o->error->maybe_executed;
-    return o->result && o->result->sender_fault;
+    return o->at_fault;
 }
 
-static bool
-finished(struct outbox *b, struct message *m, const struct outbox_outcome *o, int64_t now_ms)
+static enum outbox_next
+finished(struct outbox *b, struct outbox_entry *x, const struct outbox_outcome *o, int64_t now_ms)
 {
     struct deadletters *d = deadletters_of(b);
-    if (o->result && o->result->ok) {
+    struct message *m = x->message;
+    if (o->ok) {
         WORLD_COUNT(d->world, dead_lettered, 1);
         log_write_limited(LOG_WARN, LOG_EVERY_MS, "message moved to the dead-letter queue", LOG_SLICE("id", m->id),
-                          LOG_STR("dead_letter_id", o->result->message_id),
-                          LOG_STR("kind", letter_kind(m->verdict.dead)), LOG_INT("attempts", m->attempts),
+                          LOG_STR("dead_letter_id", o->message_id), LOG_STR("kind", letter_kind(m->verdict.dead)),
+                          LOG_INT("attempts", m->attempts),
                           LOG_STR("reason", m->verdict.reason ? m->verdict.reason : ""));
         d->options.moved(d->options.context, m, now_ms);
-        return false;
+        return OUTBOX_OVER;
     }
     if (atomic_load_explicit(&m->lost, memory_order_relaxed)) {
         d->options.over(d->options.context, m, now_ms);
-        return false;
+        return OUTBOX_OVER;
     }
     if (!is_for_good(o))
-        return true;
+        return o->stale ? OUTBOX_AT_ONCE : OUTBOX_AGAIN;
     log_write_limited(LOG_ERROR, LOG_EVERY_MS,
                       "the dead-letter queue refused a message; it stays in its queue until SQS moves it",
-                      LOG_SLICE("id", m->id), LOG_STR("code", o->error ? o->error->code : o->result->code),
-                      LOG_STR("error", o->error ? o->error->err.text : o->result->message));
+                      LOG_SLICE("id", m->id), LOG_STR("code", o->code), LOG_STR("error", o->text));
     d->options.refused(d->options.context, m, now_ms);
-    return false;
+    return OUTBOX_OVER;
+}
+
+static const char *
+target(const struct outbox *b)
+{
+    return b->world->queue->dead_letter_url;
+}
+
+static size_t
+weight(const struct outbox_entry *x)
+{
+    return letter_bytes_at_most(x->message);
 }
 
 static const struct backoff_policy PAUSE = {.base_ms = 500, .cap_ms = 20000, .floor_ms = 100};
 
 static const struct outbox_ops OPS = {.name = "send to the dead-letter queue",
+                                      .at = "queue",
                                       .permission = "sqs:SendMessage",
-                                      .at_dead_letters = true,
                                       .pause = &PAUSE,
+                                      .linger_ms = 5,
+                                      .max_calls = 8,
                                       .send = send,
                                       .finished = finished,
+                                      .target = target,
                                       .wanted = wanted,
-                                      .weight = letter_bytes_at_most,
-                                      .max_bytes = LETTER_BYTES,
-                                      .entry_offset = offsetof(struct message, settling)};
+                                      .weight = weight,
+                                      .max_bytes = LETTER_BYTES};
 
 /* ---- the owner's side ---- */
 
@@ -124,7 +137,7 @@ void
 deadletters_init(struct deadletters *d, struct world *w, struct lease *lease, const struct deadletters_options *options)
 {
     *d = (struct deadletters){.world = w, .lease = lease, .options = *options};
-    outbox_init(&d->box, &OPS, w, LINGER_MS, MAX_CALLS);
+    outbox_init(&d->box, &OPS, w);
 }
 
 void
@@ -136,21 +149,21 @@ deadletters_clean_up(struct deadletters *d)
 void
 deadletters_add(struct deadletters *d, struct message *m, int64_t now_ms)
 {
-    outbox_add(&d->box, m, now_ms);
+    outbox_add(&d->box, &m->settling, now_ms);
 }
 
 void
 deadletters_extended(struct deadletters *d, struct message *m, int64_t now_ms)
 {
-    if (!outbox_holds(&d->box, m) && message_lease_left_ms(m, now_ms) >= LEASE_MS)
-        outbox_add(&d->box, m, now_ms);
+    if (!outbox_holds(&d->box, &m->settling) && message_lease_left_ms(m, now_ms) >= LEASE_MS)
+        outbox_add(&d->box, &m->settling, now_ms);
 }
 
 void
 deadletters_lost(struct deadletters *d, struct message *m, int64_t now_ms)
 {
-    if (outbox_is_sending(&d->box, m))
+    if (outbox_is_sending(&d->box, &m->settling))
         return;
-    outbox_remove(&d->box, m);
+    outbox_remove(&d->box, &m->settling);
     d->options.over(d->options.context, m, now_ms);
 }

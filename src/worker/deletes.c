@@ -4,8 +4,6 @@
 
 #define UNCONFIRMED  10000 /* ids */
 #define RECENT       4096
-#define LINGER_MS    5
-#define MAX_CALLS    32
 #define LOG_EVERY_MS 1000
 
 static struct deletes *
@@ -15,13 +13,13 @@ deletes_of(struct outbox *b)
 }
 
 static int
-send(struct outbox *b, struct message *const *messages, size_t n, sqs_batch_fn *done, void *context, struct err *e)
+send(struct outbox_call *c, struct err *e)
 {
-    struct queue *q = b->world->queue;
+    struct queue *q = c->box->world->queue;
     struct slice handles[SQS_BATCH_MAX];
-    for (size_t i = 0; i < n; i++)
-        handles[i] = messages[i]->receipt_handle;
-    return q->ops->delete_batch(q, handles, n, done, context, e);
+    for (size_t i = 0; i < c->n; i++)
+        handles[i] = c->entries[i]->message->receipt_handle;
+    return q->ops->delete_batch(q, handles, c->n, outbox_answered, c, e);
 }
 
 static void
@@ -49,35 +47,38 @@ confirmed(struct deletes *d, struct message *m, int64_t sent_ms, int64_t now_ms)
     d->over(d->context, m, now_ms);
 }
 
-static bool
-finished(struct outbox *b, struct message *m, const struct outbox_outcome *o, int64_t now_ms)
+static enum outbox_next
+finished(struct outbox *b, struct outbox_entry *x, const struct outbox_outcome *o, int64_t now_ms)
 {
     struct deletes *d = deletes_of(b);
+    struct message *m = x->message;
     bool lost = atomic_load_explicit(&m->lost, memory_order_relaxed);
-    if (!o->error && o->result->ok && !o->stale) {
+    if (o->ok && !o->stale) {
         confirmed(d, m, o->sent_ms, now_ms);
-        return false;
+        return OUTBOX_OVER;
     }
     if (o->stale && !lost)
-        return true;
+        return OUTBOX_AT_ONCE;
     WORLD_COUNT(d->world, delete_errors, 1);
     if (lost)
         give_up(d, m, "the lease is over", now_ms);
-    else if (!o->error && o->result->sender_fault)
-        give_up(d, m, o->result->code, now_ms);
+    else if (o->at_fault)
+        give_up(d, m, o->code, now_ms);
     else
-        return true;
-    return false;
+        return OUTBOX_AGAIN;
+    return OUTBOX_OVER;
 }
 
 static const struct backoff_policy PAUSE = {.base_ms = 500, .cap_ms = 20000, .floor_ms = 100};
 
 static const struct outbox_ops OPS = {.name = "delete messages",
+                                      .at = "queue",
                                       .permission = "sqs:DeleteMessage",
                                       .pause = &PAUSE,
+                                      .linger_ms = 5,
+                                      .max_calls = 32,
                                       .send = send,
-                                      .finished = finished,
-                                      .entry_offset = offsetof(struct message, settling)};
+                                      .finished = finished};
 
 int
 deletes_init(struct deletes *d, struct world *w, void (*over)(void *context, struct message *m, int64_t now_ms),
@@ -92,7 +93,7 @@ deletes_init(struct deletes *d, struct world *w, void (*over)(void *context, str
         done_clean_up(&d->unconfirmed);
         return rc;
     }
-    outbox_init(&d->box, &OPS, w, LINGER_MS, MAX_CALLS);
+    outbox_init(&d->box, &OPS, w);
     return 0;
 }
 
@@ -113,14 +114,14 @@ deletes_knows(const struct deletes *d, const struct message *m)
 void
 deletes_add(struct deletes *d, struct message *m, int64_t now_ms)
 {
-    outbox_add(&d->box, m, now_ms);
+    outbox_add(&d->box, &m->settling, now_ms);
 }
 
 void
 deletes_lost(struct deletes *d, struct message *m, int64_t now_ms)
 {
-    if (outbox_is_sending(&d->box, m))
+    if (outbox_is_sending(&d->box, &m->settling))
         return;
-    outbox_remove(&d->box, m);
+    outbox_remove(&d->box, &m->settling);
     give_up(d, m, "the lease is over", now_ms);
 }

@@ -24,7 +24,7 @@ missing_permission(const struct engine *g)
                                           &g->settle.deadletters.box};
     for (size_t i = 0; i < sizeof boxes / sizeof *boxes; i++)
         if (boxes[i]->denied)
-            return boxes[i]->ops->permission;
+            return boxes[i]->denied;
     return publish_missing_permission(&g->publish);
 }
 

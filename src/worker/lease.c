@@ -5,8 +5,6 @@
 #include "base/log.h"
 #include "worker/dedup.h"
 
-#define LINGER_MS     20 /* extensions that fall due together go out together */
-#define MAX_CALLS     16
 #define MARGIN_MS     1000 /* taken off a lease that began with a receive; at most a tenth of it */
 #define CAP_MARGIN_MS 5000 /* SQS refuses what would pass 12 h by its own clock */
 #define LOG_EVERY_MS  1000
@@ -99,7 +97,8 @@ static int
 watch(struct lease *l, struct message *m, int64_t now_ms)
 {
     int64_t at_ms = lease_end(m);
-    bool refreshes = !m->lease_stopped && !outbox_holds(&l->box, m) && longest_extension_s(l, m, lease_end(m)) > 0;
+    bool refreshes =
+        !m->lease_stopped && !outbox_holds(&l->box, &m->extending) && longest_extension_s(l, m, lease_end(m)) > 0;
     if (refreshes && refresh_at(l, m) < at_ms)
         at_ms = refresh_at(l, m);
     if (at_ms < now_ms)
@@ -113,7 +112,7 @@ static void
 lose(struct lease *l, struct message *m, int64_t now_ms, const char *why)
 {
     timers_cancel(&l->due, &m->lease_timer);
-    outbox_remove(&l->box, m);
+    outbox_remove(&l->box, &m->extending);
     set_next(l);
     if (lease_end(m) > now_ms)
         set_lease(l, m, now_ms);
@@ -138,8 +137,8 @@ message_due(struct timer *t, int64_t horizon_ms)
              held_too_long ? "its handler holds it for longer than lease.max_s" : "the visibility timeout ran out");
         return;
     }
-    if (!m->lease_stopped && !outbox_holds(&l->box, m) && extension_s(l, m, l->now_ms) > 0)
-        outbox_add(&l->box, m, l->now_ms);
+    if (!m->lease_stopped && !outbox_holds(&l->box, &m->extending) && extension_s(l, m, l->now_ms) > 0)
+        outbox_add(&l->box, &m->extending, l->now_ms);
     if (!timer_is_set(t))
         timers_set(&l->due, t, lease_end(m));
 }
@@ -163,78 +162,79 @@ lease_of(struct outbox *b)
 }
 
 static int
-send_extensions(struct outbox *b, struct message *const *messages, size_t n, sqs_batch_fn *done, void *context,
-                struct err *e)
+send_extensions(struct outbox_call *c, struct err *e)
 {
-    struct lease *l = lease_of(b);
+    struct lease *l = lease_of(c->box);
+    struct queue *q = l->world->queue;
     struct sqs_visibility entries[SQS_BATCH_MAX];
     int64_t now_ms = l->world->clock_ms();
-    for (size_t i = 0; i < n; i++) {
-        messages[i]->extension_s = (uint32_t)extension_s(l, messages[i], now_ms);
-        entries[i] = (struct sqs_visibility){.receipt_handle = messages[i]->receipt_handle,
-                                             .timeout_s = messages[i]->extension_s};
+    for (size_t i = 0; i < c->n; i++) {
+        struct message *m = c->entries[i]->message;
+        m->extension_s = (uint32_t)extension_s(l, m, now_ms);
+        entries[i] = (struct sqs_visibility){.receipt_handle = m->receipt_handle, .timeout_s = m->extension_s};
     }
-    return l->world->queue->ops->change_visibility(l->world->queue, entries, n, done, context, e);
+    return q->ops->change_visibility(q, entries, c->n, outbox_answered, c, e);
 }
 
 /* Extending by nothing would give the message away. */
 static bool
-extension_wanted(struct outbox *b, struct message *m, int64_t now_ms)
+extension_wanted(struct outbox *b, struct outbox_entry *x, int64_t now_ms)
 {
-    return extension_s(lease_of(b), m, now_ms) > 0;
+    return extension_s(lease_of(b), x->message, now_ms) > 0;
 }
 
-static bool
+static enum outbox_next
 try_again(struct lease *l, struct message *m, int64_t now_ms)
 {
     WORLD_COUNT(l->world, extend_errors, 1);
     if (now_ms < lease_end(m))
-        return true;
+        return OUTBOX_AGAIN;
     lose(l, m, now_ms, "its extension was not confirmed in time");
-    return false;
+    return OUTBOX_OVER;
 }
 
-static bool
-extension_finished(struct outbox *b, struct message *m, const struct outbox_outcome *o, int64_t now_ms)
+static enum outbox_next
+extension_finished(struct outbox *b, struct outbox_entry *x, const struct outbox_outcome *o, int64_t now_ms)
 {
     struct lease *l = lease_of(b);
+    struct message *m = x->message;
     if (m->lease_stopped) {
-        if (o->result && o->result->ok && !o->stale)
+        if (o->ok && !o->stale)
             set_lease(l, m, o->sent_ms + m->extension_s * INT64_C(1000));
         watch(l, m, now_ms);
         l->watcher.quiet(l->watcher.context, m, now_ms);
-        return false;
+        return OUTBOX_OVER;
     }
     if (o->stale) {
         watch(l, m, now_ms);
-        return false;
+        return OUTBOX_OVER;
     }
-    if (o->error)
+    if (!o->ok && !o->at_fault)
         return try_again(l, m, now_ms);
-    if (!o->result->ok && !o->result->sender_fault)
-        return try_again(l, m, now_ms);
-    if (!o->result->ok) {
+    if (!o->ok) {
         WORLD_COUNT(l->world, extend_errors, 1);
-        lose(l, m, now_ms, o->result->code);
-        return false;
+        lose(l, m, now_ms, o->code);
+        return OUTBOX_OVER;
     }
     WORLD_COUNT(l->world, extended, 1);
     set_lease(l, m, o->sent_ms + m->extension_s * INT64_C(1000));
     watch(l, m, now_ms);
     l->watcher.extended(l->watcher.context, m, now_ms);
-    return false;
+    return OUTBOX_OVER;
 }
 
 /* Shorter pauses than other calls: the lease is running out. */
 static const struct backoff_policy PAUSE = {.base_ms = 250, .cap_ms = 3000, .floor_ms = 50};
 
 static const struct outbox_ops EXTENSIONS = {.name = "extend leases",
+                                             .at = "queue",
                                              .permission = "sqs:ChangeMessageVisibility",
                                              .pause = &PAUSE,
+                                             .linger_ms = 20, /* those that fall due together go out together */
+                                             .max_calls = 16,
                                              .send = send_extensions,
                                              .finished = extension_finished,
-                                             .wanted = extension_wanted,
-                                             .entry_offset = offsetof(struct message, extending)};
+                                             .wanted = extension_wanted};
 
 /* ---- the owner's side ---- */
 
@@ -245,7 +245,7 @@ lease_init(struct lease *l, struct world *w, int max_s, const struct lease_watch
         (struct lease){.world = w, .watcher = *watcher, .max_ms = max_s > 0 ? max_s * INT64_C(1000) : LEASE_LONGEST_MS};
     timers_init(&l->due);
     l->next.fire = run;
-    outbox_init(&l->box, &EXTENSIONS, w, LINGER_MS, MAX_CALLS);
+    outbox_init(&l->box, &EXTENSIONS, w);
 }
 
 void
@@ -278,9 +278,9 @@ bool
 lease_stop(struct lease *l, struct message *m)
 {
     m->lease_stopped = true;
-    if (outbox_is_sending(&l->box, m))
+    if (outbox_is_sending(&l->box, &m->extending))
         return true;
-    outbox_remove(&l->box, m);
+    outbox_remove(&l->box, &m->extending);
     if (timer_is_set(&m->lease_timer)) {
         timers_set(&l->due, &m->lease_timer, lease_end(m));
         set_next(l);
@@ -305,7 +305,7 @@ lease_waits(struct lease *l, struct message *m, int64_t now_ms)
 void
 lease_remove(struct lease *l, struct message *m)
 {
-    outbox_remove(&l->box, m);
+    outbox_remove(&l->box, &m->extending);
     timers_cancel(&l->due, &m->lease_timer);
     set_next(l);
 }
@@ -315,10 +315,10 @@ lease_reach(struct lease *l, struct message *m, int64_t until_ms, int64_t now_ms
 {
     if (until_ms > m->wanted_until_ms)
         m->wanted_until_ms = until_ms;
-    if (m->lease_stopped || !timer_is_set(&m->lease_timer) || until_ms <= lease_end(m) || outbox_holds(&l->box, m) ||
-        extension_s(l, m, now_ms) == 0)
+    if (m->lease_stopped || !timer_is_set(&m->lease_timer) || until_ms <= lease_end(m) ||
+        outbox_holds(&l->box, &m->extending) || extension_s(l, m, now_ms) == 0)
         return;
-    outbox_add(&l->box, m, now_ms);
+    outbox_add(&l->box, &m->extending, now_ms);
     timers_set(&l->due, &m->lease_timer, lease_end(m));
     set_next(l);
 }

@@ -10,22 +10,7 @@
 
 #define LOG_EVERY_MS 10000
 
-struct outbox_call {
-    struct outbox *box;
-    struct outbox_call *previous, *next;
-    int64_t sent_ms;
-    size_t n;
-    struct message *messages[SQS_BATCH_MAX];
-    uint32_t versions[SQS_BATCH_MAX];
-};
-
 static void pump(struct outbox *b, int64_t now_ms);
-
-static struct outbox_entry *
-entry_of(const struct outbox *b, const struct message *m)
-{
-    return (struct outbox_entry *)((char *)m + b->ops->entry_offset);
-}
 
 /* ---- the list of what is ready ---- */
 
@@ -63,7 +48,7 @@ make_ready(struct outbox *b, struct outbox_entry *x, int64_t now_ms)
 {
     x->box = b;
     if (b->ready == 0)
-        b->linger_until_ms = now_ms + b->linger_ms;
+        b->linger_until_ms = now_ms + b->ops->linger_ms;
     link_last(b, x);
 }
 
@@ -124,7 +109,7 @@ end_call(struct outbox_call *c)
     b->calls--;
 }
 
-/* Puts the call's i-th message back in front: it was not sent after all, or the whole call failed. */
+/* It was not sent after all, or the whole call failed. */
 static void
 put_back(struct outbox *b, struct outbox_entry *x)
 {
@@ -139,44 +124,48 @@ is_refusal(const struct aws_error *e)
     return e && e->err.code == ERR_INVALID && !e->err.retryable && e->status >= 400;
 }
 
-static void
-read_outcome(const struct outbox_call *c, size_t i, const struct sqs_batch_result *r, int64_t now_ms,
-             struct sqs_result *refused, struct outbox_outcome *ret_outcome)
+static struct outbox_outcome
+read_outcome(const struct outbox_call *c, size_t i, const struct sqs_batch_result *r, int64_t now_ms)
 {
-    *ret_outcome = (struct outbox_outcome){.error = r->error,
-                                           .result = r->error ? NULL : &r->results[i],
-                                           .sent_ms = r->error ? c->sent_ms : now_ms - r->elapsed_ms,
-                                           .stale = c->versions[i] != c->messages[i]->handle_version};
-    if (!is_refusal(r->error))
-        return;
-    *refused = (struct sqs_result){.sender_fault = c->n == 1};
-    snprintf(refused->code, sizeof refused->code, "%.*s", (int)sizeof refused->code - 1, r->error->code);
-    snprintf(refused->message, sizeof refused->message, "%.*s", (int)sizeof refused->message - 1, r->error->message);
-    ret_outcome->error = NULL;
-    ret_outcome->result = refused;
+    struct outbox_outcome o = {.stale = c->versions[i] != c->messages[i]->handle_version, .message_id = ""};
+    if (r->error) {
+        bool refused = is_refusal(r->error);
+        o.error = refused ? NULL : r->error;
+        o.at_fault = refused && c->n == 1;
+        o.code = r->error->code;
+        o.text = r->error->err.text;
+        o.sent_ms = c->sent_ms;
+    } else {
+        const struct sqs_result *result = &r->results[i];
+        o.ok = result->ok;
+        o.at_fault = !result->ok && result->sender_fault;
+        o.code = result->code;
+        o.text = result->message;
+        o.message_id = result->message_id;
+        o.sent_ms = now_ms - r->elapsed_ms;
+    }
+    return o;
 }
 
 static void
 finish_entry(struct outbox_call *c, size_t i, const struct sqs_batch_result *r, int64_t now_ms)
 {
     struct outbox *b = c->box;
-    struct message *m = c->messages[i];
-    struct outbox_entry *x = entry_of(b, m);
+    struct outbox_entry *x = c->entries[i];
     if (x->call != c)
         return; /* removed meanwhile */
-    struct sqs_result refused;
-    struct outbox_outcome outcome;
-    read_outcome(c, i, r, now_ms, &refused, &outcome);
+    struct outbox_outcome outcome = read_outcome(c, i, r, now_ms);
     x->call = NULL;
     x->box = NULL;
     b->sent--;
-    if (!b->ops->finished(b, m, &outcome, now_ms))
+    enum outbox_next next = b->ops->finished(b, x, &outcome, now_ms);
+    if (next == OUTBOX_OVER)
         return;
     assert(!x->box);
     x->lone = x->lone || is_refusal(r->error);
     if (outcome.error)
         put_back(b, x);
-    else if (outcome.stale || r->error)
+    else if (next == OUTBOX_AT_ONCE || r->error)
         make_ready(b, x, now_ms);
     else
         wait_again(b, x, now_ms);
@@ -184,17 +173,22 @@ finish_entry(struct outbox_call *c, size_t i, const struct sqs_batch_result *r, 
 
 /* What waits is held under lease meanwhile: receives stop at the in-flight cap. */
 static void
-log_denial(const struct outbox *b, int64_t wait_ms, const struct err *err)
+log_failure(const struct outbox *b, int64_t wait_ms, const struct err *err)
 {
-    const struct queue *q = b->world->queue;
-    const char *url = b->ops->at_dead_letters ? q->dead_letter_url : q->url;
-    log_write_limited(LOG_ERROR, LOG_EVERY_MS, "a permission is missing: allow it to the role of these credentials",
-                      LOG_STR("permission", b->ops->permission), LOG_STR("queue", url ? url : ""),
-                      LOG_INT("wait_ms", wait_ms), LOG_INT("waiting", b->ready + b->waiting + b->sent), LOG_ERR(err));
+    const char *target = b->ops->target ? b->ops->target(b) : b->world->queue->url;
+    if (b->denied)
+        log_write_limited(LOG_ERROR, LOG_EVERY_MS, "a permission is missing: allow it to the role of these credentials",
+                          LOG_STR("permission", b->denied), LOG_STR(b->ops->at, target ? target : ""),
+                          LOG_INT("wait_ms", wait_ms), LOG_INT("waiting", b->ready + b->waiting + b->sent),
+                          LOG_ERR(err));
+    else
+        log_write_limited(LOG_WARN, LOG_EVERY_MS, "call failed", LOG_STR("what", b->ops->name),
+                          LOG_STR(b->ops->at, target ? target : ""), LOG_INT("wait_ms", wait_ms),
+                          LOG_INT("waiting", b->ready + b->waiting), LOG_ERR(err));
 }
 
 static void
-pause_box(struct outbox *b, const struct err *err, bool denied, int64_t now_ms)
+pause_box(struct outbox *b, const struct err *err, const char *denied, int64_t now_ms)
 {
     b->failing = true;
     b->denied = denied;
@@ -202,24 +196,20 @@ pause_box(struct outbox *b, const struct err *err, bool denied, int64_t now_ms)
         return; /* other calls of the same moment: one pause for all of them */
     int64_t wait_ms = backoff_fail(&b->backoff, now_ms);
     b->paused_until_ms = now_ms + wait_ms;
-    if (denied) {
-        log_denial(b, wait_ms, err);
-        return;
-    }
-    log_write_limited(LOG_WARN, LOG_EVERY_MS, "call failed", LOG_STR("what", b->ops->name), LOG_INT("wait_ms", wait_ms),
-                      LOG_INT("waiting", b->ready + b->waiting), LOG_ERR(err));
+    log_failure(b, wait_ms, err);
 }
 
-static void
-call_done(void *context, const struct sqs_batch_result *r)
+void
+outbox_answered(void *call, const struct sqs_batch_result *r)
 {
-    struct outbox_call *c = context;
+    struct outbox_call *c = call;
     struct outbox *b = c->box;
     int64_t now_ms = b->world->clock_ms();
     if (r->error) {
-        pause_box(b, &r->error->err, aws_error_is_missing_permission(r->error), now_ms);
+        pause_box(b, &r->error->err, aws_error_is_missing_permission(r->error) ? b->ops->permission : NULL, now_ms);
     } else {
-        b->failing = b->denied = false;
+        b->failing = false;
+        b->denied = NULL;
         backoff_succeed(&b->backoff);
     }
     for (size_t i = c->n; i-- > 0;) /* from the end, so that what is put back in front keeps its order */
@@ -235,21 +225,22 @@ static void
 fill_call(struct outbox *b, struct outbox_call *c, int64_t now_ms)
 {
     size_t bytes = 0;
-    while (b->first && c->n < SQS_BATCH_MAX) {
+    while (b->first && c->n < OUTBOX_CALL_MOST) {
         struct outbox_entry *x = b->first;
         struct message *m = x->message;
-        size_t weight = b->ops->weight ? b->ops->weight(m) : 0;
+        size_t weight = b->ops->weight ? b->ops->weight(x) : 0;
         if (c->n > 0 && (x->lone || (b->ops->weight && bytes + weight > b->ops->max_bytes)))
             break;
         unlink_ready(b, x);
         x->box = NULL;
-        if (b->ops->wanted && !b->ops->wanted(b, m, now_ms))
+        if (b->ops->wanted && !b->ops->wanted(b, x, now_ms))
             continue;
         bytes += weight;
         x->box = b;
         x->call = c;
         b->sent++;
         message_hold(m);
+        c->entries[c->n] = x;
         c->messages[c->n] = m;
         c->versions[c->n++] = m->handle_version;
         if (x->lone)
@@ -265,47 +256,63 @@ send_some(struct outbox *b, int64_t now_ms)
     struct outbox_call *c = begin_call(b, now_ms);
     if (!c) {
         err_no_memory(&e);
-        pause_box(b, &e, false, now_ms);
+        pause_box(b, &e, NULL, now_ms);
         return false;
     }
     fill_call(b, c, now_ms);
-    b->linger_until_ms = now_ms + b->linger_ms;
+    b->linger_until_ms = now_ms + b->ops->linger_ms;
     if (c->n == 0) {
         end_call(c);
         return true;
     }
-    if (b->ops->send(b, c->messages, c->n, call_done, c, &e) == 0)
+    if (b->ops->send(c, &e) == 0)
         return true;
     for (size_t i = c->n; i-- > 0;) {
-        struct outbox_entry *x = entry_of(b, c->messages[i]);
+        struct outbox_entry *x = c->entries[i];
         x->call = NULL;
         b->sent--;
         put_back(b, x);
         message_release(c->messages[i]);
     }
     end_call(c);
-    pause_box(b, &e, false, now_ms);
+    pause_box(b, &e, NULL, now_ms);
     return false;
+}
+
+static void
+open_box(struct outbox *b, int64_t now_ms)
+{
+    struct err e;
+    b->opening = b->ops->open(b, &e) == 0;
+    if (!b->opening)
+        pause_box(b, &e, NULL, now_ms);
+}
+
+static void
+set_flush(struct outbox *b, int64_t now_ms)
+{
+    int64_t due_ms = b->eager ? now_ms : b->linger_until_ms;
+    if (due_ms < b->paused_until_ms)
+        due_ms = b->paused_until_ms;
+    if (!timer_is_set(&b->flush) || b->flush.due_ms != due_ms)
+        timers_set(b->world->timers, &b->flush, due_ms); /* the owner has reserved it */
 }
 
 static void
 pump(struct outbox *b, int64_t now_ms)
 {
-    size_t limit = b->failing ? 1 : b->max_calls;
-    while (b->ready > 0 && b->calls < limit && now_ms >= b->paused_until_ms &&
-           (b->ready >= SQS_BATCH_MAX || b->eager || now_ms >= b->linger_until_ms))
+    size_t limit = b->failing ? 1 : b->ops->max_calls;
+    while (!b->closed && b->ready > 0 && b->calls < limit && now_ms >= b->paused_until_ms &&
+           (b->ready >= OUTBOX_CALL_MOST || b->eager || now_ms >= b->linger_until_ms))
         if (!send_some(b, now_ms))
             break;
+    if (b->closed && !b->opening && b->ready > 0 && now_ms >= b->paused_until_ms)
+        open_box(b, now_ms);
 
-    if (b->ready == 0 || b->calls >= limit) { /* nothing to do until something is added or a call ends */
+    if (b->ready == 0 || b->opening || b->calls >= limit) /* nothing to do until something is added or ends */
         timers_cancel(b->world->timers, &b->flush);
-        return;
-    }
-    int64_t due_ms = b->eager ? now_ms : b->linger_until_ms;
-    if (due_ms < b->paused_until_ms)
-        due_ms = b->paused_until_ms;
-    if (!timer_is_set(&b->flush) || b->flush.due_ms != due_ms)
-        timers_set(b->world->timers, &b->flush, due_ms);
+    else
+        set_flush(b, now_ms);
 }
 
 static void
@@ -317,11 +324,21 @@ flush(struct timer *t, int64_t now_ms)
 /* ---- the owner's side ---- */
 
 void
-outbox_init(struct outbox *b, const struct outbox_ops *ops, struct world *w, int64_t linger_ms, size_t max_calls)
+outbox_init(struct outbox *b, const struct outbox_ops *ops, struct world *w)
 {
-    *b = (struct outbox){.ops = ops, .world = w, .linger_ms = linger_ms, .max_calls = max_calls};
-    b->flush.fire = flush;
-    backoff_init(&b->backoff, ops->pause, w->random);
+    *b = (struct outbox){.world = w, .flush.fire = flush};
+    outbox_turn(b, ops);
+}
+
+void
+outbox_turn(struct outbox *b, const struct outbox_ops *ops)
+{
+    assert(outbox_is_idle(b));
+    b->ops = ops;
+    b->linger_until_ms = b->paused_until_ms = 0;
+    backoff_init(&b->backoff, ops->pause, b->world->random);
+    b->failing = b->closed = false;
+    b->denied = NULL;
 }
 
 void
@@ -331,15 +348,14 @@ outbox_clean_up(struct outbox *b)
     while (b->in_flight) {
         struct outbox_call *c = b->in_flight;
         for (size_t i = 0; i < c->n; i++) {
-            struct outbox_entry *x = entry_of(b, c->messages[i]);
-            if (x->call == c)
-                outbox_remove(b, c->messages[i]);
+            if (c->entries[i]->call == c)
+                outbox_remove(b, c->entries[i]);
             message_release(c->messages[i]);
         }
         end_call(c);
     }
     while (b->first)
-        outbox_remove(b, b->first->message);
+        outbox_remove(b, b->first);
     while (b->spare) {
         struct outbox_call *c = b->spare;
         b->spare = c->next;
@@ -348,9 +364,8 @@ outbox_clean_up(struct outbox *b)
 }
 
 void
-outbox_add(struct outbox *b, struct message *m, int64_t now_ms)
+outbox_add(struct outbox *b, struct outbox_entry *x, int64_t now_ms)
 {
-    struct outbox_entry *x = entry_of(b, m);
     assert(!x->box);
     x->failures = 0;
     x->lone = false;
@@ -359,9 +374,8 @@ outbox_add(struct outbox *b, struct message *m, int64_t now_ms)
 }
 
 void
-outbox_remove(struct outbox *b, struct message *m)
+outbox_remove(struct outbox *b, struct outbox_entry *x)
 {
-    struct outbox_entry *x = entry_of(b, m);
     if (x->box != b)
         return;
     if (x->call) {
@@ -377,9 +391,8 @@ outbox_remove(struct outbox *b, struct message *m)
 }
 
 void
-outbox_hurry(struct outbox *b, struct message *m, int64_t now_ms)
+outbox_hurry(struct outbox *b, struct outbox_entry *x, int64_t now_ms)
 {
-    struct outbox_entry *x = entry_of(b, m);
     if (x->box != b || !timer_is_set(&x->again))
         return;
     timers_cancel(b->world->timers, &x->again);
@@ -396,15 +409,37 @@ outbox_drain(struct outbox *b, int64_t now_ms)
     pump(b, now_ms);
 }
 
-bool
-outbox_holds(const struct outbox *b, const struct message *m)
+void
+outbox_close(struct outbox *b)
 {
-    return entry_of(b, m)->box == b;
+    b->closed = true;
+}
+
+void
+outbox_opened(struct outbox *b, const struct err *error, const char *denied, int64_t now_ms)
+{
+    b->opening = false;
+    if (error)
+        pause_box(b, error, denied, now_ms);
+    else
+        b->closed = false;
+    pump(b, now_ms);
 }
 
 bool
-outbox_is_sending(const struct outbox *b, const struct message *m)
+outbox_holds(const struct outbox *b, const struct outbox_entry *x)
 {
-    struct outbox_entry *x = entry_of(b, m);
+    return x->box == b;
+}
+
+bool
+outbox_is_sending(const struct outbox *b, const struct outbox_entry *x)
+{
     return x->box == b && x->call != NULL;
+}
+
+bool
+outbox_is_idle(const struct outbox *b)
+{
+    return b->ready == 0 && b->sent == 0 && b->waiting == 0 && b->calls == 0 && !b->opening;
 }

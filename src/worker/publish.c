@@ -9,7 +9,7 @@
 #define LOG_EVERY_MS 1000
 
 static void
-count(struct publish *p, struct publish_piece *x, const struct publish_outcome *o)
+count(struct publish *p, const struct publish_outcome *o)
 {
     if (o->ok)
         WORLD_COUNT(p->world, published, 1);
@@ -17,7 +17,6 @@ count(struct publish *p, struct publish_piece *x, const struct publish_outcome *
         WORLD_COUNT(p->world, publish_failed, 1);
     else
         WORLD_COUNT(p->world, publish_errors, 1);
-    (void)x;
 }
 
 /* ---- the end of a list ---- */
@@ -27,8 +26,8 @@ static void
 take_back(struct publish_list *list)
 {
     for (struct publish_piece *x = list->first; x; x = x->next)
-        if (!x->call)
-            publish_box_remove(x);
+        if (x->entry.box && !x->entry.call)
+            outbox_remove(x->entry.box, &x->entry);
 }
 
 static void
@@ -67,7 +66,7 @@ box_for(struct publish *p, const struct publish_piece *x)
     for (b = p->boxes; b; b = b->next) {
         if (b->is_bus == x->is_event && strcmp(b->target, x->target.p) == 0)
             break;
-        if (publish_box_is_idle(b) && (!idle || b->used < idle->used))
+        if (outbox_is_idle(&b->box) && (!idle || b->used < idle->used))
             idle = b;
     }
     if (!b && idle && p->n_boxes >= BOXES_KEPT) {
@@ -77,7 +76,7 @@ box_for(struct publish *p, const struct publish_piece *x)
         if (publish_box_new(p->world, p->options.outlet, &owner, x->is_event, x->target.p, &b) != 0)
             return NULL;
         b->next = p->boxes;
-        b->eager = p->draining;
+        b->box.eager = p->draining;
         p->boxes = b;
         p->n_boxes++;
     }
@@ -118,7 +117,7 @@ send_piece(struct publish *p, struct publish_piece *x, int64_t now_ms)
 {
     struct publish_box *b = box_for(p, x);
     if (b)
-        publish_box_add(b, x, now_ms);
+        outbox_add(&b->box, &x->entry, now_ms);
     else
         stop_list(x->list, x->target.p, "out of memory");
 }
@@ -155,7 +154,7 @@ finished(void *context, struct publish_piece *x, const struct publish_outcome *o
 {
     struct publish *p = context;
     struct publish_list *list = x->list;
-    count(p, x, o);
+    count(p, o);
     if (o->ok) {
         x->confirmed = true;
         list->unconfirmed--;
@@ -229,15 +228,15 @@ publish_drain(struct publish *p, int64_t now_ms)
 {
     p->draining = true;
     for (struct publish_box *b = p->boxes; b; b = b->next)
-        publish_box_drain(b, now_ms);
+        outbox_drain(&b->box, now_ms);
 }
 
 const char *
 publish_missing_permission(const struct publish *p)
 {
     for (const struct publish_box *b = p->boxes; b; b = b->next)
-        if (b->denied && !publish_box_is_idle(b))
-            return b->denied;
+        if (b->box.denied && !outbox_is_idle(&b->box))
+            return b->box.denied;
     return NULL;
 }
 
@@ -246,9 +245,9 @@ publish_count(const struct publish *p, size_t *ret_ready, size_t *ret_sent, size
 {
     *ret_ready = *ret_sent = *ret_waiting = 0;
     for (const struct publish_box *b = p->boxes; b; b = b->next) {
-        *ret_ready += b->ready;
-        *ret_sent += b->sent;
-        *ret_waiting += b->waiting;
+        *ret_ready += b->box.ready;
+        *ret_sent += b->box.sent;
+        *ret_waiting += b->box.waiting;
     }
 }
 

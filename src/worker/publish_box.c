@@ -1,355 +1,221 @@
 #include "worker/publish_box.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-#include "base/log.h"
 #include "worker/message.h"
-#include "worker/publish_call.h"
 
-#define LINGER_MS    5
-#define MAX_CALLS    8
-#define LOG_EVERY_MS 10000
-
-static const struct backoff_policy PAUSE = {.base_ms = 500, .cap_ms = 20000, .floor_ms = 100};
-
-static void pump(struct publish_box *b, int64_t now_ms);
-
-/* ---- the list of what is ready ---- */
-
-static void
-link_last(struct publish_box *b, struct publish_piece *x)
+static struct publish_box *
+publish_box_of(const struct outbox *b)
 {
-    x->previous_ready = b->last;
-    x->next_ready = NULL;
-    *(b->last ? &b->last->next_ready : &b->first) = x;
-    b->last = x;
-    b->ready++;
+    return (struct publish_box *)((char *)b - offsetof(struct publish_box, box));
 }
 
-static void
-link_first(struct publish_box *b, struct publish_piece *x)
-{
-    x->previous_ready = NULL;
-    x->next_ready = b->first;
-    *(b->first ? &b->first->previous_ready : &b->last) = x;
-    b->first = x;
-    b->ready++;
-}
+/* ---- calls to a bus ---- */
 
-static void
-unlink_ready(struct publish_box *b, struct publish_piece *x)
+static struct sqs_result
+read_result(const struct events_result *r)
 {
-    *(x->previous_ready ? &x->previous_ready->next_ready : &b->first) = x->next_ready;
-    *(x->next_ready ? &x->next_ready->previous_ready : &b->last) = x->previous_ready;
-    x->previous_ready = x->next_ready = NULL;
-    b->ready--;
-}
-
-static void
-make_ready(struct publish_box *b, struct publish_piece *x, int64_t now_ms)
-{
-    x->box = b;
-    if (b->ready == 0)
-        b->linger_until_ms = now_ms + LINGER_MS;
-    link_last(b, x);
-}
-
-static void
-wait_is_over(struct timer *t, int64_t now_ms)
-{
-    struct publish_piece *x = (struct publish_piece *)((char *)t - offsetof(struct publish_piece, again));
-    struct publish_box *b = x->box;
-    b->waiting--;
-    make_ready(b, x, now_ms);
-    pump(b, now_ms);
-}
-
-static void
-wait_again(struct publish_box *b, struct publish_piece *x, int64_t now_ms)
-{
-    x->box = b;
-    x->failures++;
-    x->again.fire = wait_is_over;
-    int64_t wait_ms = backoff_wait_ms(&PAUSE, x->failures, &b->world->random);
-    if (timers_set(b->world->timers, &x->again, now_ms + wait_ms) == 0)
-        b->waiting++;
-    else
-        make_ready(b, x, now_ms); /* no memory for a timer: the linger has to do */
-}
-
-/* ---- trouble ---- */
-
-/* The permission that an error says is missing, or NULL. */
-static const char *
-missing(const struct aws_error *error, const char *permission)
-{
-    return error && aws_error_is_missing_permission(error) ? permission : NULL;
-}
-
-static void
-pause_box(struct publish_box *b, const struct err *err, const char *denied, int64_t now_ms)
-{
-    b->failing = true;
-    b->denied = denied;
-    if (now_ms < b->paused_until_ms)
-        return; /* other calls of the same moment: one pause for all of them */
-    int64_t wait_ms = backoff_fail(&b->backoff, now_ms);
-    b->paused_until_ms = now_ms + wait_ms;
-    if (denied)
-        log_write_limited(LOG_ERROR, LOG_EVERY_MS,
-                          "a permission is missing: allow it to the role of these credentials; messages wait",
-                          LOG_STR("permission", denied), LOG_STR("target", b->target), LOG_INT("wait_ms", wait_ms),
-                          LOG_INT("waiting", b->ready + b->waiting + b->sent), LOG_ERR(err));
-    else
-        log_write_limited(LOG_WARN, LOG_EVERY_MS, "publishing failed; it is tried again", LOG_STR("target", b->target),
-                          LOG_INT("wait_ms", wait_ms), LOG_INT("waiting", b->ready + b->waiting), LOG_ERR(err));
-}
-
-/* Nobody will ever send it. */
-static void
-fail_all(struct publish_box *b, const struct aws_error *error, int64_t now_ms)
-{
-    const struct publish_outcome outcome = {.for_good = true, .code = error->code, .text = error->err.text};
-    while (b->first) {
-        struct publish_piece *x = b->first;
-        unlink_ready(b, x);
-        x->box = NULL;
-        b->owner.finished(b->owner.context, x, &outcome, now_ms);
+    struct sqs_result result = {.ok = r->event_id[0] != '\0'};
+    if (!result.ok) {
+        result.sender_fault = !r->retryable;
+        snprintf(result.code, sizeof result.code, "%s", r->code);
+        snprintf(result.message, sizeof result.message, "%s", r->message);
     }
+    return result;
 }
 
-/* ---- the URL of a queue ---- */
-
+/* EventBridge's answer in SQS's words. */
 static void
-found(void *context, const struct sqs_queue *q)
+events_answered(void *call, const struct events_put_result *r)
 {
-    struct publish_box *b = context;
-    int64_t now_ms = b->world->clock_ms();
-    struct err e;
-    if (q->error) {
-        if (q->error->err.code == ERR_NOT_FOUND)
-            fail_all(b, q->error, now_ms);
-        pause_box(b, &q->error->err, missing(q->error, "sqs:GetQueueUrl"), now_ms);
-    } else if (!(b->url = strndup(q->url.p, q->url.n))) {
-        err_no_memory(&e);
-        pause_box(b, &e, NULL, now_ms);
+    struct sqs_result results[EVENTS_BATCH_MAX];
+    size_t n = r->error ? 0 : r->n;
+    for (size_t i = 0; i < n; i++)
+        results[i] = read_result(&r->results[i]);
+    outbox_answered(call, &(struct sqs_batch_result){.error = r->error, .results = n > 0 ? results : NULL, .n = n});
+}
+
+static int
+put_events(const struct publish_box *b, struct outbox_call *c, struct err *e)
+{
+    struct events_entry entries[EVENTS_BATCH_MAX];
+    for (size_t i = 0; i < c->n; i++) {
+        const struct publish_piece *x = publish_piece_of(c->entries[i]);
+        entries[i] =
+            (struct events_entry){.source = x->source,
+                                  .detail_type = x->detail_type,
+                                  .detail = x->payload,
+                                  .bus = x->target,
+                                  .resources = x->resources,
+                                  .n_resources = x->n,
+                                  .time_ms = x->time_ms,
+                                  .trace_header = message_system_attribute(x->list->message, MESSAGE_TRACE_HEADER)};
     }
-    b->finding = false;
-    pump(b, now_ms);
+    return b->outlet->ops->put(b->outlet, entries, c->n, events_answered, c, e);
 }
 
-static void
-find(struct publish_box *b, int64_t now_ms)
-{
-    struct err e;
-    b->finding = b->outlet->ops->find(b->outlet, b->target, found, b, &e) == 0;
-    if (!b->finding)
-        pause_box(b, &e, NULL, now_ms);
-}
+/* ---- calls to a queue ---- */
 
 /* A name stands for another queue once its queue is gone. */
 static void
 forget_url(struct publish_box *b)
 {
-    if (b->is_bus || strstr(b->target, "://"))
+    if (strstr(b->target, "://"))
         return;
     free(b->url);
     b->url = NULL;
+    outbox_close(&b->box);
 }
 
-/* ---- calls ---- */
-
 static void
-finish_piece(struct publish_call *c, size_t i, int64_t now_ms)
+messages_answered(void *call, const struct sqs_batch_result *r)
 {
-    struct publish_box *b = c->box;
-    struct publish_piece *x = c->pieces[i];
-    struct publish_outcome outcome;
-    enum publish_call_answer answer = publish_call_outcome(c, i, &outcome);
-    x->call = NULL;
-    x->box = NULL;
-    x->list->in_flight--;
-    b->sent--;
-    if (!b->owner.finished(b->owner.context, x, &outcome, now_ms))
-        return;
-    assert(!outcome.ok && !outcome.for_good && !x->box);
-    if (answer == PUBLISH_CALL_FAILED) {
-        x->box = b;
-        link_first(b, x);
-    } else if (answer == PUBLISH_CALL_REFUSED) {
-        x->lone = true;
-        make_ready(b, x, now_ms);
-    } else {
-        wait_again(b, x, now_ms);
+    const struct outbox_call *c = call;
+    if (r->error && r->error->err.code == ERR_NOT_FOUND)
+        forget_url(publish_box_of(c->box));
+    outbox_answered(call, r);
+}
+
+static int
+send_messages(const struct publish_box *b, struct outbox_call *c, struct err *e)
+{
+    struct sqs_send entries[SQS_BATCH_MAX];
+    for (size_t i = 0; i < c->n; i++) {
+        const struct publish_piece *x = publish_piece_of(c->entries[i]);
+        entries[i] = (struct sqs_send){.body = x->payload,
+                                       .attributes = x->attributes,
+                                       .n_attributes = x->n,
+                                       .group = x->group,
+                                       .dedup_id = x->dedup_id,
+                                       .trace_header = message_system_attribute(x->list->message, MESSAGE_TRACE_HEADER),
+                                       .delay_s = x->delay_s};
+    }
+    return b->outlet->ops->send(b->outlet, b->url, entries, c->n, messages_answered, c, e);
+}
+
+/* ---- the URL of a queue ---- */
+
+/* Nobody will ever send what is ready. */
+static void
+fail_all(struct publish_box *b, const struct aws_error *error, int64_t now_ms)
+{
+    const struct publish_outcome outcome = {.for_good = true, .code = error->code, .text = error->err.text};
+    while (b->box.first) {
+        struct publish_piece *x = publish_piece_of(b->box.first);
+        outbox_remove(&b->box, &x->entry);
+        b->owner.finished(b->owner.context, x, &outcome, now_ms);
     }
 }
 
-static struct publish_call *
-begin_call(struct publish_box *b, void (*done)(struct publish_call *c))
-{
-    struct publish_call *c = calloc(1, sizeof *c);
-    if (!c)
-        return NULL;
-    c->box = b;
-    c->done = done;
-    c->next = b->in_flight;
-    if (b->in_flight)
-        b->in_flight->previous = c;
-    b->in_flight = c;
-    b->calls++;
-    return c;
-}
-
 static void
-end_call(struct publish_call *c)
+found(void *context, const struct sqs_queue *q)
 {
-    struct publish_box *b = c->box;
-    *(c->previous ? &c->previous->next : &b->in_flight) = c->next;
-    if (c->next)
-        c->next->previous = c->previous;
-    b->calls--;
-    free(c);
-}
-
-static void
-call_done(struct publish_call *c)
-{
-    struct publish_box *b = c->box;
-    struct message *messages[PUBLISH_CALL_MOST];
-    size_t n = c->n;
-    int64_t now_ms = b->world->clock_ms();
-    if (c->error) {
-        if (c->error->err.code == ERR_NOT_FOUND)
-            forget_url(b);
-        pause_box(b, &c->error->err, missing(c->error, b->is_bus ? "events:PutEvents" : "sqs:SendMessage"), now_ms);
-    } else {
-        b->failing = false;
-        b->denied = NULL;
-        backoff_succeed(&b->backoff);
-    }
-    for (size_t i = 0; i < n; i++)
-        messages[i] = c->pieces[i]->list->message;
-    for (size_t i = n; i-- > 0;) /* from the end, so that what is put back in front keeps its order */
-        finish_piece(c, i, now_ms);
-    end_call(c);
-    for (size_t i = 0; i < n; i++)
-        message_release(messages[i]);
-    pump(b, now_ms);
-}
-
-/* Moves what goes into the next call from the list to the call. */
-static void
-fill_call(struct publish_box *b, struct publish_call *c)
-{
-    size_t bytes = 0, most = publish_call_bytes_max(b);
-    while (b->first && c->n < PUBLISH_CALL_MOST) {
-        struct publish_piece *x = b->first;
-        if (c->n > 0 && (x->lone || bytes + x->weight > most))
-            break;
-        unlink_ready(b, x);
-        bytes += x->weight;
-        x->call = c;
-        x->list->in_flight++;
-        b->sent++;
-        message_hold(x->list->message);
-        c->pieces[c->n++] = x;
-        if (x->lone)
-            break;
-    }
-}
-
-/* It was not sent after all. */
-static void
-unfill_call(struct publish_box *b, struct publish_call *c)
-{
-    for (size_t i = c->n; i-- > 0;) {
-        struct publish_piece *x = c->pieces[i];
-        x->call = NULL;
-        x->list->in_flight--;
-        b->sent--;
-        link_first(b, x);
-        message_release(x->list->message);
-    }
-    end_call(c);
-}
-
-/* One call. False: it could not be started, and the box is paused. */
-static bool
-send_some(struct publish_box *b, int64_t now_ms)
-{
+    struct publish_box *b = context;
+    int64_t now_ms = b->box.world->clock_ms();
     struct err e;
-    struct publish_call *c = begin_call(b, call_done);
-    if (!c) {
+    if (q->error) {
+        if (q->error->err.code == ERR_NOT_FOUND)
+            fail_all(b, q->error, now_ms);
+        bool denied = aws_error_is_missing_permission(q->error);
+        outbox_opened(&b->box, &q->error->err, denied ? "sqs:GetQueueUrl" : NULL, now_ms);
+    } else if ((b->url = strndup(q->url.p, q->url.n))) {
+        outbox_opened(&b->box, NULL, NULL, now_ms);
+    } else {
         err_no_memory(&e);
-        pause_box(b, &e, NULL, now_ms);
-        return false;
+        outbox_opened(&b->box, &e, NULL, now_ms);
     }
-    fill_call(b, c);
-    b->linger_until_ms = now_ms + LINGER_MS;
-    if (publish_call_start(c, &e) == 0)
-        return true;
-    unfill_call(b, c);
-    pause_box(b, &e, NULL, now_ms);
-    return false;
 }
 
-static void
-set_flush(struct publish_box *b, int64_t now_ms)
+static int
+find(struct outbox *box, struct err *e)
 {
-    int64_t due_ms = b->eager ? now_ms : b->linger_until_ms;
-    if (due_ms < b->paused_until_ms)
-        due_ms = b->paused_until_ms;
-    if (!timer_is_set(&b->flush) || b->flush.due_ms != due_ms)
-        timers_set(b->world->timers, &b->flush, due_ms); /* it is reserved */
+    struct publish_box *b = publish_box_of(box);
+    return b->outlet->ops->find(b->outlet, b->target, found, b, e);
 }
 
-static void
-pump(struct publish_box *b, int64_t now_ms)
+/* ---- both ---- */
+
+static int
+send(struct outbox_call *c, struct err *e)
 {
-    size_t limit = b->failing ? 1 : MAX_CALLS;
-    bool has_url = b->is_bus || b->url;
-    while (has_url && b->ready > 0 && b->calls < limit && now_ms >= b->paused_until_ms &&
-           (b->ready >= PUBLISH_CALL_MOST || b->eager || now_ms >= b->linger_until_ms))
-        if (!send_some(b, now_ms))
-            break;
-    if (!has_url && b->ready > 0 && !b->finding && now_ms >= b->paused_until_ms)
-        find(b, now_ms);
-
-    if (b->ready == 0 || b->finding || b->calls >= limit) /* nothing to do until something is added or ends */
-        timers_cancel(b->world->timers, &b->flush);
-    else
-        set_flush(b, now_ms);
+    const struct publish_box *b = publish_box_of(c->box);
+    int rc = b->is_bus ? put_events(b, c, e) : send_messages(b, c, e);
+    for (size_t i = 0; rc == 0 && i < c->n; i++)
+        publish_piece_of(c->entries[i])->list->in_flight++;
+    return rc;
 }
 
-static void
-flush(struct timer *t, int64_t now_ms)
+static enum outbox_next
+finished(struct outbox *box, struct outbox_entry *entry, const struct outbox_outcome *o, int64_t now_ms)
 {
-    pump((struct publish_box *)((char *)t - offsetof(struct publish_box, flush)), now_ms);
+    const struct publish_box *b = publish_box_of(box);
+    struct publish_piece *x = publish_piece_of(entry);
+    bool gone = o->error && o->error->err.code == ERR_NOT_FOUND;
+    const struct publish_outcome outcome = {
+        .ok = o->ok, .for_good = o->at_fault || gone, .code = o->code, .text = o->text};
+    x->list->in_flight--;
+    return b->owner.finished(b->owner.context, x, &outcome, now_ms) ? OUTBOX_AGAIN : OUTBOX_OVER;
 }
 
-/* ---- the owner's side ---- */
+static const char *
+target(const struct outbox *b)
+{
+    return publish_box_of(b)->target;
+}
+
+static size_t
+weight(const struct outbox_entry *x)
+{
+    return publish_piece_of(x)->weight;
+}
+
+static const struct backoff_policy PAUSE = {.base_ms = 500, .cap_ms = 20000, .floor_ms = 100};
+
+static const struct outbox_ops BUS = {.name = "publish events",
+                                      .at = "bus",
+                                      .permission = "events:PutEvents",
+                                      .pause = &PAUSE,
+                                      .linger_ms = 5,
+                                      .max_calls = 8,
+                                      .send = send,
+                                      .finished = finished,
+                                      .target = target,
+                                      .weight = weight,
+                                      .max_bytes = EVENTS_BYTES_MAX};
+
+static const struct outbox_ops QUEUE = {.name = "publish messages",
+                                        .at = "queue",
+                                        .permission = "sqs:SendMessage",
+                                        .pause = &PAUSE,
+                                        .linger_ms = 5,
+                                        .max_calls = 8,
+                                        .send = send,
+                                        .finished = finished,
+                                        .target = target,
+                                        .weight = weight,
+                                        .max_bytes = SQS_MESSAGE_BYTES_MAX,
+                                        .open = find};
 
 int
 publish_box_aim(struct publish_box *b, bool is_bus, const char *target)
 {
-    assert(publish_box_is_idle(b));
-    char *name = strdup(target), *url = !is_bus && strstr(target, "://") ? strdup(target) : NULL;
-    if (!name || (!url && !is_bus && strstr(target, "://"))) {
+    bool is_url = !is_bus && strstr(target, "://");
+    char *name = strdup(target), *url = is_url ? strdup(target) : NULL;
+    if (!name || (is_url && !url)) {
         free(name);
         free(url);
         return ERR_NO_MEMORY;
     }
     free(b->target);
     free(b->url);
+    b->is_bus = is_bus;
     b->target = name;
     b->url = url;
-    b->is_bus = is_bus;
-    b->failing = false;
-    b->denied = NULL;
-    b->paused_until_ms = b->linger_until_ms = 0;
-    backoff_init(&b->backoff, &PAUSE, b->world->random);
+    outbox_turn(&b->box, is_bus ? &BUS : &QUEUE);
+    if (!is_bus && !url)
+        outbox_close(&b->box);
     return 0;
 }
 
@@ -360,8 +226,9 @@ publish_box_new(struct world *w, struct publish_outlet *outlet, const struct pub
     struct publish_box *b = calloc(1, sizeof *b);
     if (!b)
         return ERR_NO_MEMORY;
-    *b = (struct publish_box){.world = w, .outlet = outlet, .owner = *owner, .flush.fire = flush};
-    if (publish_box_aim(b, is_bus, target) != 0 || timers_reserve(w->timers, &b->flush) != 0) {
+    *b = (struct publish_box){.outlet = outlet, .owner = *owner};
+    outbox_init(&b->box, &BUS, w);
+    if (publish_box_aim(b, is_bus, target) != 0 || timers_reserve(w->timers, &b->box.flush) != 0) {
         publish_box_destroy(b);
         return ERR_NO_MEMORY;
     }
@@ -372,59 +239,10 @@ publish_box_new(struct world *w, struct publish_outlet *outlet, const struct pub
 void
 publish_box_destroy(struct publish_box *b)
 {
-    for (struct publish_call *c = b->in_flight, *next; c; c = next) {
-        next = c->next;
-        for (size_t i = 0; i < c->n; i++) {
-            struct message *m = c->pieces[i]->list->message;
-            c->pieces[i]->call = NULL;
-            c->pieces[i]->box = NULL;
-            message_release(m);
-        }
-        free(c);
-    }
-    timers_cancel(b->world->timers, &b->flush);
+    if (!b)
+        return;
+    outbox_clean_up(&b->box);
     free(b->target);
     free(b->url);
     free(b);
-}
-
-bool
-publish_box_is_idle(const struct publish_box *b)
-{
-    return b->ready == 0 && b->sent == 0 && b->waiting == 0 && b->calls == 0 && !b->finding;
-}
-
-void
-publish_box_add(struct publish_box *b, struct publish_piece *x, int64_t now_ms)
-{
-    assert(!x->box);
-    x->failures = 0;
-    x->lone = false;
-    make_ready(b, x, now_ms);
-    pump(b, now_ms);
-}
-
-void
-publish_box_remove(struct publish_piece *x)
-{
-    struct publish_box *b = x->box;
-    if (!b)
-        return;
-    assert(!x->call);
-    if (timer_is_set(&x->again)) {
-        timers_cancel(b->world->timers, &x->again);
-        b->waiting--;
-    } else {
-        unlink_ready(b, x);
-    }
-    x->box = NULL;
-}
-
-void
-publish_box_drain(struct publish_box *b, int64_t now_ms)
-{
-    b->eager = true;
-    b->paused_until_ms = now_ms;
-    backoff_succeed(&b->backoff);
-    pump(b, now_ms);
 }

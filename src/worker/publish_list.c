@@ -198,6 +198,7 @@ append(struct publish_list *list, const struct publish_piece *x, struct err *e)
         return err_no_memory(e);
     }
     copy->list = list;
+    copy->entry.message = list->message;
     copy->number = list->count++;
     copy->weight = weight;
     *(list->last ? &list->last->next : &list->first) = copy;
@@ -212,7 +213,7 @@ publish_list_free(struct publish_list *list)
         return;
     while (list->first) {
         struct publish_piece *x = list->first;
-        assert(!x->box && !x->call);
+        assert(!x->entry.box);
         list->first = x->next;
         atomic_fetch_sub_explicit(&list->desk->bytes, x->held, memory_order_relaxed);
         free(x);

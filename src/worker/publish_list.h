@@ -18,7 +18,7 @@
 #include "aws/sqs.h"
 #include "base/err.h"
 #include "base/slice.h"
-#include "base/timers.h"
+#include "worker/outbox.h"
 
 #define PUBLISH_MARK             "urn:fanout:"       /* all that fanoutd puts into resources begins so */
 #define PUBLISH_CAUSE_MARK       "urn:fanout:cause:" /* of a resource; behind it the piece's id */
@@ -29,8 +29,6 @@
 #define PUBLISH_ID_BYTES         128 /* SQS: a group or deduplication id */
 
 struct message;
-struct publish_box;
-struct publish_call;
 
 /* Where handler threads hand pieces in. One a worker; outlives all messages. */
 struct publish_desk {
@@ -73,16 +71,16 @@ struct publish_piece {
     size_t weight; /* as AWS counts its size */
     size_t held;   /* of the desk's bytes */
 
-    /* engine: publish_box.h */
-    struct publish_box *box; /* NULL: in none */
-    struct publish_piece *previous_ready, *next_ready;
-    struct publish_call *call; /* not NULL: part of a call in flight */
-    struct timer again;        /* set: it waits for its backoff */
-    uint32_t failures;
-    bool lone; /* no company: a call it was part of was refused as invalid */
+    /* engine */
+    struct outbox_entry entry; /* the box of its target: publish_box.h */
     bool confirmed;
-    bool held_back; /* FIFO: behind another one of its group */
 };
+
+static inline struct publish_piece *
+publish_piece_of(const struct outbox_entry *entry)
+{
+    return (struct publish_piece *)((char *)entry - offsetof(struct publish_piece, entry));
+}
 
 /* Hands in a copy for m, on the handler thread that m belongs to. The error's text says what is wrong:
  *

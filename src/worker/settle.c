@@ -185,9 +185,9 @@ settle_receipt(struct settle *s, struct message *m, int64_t now_ms)
 void
 settle_hurry(struct settle *s, struct message *m, int64_t now_ms)
 {
-    outbox_hurry(&s->deletes.box, m, now_ms);
-    outbox_hurry(&s->releases.box, m, now_ms);
-    outbox_hurry(&s->deadletters.box, m, now_ms);
+    outbox_hurry(&s->deletes.box, &m->settling, now_ms);
+    outbox_hurry(&s->releases.box, &m->settling, now_ms);
+    outbox_hurry(&s->deadletters.box, &m->settling, now_ms);
 }
 
 void
