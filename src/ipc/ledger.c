@@ -13,7 +13,7 @@
 #include "ipc/ledger_impl.h"
 
 #define MAGIC          UINT64_C(0x46414e4c45444752)
-#define LAYOUT_VERSION 2
+#define LAYOUT_VERSION 3
 #define SECTION_ALIGN  UINT64_C(65536) /* the largest page size in use */
 
 /* The first section, mapped read-only everywhere, so that no stray write of a worker can reach it. */

@@ -102,15 +102,20 @@ void ledger_thread_enter(struct ledger *l, uint32_t thread, uint32_t first_recor
 void ledger_thread_leave(struct ledger *l, uint32_t thread);
 const struct ledger_thread *ledger_thread(const struct ledger *l, uint32_t thread);
 
-/* What a fatal-signal handler writes: async-signal-safe. */
-#define LEDGER_FRAMES 32
+/* What a fatal-signal handler writes (worker/fatal.h), and a reader must not trust: numbers may be out of their range,
+ * texts without their NUL. */
+#define LEDGER_FRAMES          32
+#define LEDGER_WHERE_BYTES     256
+#define LEDGER_BACKTRACE_BYTES 2048 /* a line of the log holds it */
 struct ledger_crash {
     _Atomic int32_t signal; /* 0: none */
-    int32_t code;
-    int32_t thread; /* -1: not a handler thread */
+    int32_t code;           /* si_code */
+    int32_t thread;         /* -1: not a handler thread */
     uint32_t n_frames;
-    uint64_t address; /* si_addr */
+    uint64_t address; /* that a fault (code > 0) was about */
     uint64_t frames[LEDGER_FRAMES];
+    char where[LEDGER_WHERE_BYTES];         /* the innermost function of the plugin, "parse+0x1c (orders.so+0x11a9)" */
+    char backtrace[LEDGER_BACKTRACE_BYTES]; /* all of them, innermost first */
 };
 struct ledger_crash *ledger_crash(struct ledger *l);
 

@@ -288,23 +288,39 @@ explain(int status)
     return WTERMSIG(status) == SIGKILL ? "killed from outside: by the kernel for lack of memory, or by a person" : "";
 }
 
+/* Of what a crashed process wrote, where a NUL may be missing. */
+static void
+copy_text(char *to, const char *from, size_t capacity)
+{
+    size_t n = strnlen(from, capacity - 1);
+    memcpy(to, from, n);
+    to[n] = '\0';
+}
+
 static void
 log_crash(const struct child *c, int status, pid_t pid, int64_t now_ms)
 {
     const struct ledger_crash *crash = ledger_crash(c->ledger);
     bool signalled = WIFSIGNALED(status), reported = crash->signal != 0;
     const char *name = signalled ? sigabbrev_np(WTERMSIG(status)) : NULL;
-    char what[40], address[24];
+    char what[40], address[24], where[LEDGER_WHERE_BYTES], backtrace[LEDGER_BACKTRACE_BYTES];
     if (signalled)
         snprintf(what, sizeof what, "SIG%s", name ? name : "?");
     else
         snprintf(what, sizeof what, "status %d", WEXITSTATUS(status));
     snprintf(address, sizeof address, "0x%llx", (unsigned long long)crash->address);
+    copy_text(where, crash->where, sizeof where);
+    copy_text(backtrace, crash->backtrace, sizeof backtrace);
     log_write(LOG_WARN, "worker crashed", LOG_STR("consumer", c->consumer), LOG_INT("slot", c->number),
               LOG_INT("pid", pid), LOG_STR("by", what), LOG_INT("handler_thread", reported ? crash->thread : -1),
-              LOG_STR("address", reported ? address : "unknown"), LOG_STR("hint", explain(status)),
-              LOG_INT("ran_ms", now_ms - c->slots.spawned_at_ms), LOG_INT("crashes", c->slots.crashes),
+              LOG_STR("address", reported && crash->code > 0 ? address : "none"),
+              LOG_STR("where", reported ? where : "unknown"), LOG_STR("plugin", c->plugin),
+              LOG_STR("hint", explain(status)), LOG_INT("ran_ms", now_ms - c->slots.spawned_at_ms),
+              LOG_INT("crashes", c->slots.crashes),
               LOG_INT("retry_in_ms", c->slots.state == SLOTS_BACKOFF ? c->slots.due_ms - now_ms : -1));
+    if (reported && *backtrace)
+        log_write(LOG_WARN, "its calls, innermost first", LOG_STR("consumer", c->consumer), LOG_INT("pid", pid),
+                  LOG_STR("backtrace", backtrace));
 }
 
 void

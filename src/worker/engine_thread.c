@@ -20,6 +20,7 @@
 #include "ipc/channel.h"
 #include "worker/dedup_store.h"
 #include "worker/engine.h"
+#include "worker/fatal.h"
 #include "worker/publish_list.h"
 #include "worker/publish_outlet.h"
 #include "worker/queue.h"
@@ -152,6 +153,7 @@ run(void *argument)
     struct metrics *metrics = ledger_metrics(t->options.ledger);
     struct err e;
     pthread_setname_np(pthread_self(), "engine");
+    fatal_thread_begin(-1);
     engine_start(t->engine);
     for (;;) {
         int64_t now_ms = clock_monotonic_ms();

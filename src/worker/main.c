@@ -27,6 +27,7 @@
 #include "ipc/ledger.h"
 #include "worker/call.h"
 #include "worker/engine_thread.h"
+#include "worker/fatal.h"
 #include "worker/guard.h"
 #include "worker/load.h"
 #include "worker/pool.h"
@@ -236,6 +237,12 @@ read_signals(struct worker *w)
 
 /* ---- from start to end ---- */
 
+static uintptr_t
+code_of(const struct handler *table)
+{
+    return table->handle ? (uintptr_t)table->handle : (uintptr_t)table->handle_batch;
+}
+
 /* Everything up to READY. ERR_INVALID and ERR_NOT_FOUND: configuration or plugin are wrong, and will be the next time.
  */
 static int
@@ -246,6 +253,8 @@ start(struct worker *w, struct err *e)
         rc = load_plugin(&w->load, e);
     if (rc != 0)
         return rc;
+    uintptr_t code = code_of(&w->load.plugin->table);
+    fatal_note_modules(code);
     const struct engine_thread_options engine = {.conf = w->load.conf,
                                                  .consumer = w->load.consumer,
                                                  .handler = w->load.handler,
@@ -257,6 +266,7 @@ start(struct worker *w, struct err *e)
         rc = pool_open_plugin(w->load.plugin, &w->plugin_state, e);
     if (rc != 0)
         return rc;
+    fatal_note_modules(code);
     if (host_opened_with(HANDLER_ATTRIBUTES_EXTENSION))
         engine_thread_ask_for_attributes(w->engine);
     const struct pool_options pool = {.plugin = w->load.plugin,
@@ -342,6 +352,8 @@ work(struct worker *w, const struct arguments *a)
     if (ledger_open(IPC_FD_LEDGER, &w->ledger, &e) != 0)
         return fail(&e);
     ledger_reset(w->ledger);
+    if (fatal_init(w->ledger, &e) != 0)
+        return fail(&e);
     if (guard_start(IPC_FD_CHANNEL, w->load.conf->drain_timeout_s * INT64_C(1000) + GRACE_MS, &e) != 0)
         return fail(&e);
     if (start(w, &e) != 0)

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/ring.h"
 #include "worker/call.h"
+#include "worker/fatal.h"
 #include "worker/publish_list.h"
 
 #define LONG_CALL_NS 1000000 /* figures of shorter ones are shown when their batch is over */
@@ -242,6 +243,7 @@ run(void *argument)
     char name[16];
     snprintf(name, sizeof name, "handler-%u", t->number);
     pthread_setname_np(pthread_self(), name);
+    fatal_thread_begin((int32_t)t->number);
     t->call.thread = pthread_self();
     host_set_thread(&p->shared);
 
@@ -258,6 +260,7 @@ run(void *argument)
         if (table->thread_close)
             table->thread_close(p->options.plugin_state, t->state);
     }
+    fatal_thread_end();
     announce(p, &p->ended);
     return NULL;
 }
