@@ -42,7 +42,7 @@ struct outbox_call {
     size_t n; /* 1 to OUTBOX_CALL_MOST */
     struct outbox_entry *entries[OUTBOX_CALL_MOST];
 
-    /* outbox.c's own */
+    /* outbox_call.c's own */
     struct outbox_call *previous, *next;
     struct message *messages[OUTBOX_CALL_MOST];
     uint32_t versions[OUTBOX_CALL_MOST]; /* of their receipt handles */
