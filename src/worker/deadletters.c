@@ -1,7 +1,5 @@
 #include "worker/deadletters.h"
 
-#include <string.h>
-
 #include "base/log.h"
 #include "worker/letter.h"
 
@@ -17,19 +15,12 @@ deadletters_of(struct outbox *b)
 
 /* ---- calls ---- */
 
-static bool
-is_fifo(const char *url)
-{
-    size_t n = strlen(url);
-    return n > 5 && strcmp(url + n - 5, ".fifo") == 0;
-}
-
 static int
 send(struct outbox_call *c, struct err *e)
 {
     const struct deadletters *d = deadletters_of(c->box);
     struct queue *q = d->world->queue;
-    bool fifo = is_fifo(q->dead_letter_url);
+    bool fifo = order_is_fifo(q->dead_letter_url);
     int64_t wall_ms = d->world->wall_ms();
     struct letter letters[SQS_BATCH_MAX];
     struct sqs_send entries[SQS_BATCH_MAX] = {{.delay_s = -1}};

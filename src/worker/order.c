@@ -1,29 +1,15 @@
-#include "worker/order.h"
+#include "worker/order_groups.h"
 
-#include <assert.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "worker/message.h"
 
-#define ID_BYTES                                                                                                       \
-    128 /* SQS: at most. Of longer ones the hash tells the rest; should that be the same, they are one group */
-
-/* Given up with its last message. */
-struct order_group {
-    struct order_group *chain; /* of the bucket, or of the spare ones */
-    struct order *order;
-    struct message *first, *last;
-    size_t n;
-    size_t out;     /* BATCHED to MOVING */
-    size_t pausing; /* of order->pausing */
-    struct timer timer;
-    bool is_ready;
-    struct order_group *next_ready;
-    uint64_t hash;
-    size_t id_bytes;
-    char id[ID_BYTES];
-};
+bool
+order_is_fifo(const char *queue)
+{
+    size_t n = strlen(queue), suffix = strlen(".fifo");
+    return n > suffix && strcmp(queue + n - suffix, ".fifo") == 0;
+}
 
 static bool
 is_out(enum order_stage stage)
@@ -39,132 +25,6 @@ is_busy(enum order_stage stage)
     return stage >= ORDER_BATCHED && stage <= ORDER_MOVING;
 }
 
-/* ---- groups ---- */
-
-int
-order_init(struct order *o, bool on, bool skip, size_t most, struct timers *timers, struct err *e)
-{
-    *o = (struct order){.on = on, .skip = skip, .timers = timers};
-    o->ready_end = &o->ready;
-    if (!on)
-        return 0;
-    o->n_buckets = 64;
-    while (o->n_buckets < most)
-        o->n_buckets *= 2;
-    o->buckets = calloc(o->n_buckets, sizeof(struct order_group *));
-    o->n_reserve = most + 1;
-    o->reserve = calloc(o->n_reserve, sizeof *o->reserve);
-    if (o->buckets && o->reserve)
-        return 0;
-    order_clean_up(o);
-    return err_no_memory(e);
-}
-
-void
-order_clean_up(struct order *o)
-{
-    for (size_t i = 0; i < o->n_buckets && o->buckets; i++)
-        for (struct order_group *x = o->buckets[i]; x; x = x->chain)
-            timers_cancel(o->timers, &x->timer);
-    free(o->reserve);
-    free(o->buckets);
-    *o = (struct order){0};
-}
-
-bool
-order_is_fifo(const char *queue)
-{
-    size_t n = strlen(queue), suffix = strlen(".fifo");
-    return n > suffix && strcmp(queue + n - suffix, ".fifo") == 0;
-}
-
-/* Something about it has changed. */
-static void
-make_ready(struct order_group *x)
-{
-    struct order *o = x->order;
-    if (x->is_ready)
-        return;
-    x->is_ready = true;
-    x->next_ready = NULL;
-    *o->ready_end = x;
-    o->ready_end = &x->next_ready;
-}
-
-static void
-pause_is_over(struct timer *t, int64_t now_ms)
-{
-    (void)now_ms;
-    make_ready((struct order_group *)((char *)t - offsetof(struct order_group, timer)));
-}
-
-static void
-end_pause(struct order_group *x)
-{
-    x->order->pausing -= x->pausing;
-    x->pausing = 0;
-    timers_cancel(x->order->timers, &x->timer);
-}
-
-/* Only while it is not in the list of ready ones. */
-static void
-remove_group(struct order_group *x)
-{
-    struct order *o = x->order;
-    struct order_group **link = &o->buckets[x->hash & (o->n_buckets - 1)];
-    assert(x->n == 0 && x->out == 0 && !x->is_ready);
-    end_pause(x);
-    while (*link != x)
-        link = &(*link)->chain;
-    *link = x->chain;
-    o->n_groups--;
-    x->chain = o->spare;
-    o->spare = x;
-}
-
-/* Those that have become empty since order_next was called. */
-static void
-remove_empty_groups(struct order *o)
-{
-    o->ready_end = &o->ready;
-    for (struct order_group *x = o->ready, *next; x; x = next) {
-        next = x->next_ready;
-        if (x->n > 0) {
-            *o->ready_end = x;
-            o->ready_end = &x->next_ready;
-        } else {
-            x->is_ready = false;
-            remove_group(x);
-        }
-    }
-    *o->ready_end = NULL;
-}
-
-static struct order_group *
-find_or_add(struct order *o, struct slice id)
-{
-    uint64_t hash = message_hash(id);
-    size_t kept_bytes = id.n < ID_BYTES ? id.n : ID_BYTES;
-    struct order_group **bucket = &o->buckets[hash & (o->n_buckets - 1)];
-    for (struct order_group *x = *bucket; x; x = x->chain)
-        if (x->hash == hash && x->id_bytes == id.n && memcmp(x->id, id.p, kept_bytes) == 0)
-            return x;
-    if (!o->spare && o->n_used == o->n_reserve)
-        remove_empty_groups(o);
-    struct order_group *x = o->spare;
-    assert(x || o->n_used < o->n_reserve); /* in hand are not so many */
-    if (x)
-        o->spare = x->chain;
-    else
-        x = &o->reserve[o->n_used++];
-    *x = (struct order_group){.chain = *bucket, .order = o, .hash = hash, .id_bytes = id.n};
-    x->timer.fire = pause_is_over;
-    memcpy(x->id, id.p, kept_bytes);
-    *bucket = x;
-    o->n_groups++;
-    return x;
-}
-
 /* ---- the line ---- */
 
 static void
@@ -174,7 +34,7 @@ set_stage(struct message *m, enum order_stage stage)
     x->out += is_busy(stage);
     x->out -= is_busy(m->order.stage);
     m->order.stage = stage;
-    make_ready(x);
+    order_group_make_ready(x);
 }
 
 /* SequenceNumbers are decimal and of up to 128 bits; those of one group increase. */
@@ -230,7 +90,7 @@ spoil_behind(const struct message *m)
     for (struct message *f = m->order.next; f; f = f->order.next)
         if (f->order.stage == ORDER_BATCHED || f->order.stage == ORDER_HELD)
             f->order.spoilt = true;
-    make_ready(m->order.group);
+    order_group_make_ready(m->order.group);
 }
 
 static bool
@@ -245,7 +105,7 @@ give_back_behind(const struct message *m)
 {
     for (struct message *f = m->order.next; f; f = f->order.next)
         f->order.given_back |= can_be_given_back(f);
-    make_ready(m->order.group);
+    order_group_make_ready(m->order.group);
 }
 
 /* m was handled, but nobody knows whether it comes back. What was begun behind it was begun rightly. */
@@ -254,7 +114,7 @@ give_back_unbegun_behind(const struct message *m)
 {
     for (struct message *f = m->order.next; f; f = f->order.next)
         f->order.given_back |= f->state == MESSAGE_KEPT;
-    make_ready(m->order.group);
+    order_group_make_ready(m->order.group);
 }
 
 /* ---- what happens to a message ---- */
@@ -264,7 +124,7 @@ order_arrive(struct order *o, struct message *m)
 {
     struct order_member *x = &m->order;
     if (!x->group) {
-        stand_in_line(find_or_add(o, m->group), m);
+        stand_in_line(order_group_find(o, m->group), m);
         for (const struct message *p = x->previous; p; p = p->order.previous)
             x->given_back |= p->order.stage == ORDER_LEAVING;
         if (!o->skip)
@@ -355,7 +215,7 @@ order_pause(struct order *o, struct message *m, int64_t until_ms, size_t most)
     struct order_group *x = m->order.group;
     if (o->pausing + x->n > most || timers_reserve(o->timers, &x->timer) != 0)
         return false;
-    end_pause(x);
+    order_group_end_pause(x);
     x->pausing = x->n;
     o->pausing += x->n;
     m->order.not_before_ms = until_ms;
@@ -409,7 +269,7 @@ order_received_again(struct order *o, struct message *m)
             f->order.given_back = comes_back;
         comes_back |= f->order.stage == ORDER_LEAVING || atomic_load_explicit(&f->lost, memory_order_relaxed);
     }
-    make_ready(m->order.group);
+    order_group_make_ready(m->order.group);
 }
 
 void
@@ -457,7 +317,7 @@ step_of(struct order_group *x, const struct batch *open, int64_t now_ms, struct 
         case ORDER_WAITING:
             if (kept && way_is_free && out_before == x->out) {
                 if (m->order.not_before_ms <= now_ms) {
-                    end_pause(x);
+                    order_group_end_pause(x);
                     set_stage(m, ORDER_AWAY);
                     return ORDER_STEP_PASS;
                 }
@@ -499,12 +359,7 @@ order_next(struct order *o, const struct batch *open, int64_t now_ms, struct mes
         enum order_step step = step_of(x, open, now_ms, ret_message);
         if (step != ORDER_STEP_NONE)
             return step;
-        o->ready = x->next_ready;
-        if (!o->ready)
-            o->ready_end = &o->ready;
-        x->is_ready = false;
-        if (x->n == 0)
-            remove_group(x);
+        order_group_done(x);
     }
     return ORDER_STEP_NONE;
 }
