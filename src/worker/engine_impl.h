@@ -1,7 +1,7 @@
-/* engine_impl: what the engine's own files share: engine.c (a message's way through it), engine_intake.c (the gates
- * before its batch), engine_decide.c (what follows its verdict), engine_retry.c (what follows a failure),
- * engine_order.c (order in FIFO queues), engine_drain.c (the engine's end), engine_state.c (what it tells about
- * itself). */
+/* engine_impl: what the engine's own files share: engine.c (its life and its turns), engine_queue.c (what the
+ * queue says to it), engine_intake.c (the gates before a message's batch), engine_decide.c (what follows its verdict),
+ * engine_retry.c (what follows a failure), engine_order.c (order in FIFO queues), engine_drain.c (the engine's end),
+ * engine_state.c (what it tells about itself). */
 #ifndef FANOUT_WORKER_ENGINE_IMPL_H
 #define FANOUT_WORKER_ENGINE_IMPL_H
 
@@ -52,6 +52,9 @@ void engine_message_over(struct engine *g, struct message *m);
 
 /* engine.c: a batch's undecided messages have their verdicts; it is recycled. */
 void engine_batch_returned(struct engine *g, struct batch *b, int64_t now_ms);
+
+/* engine_queue.c: hangs in the modules that ask the queue. */
+void engine_queue_init(struct engine *g);
 
 /* ---- engine_intake.c: the gates that a message passes, in this order, on its way into a batch ----
  *
