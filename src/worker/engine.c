@@ -96,7 +96,7 @@ engine_batch_returned(struct engine *g, struct batch *b, int64_t now_ms)
     for (size_t i = 0; i < b->count; i++) {
         struct message *m = b->messages[i];
         m->batch = NULL;
-        if (m->state != MESSAGE_QUEUED)
+        if (m->state != MESSAGE_QUEUED || m->held_back)
             continue;
         if (m->again)
             engine_again(g, m, (enum engine_gate)m->gate, now_ms);

@@ -83,8 +83,9 @@ void engine_turn(struct engine *g, int64_t now_ms);
  * No receive is started. One that is in flight is left alone, because SQS may already be filling it, and a long poll
  * that nobody reads goes on taking messages for as long as it would have waited: what it brings is given back with
  * visibility 0. So a drain lasts up to wait_time_s; a second before the deadline it is cancelled after all. Batches
- * that no handler has begun are given back too, as soon as no receive of ours is left to take them in again. What is
- * being handled is waited for, its leases extended; every verdict is carried out without lingering. */
+ * that no handler has begun are given back too, and what is to be retried soon, as soon as no receive of ours is left
+ * to take them in again. What is being handled is waited for, its leases extended; every other verdict is carried out
+ * without lingering. */
 void engine_drain(struct engine *g, int64_t deadline_ms, int64_t now_ms);
 
 /* True when a drain has come to its end: nothing is in hand, or the deadline has passed with *ret_left messages. */

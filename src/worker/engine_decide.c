@@ -8,9 +8,7 @@
 void
 engine_decide_after_dedup(struct engine *g, struct message *m, int64_t now_ms)
 {
-    if (m->verdict.kind == VERDICT_GIVE_BACK && g->draining)
-        engine_give_back(g, m);
-    else
+    if (!engine_gives_back_later(g, m, now_ms))
         settle_verdict(&g->settle, m, now_ms);
 }
 

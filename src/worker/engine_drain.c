@@ -3,15 +3,40 @@
 
 #define POLL_MARGIN_MS 1000 /* before a drain's deadline */
 
+static void
+hold_back(struct engine *g, struct message *m)
+{
+    m->held_back = true;
+    m->next_held = g->held;
+    g->held = m;
+}
+
 void
 engine_give_back(struct engine *g, struct message *m)
 {
-    if (m->given_back)
-        return; /* it is held already */
-    m->given_back = true;
     m->verdict.kind = VERDICT_GIVE_BACK;
-    m->next_held = g->held;
-    g->held = m;
+    if (!m->held_back)
+        hold_back(g, m);
+}
+
+bool
+engine_gives_back_later(struct engine *g, struct message *m, int64_t now_ms)
+{
+    if (!g->draining)
+        return false;
+    if (m->verdict.kind == VERDICT_GIVE_BACK) {
+        engine_give_back(g, m);
+        return true;
+    }
+    if (m->verdict.kind != HANDLER_RETRY || g->poll.outstanding == 0 ||
+        atomic_load_explicit(&m->lost, memory_order_relaxed))
+        return false;
+    int64_t delay_ms = m->verdict.delay_ms = settle_retry_delay_ms(&g->settle, m);
+    if (delay_ms > g->options.wait_time_s * INT64_C(1000))
+        return false; /* that receive will be over */
+    m->back_at_ms = now_ms + delay_ms;
+    hold_back(g, m);
+    return true;
 }
 
 void
@@ -22,6 +47,9 @@ engine_give_back_held(struct engine *g, int64_t now_ms)
     while (g->held) {
         struct message *m = g->held;
         g->held = m->next_held;
+        m->held_back = false;
+        if (m->verdict.kind == HANDLER_RETRY)
+            m->verdict.delay_ms = m->back_at_ms > now_ms ? m->back_at_ms - now_ms : 0;
         settle_verdict(&g->settle, m, now_ms);
     }
 }

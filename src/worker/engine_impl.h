@@ -166,8 +166,11 @@ void engine_order_give_back(struct engine *g, struct message *m, int64_t now_ms)
 
 /* engine_drain.c. While a receive of ours waits at the queue it would take back at once what is given back now: one
  * more receive spent, and nothing won. So m is held, under lease, until engine_give_back_held finds none outstanding.
- */
+ * engine_gives_back_later does that with m, whose verdict is to be carried out, if it is given back; or retried after a
+ * delay that such a receive may outlast, and then what is left of the delay is waited for at the queue. False: it is
+ * to be carried out now. */
 void engine_give_back(struct engine *g, struct message *m);
+bool engine_gives_back_later(struct engine *g, struct message *m, int64_t now_ms);
 void engine_give_back_held(struct engine *g, int64_t now_ms);
 
 /* engine_state.c: what the queue's last answer says of our health; tells the supervisor when that, or what is denied to

@@ -189,7 +189,8 @@ engine_order_give_back(struct engine *g, struct message *m, int64_t now_ms)
         engine_give_back(g, m);
         return;
     }
-    m->verdict = (struct message_verdict){.kind = HANDLER_RETRY, .delay_ms = pauses_ms};
+    m->verdict = (struct message_verdict){.kind = HANDLER_RETRY, .delay_ms = pauses_ms, .reason = m->last_reason};
+    m->last_reason = NULL;
     engine_judge_receives(g, m); /* its attempts were judged when it began to pause */
     if (dedup_settle(&g->dedup, m))
         engine_decide_after_dedup(g, m, now_ms);

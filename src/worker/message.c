@@ -181,7 +181,10 @@ void
 message_forget_verdict(struct message *m)
 {
     assert(!m->batch && !m->publish);
-    free(m->verdict.reason);
+    if (m->verdict.reason) {
+        free(m->last_reason);
+        m->last_reason = m->verdict.reason;
+    }
     m->verdict = (struct message_verdict){.kind = VERDICT_NONE};
     m->again = false;
 }
@@ -201,6 +204,7 @@ message_release(struct message *m)
     assert(!m->settling.box && !m->extending.box && !timer_is_set(&m->lease_timer));
     free(m->newer_handle);
     free(m->content);
+    free(m->last_reason);
     free(m->verdict.reason);
     publish_list_free(m->publish);
     free(m);

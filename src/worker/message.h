@@ -110,7 +110,9 @@ struct message {
     bool attempted;                  /* its handler said something about it since it was last sent there */
     int64_t received_ms;             /* monotonic; SQS's 12 h count from here */
     bool dead_lettered;              /* moved: what is left is the delete */
-    bool given_back;                 /* unhandled, because of the drain; or about to be, when MESSAGE_QUEUED */
+    bool given_back;                 /* unhandled, because of the drain */
+    bool held_back;                  /* waits, decided, to be given back; of MESSAGE_QUEUED */
+    int64_t back_at_ms;              /* ... and is to be visible again then */
     uint32_t release_s;              /* of MESSAGE_RETRY: the visibility timeout to set */
     struct outbox_entry settling;    /* the box that carries out the verdict */
     struct outbox_entry extending;   /* the box of lease extensions */
@@ -131,6 +133,7 @@ struct message {
 
     /* the handler thread's, then the engine's */
     struct message_verdict verdict;
+    char *last_reason;              /* of the verdict before, when it is handled again here; malloced, or NULL */
     struct publish_list *publish;   /* what the handler publishes; NULL: nothing */
     _Atomic int64_t begun_ms;       /* monotonic: its handler was called with it; 0: it waits, and was not (lease.h) */
     _Atomic int64_t asked_until_ms; /* host->extend */

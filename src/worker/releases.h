@@ -1,4 +1,5 @@
-/* releases: messages given back to the queue: retries with their delay, and what a drain leaves unhandled.
+/* releases: messages given back to the queue: retries with their delay, what a drain leaves unhandled, and of FIFO
+ * groups what stands behind one that was given back.
  *
  * The visibility timeout is set once and the message is out of our hands. Until that is confirmed it is tried again;
  * when the lease ends first there is nothing left to do, since the message has come back by itself. Engine thread

@@ -31,7 +31,7 @@ struct pending {
     struct {
         char handle[64];
         unsigned timeout_s;
-        char reason[64], kind[16], attempts[16], id[40], group[16], sequence[24];
+        char reason[200], kind[16], attempts[16], id[40], group[16], sequence[24];
         struct sim_fault fault;
     } entry[SQS_BATCH_MAX];
     struct sqs_result results[SQS_BATCH_MAX];

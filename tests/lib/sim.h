@@ -31,7 +31,7 @@ struct sim_message {
     unsigned receives; /* the handle of a receive is "ID/RECEIVES" */
     bool deleted;
     unsigned dead_letters; /* copies in the dead-letter queue */
-    char dead_reason[64], dead_kind[16], dead_attempts[16];
+    char dead_reason[200], dead_kind[16], dead_attempts[16];
     bool moved; /* silently, by the queue's RedrivePolicy */
     /* for the test's own books */
     unsigned handled, done, rejected;

@@ -125,6 +125,51 @@ what_the_outstanding_poll_still_brings_is_given_back(void **state)
 }
 
 static void
+retries_after_a_second(struct bench *b, struct message *m, struct sim_message *s)
+{
+    (void)b;
+    (void)s;
+    m->verdict.kind = HANDLER_RETRY;
+    m->verdict.delay_ms = 1000;
+}
+
+static int64_t
+takes_three_seconds(struct bench *b, const struct message *m)
+{
+    (void)b;
+    (void)m;
+    return 3000;
+}
+
+/* Or it would be received once more, by a worker that does not handle it. */
+static void
+what_fails_meanwhile_is_not_given_to_the_outstanding_poll(void **state)
+{
+    (void)state;
+    for (unsigned early = 0; early <= 1000; early += 1000) {
+        struct bench b;
+        size_t left;
+        bench_init(&b, 1, NULL);
+        b.decide = retries_after_a_second;
+        b.takes = takes_three_seconds;
+        b.early = early;
+        bench_run(&b, 10000);
+        bench_put(&b, 3);
+        bench_run(&b, 1000);
+        assert_int_equal(b.sim.receiving, 1);
+        engine_drain(b.engine, sim_now_ms() + 25000, sim_now_ms());
+        assert_true(bench_run_until(&b, bench_is_over, 25001) && engine_is_over(b.engine, &left));
+        assert_int_equal(left, 0);
+        for (size_t i = 0; i < 3; i++)
+            assert_int_equal(b.sim.messages[i].receives, 1);
+        assert_int_equal(visible(&b), 3);
+        assert_int_equal(BENCH_COUNT(&b, retried), 3);
+        assert_int_equal(BENCH_COUNT(&b, given_back), 0);
+        bench_clean_up(&b);
+    }
+}
+
+static void
 a_poll_that_outlasts_the_deadline_is_cut_off_before_it(void **state)
 {
     (void)state;
@@ -271,6 +316,7 @@ main(void)
         cmocka_unit_test(a_batch_that_waits_for_its_window_is_given_back),
         cmocka_unit_test(an_idle_poll_is_left_to_return),
         cmocka_unit_test(what_the_outstanding_poll_still_brings_is_given_back),
+        cmocka_unit_test(what_fails_meanwhile_is_not_given_to_the_outstanding_poll),
         cmocka_unit_test(a_poll_that_outlasts_the_deadline_is_cut_off_before_it),
         cmocka_unit_test(the_deadline_ends_a_drain_and_says_what_is_left),
         cmocka_unit_test(leases_are_extended_through_the_drain),

@@ -269,6 +269,8 @@ first_fails_for_ever_and_the_second_once(struct bench *bench, struct message *m,
     bool fails = s->place == 0 || (s->place == 1 && s->handled == 1);
     m->verdict.kind = fails ? HANDLER_RETRY : HANDLER_DONE;
     m->verdict.delay_ms = s->place == 0 ? 13 * 60 * MINUTE : second_fails_delay_ms;
+    if (fails)
+        m->verdict.reason = message_copy_reason("no good");
 }
 
 static void
@@ -320,7 +322,8 @@ tries_here_end_after_as_many_as_the_queue_allows_receives(void **state)
     assert_int_equal(message(0, 0)->handled, 4);
     assert_int_equal(message(0, 0)->receives, 1);
     assert_int_equal(message(0, 0)->dead_letters, 1);
-    assert_string_equal(message(0, 0)->dead_reason, "failed 4 times, as often as the queue's maxReceiveCount allows;");
+    assert_string_equal(message(0, 0)->dead_reason,
+                        "failed 4 times, as often as the queue's maxReceiveCount allows; last: no good");
     assert_int_equal(deleted_in(0), 3);
     bench_clean_up(&b);
 }
@@ -565,6 +568,26 @@ a_drain_gives_back_what_waits_with_what_is_left_of_its_delay(void **state)
     bench_clean_up(&b);
 }
 
+/* Its own receive, which still waits at the queue, would bring it back. */
+static void
+a_drain_keeps_what_pauses_from_its_own_last_receive(void **state)
+{
+    (void)state;
+    start(NULL, true);
+    put(0, 5);
+    let_first_fail(0, 1, HANDLER_RETRY, 3000);
+    bench_run(&b, 1000);
+    assert_int_equal(message(0, 0)->handled, 1);
+    assert_int_equal(b.sim.receiving, 1); /* for almost 20 s more */
+    engine_drain(b.engine, sim_now_ms() + 25000, sim_now_ms());
+    assert_true(bench_run_until(&b, bench_is_over, 25001));
+    for (size_t i = 0; i < 5; i++) {
+        assert_int_equal(message(0, i)->receives, 1);
+        assert_true(message(0, i)->visible_at_ms <= sim_now_ms());
+    }
+    bench_clean_up(&b);
+}
+
 static void
 a_drain_does_not_count_the_failure_of_what_pauses_again(void **state)
 {
@@ -610,6 +633,8 @@ a_drain_makes_a_dead_letter_of_what_pauses_at_its_last_receive(void **state)
     assert_int_equal(message(0, 1)->handled, 1);
     assert_int_equal(message(0, 1)->dead_letters, 1);
     assert_string_equal(message(0, 1)->dead_kind, "receives");
+    assert_string_equal(message(0, 1)->dead_reason,
+                        "failed at receive 2, the last that the queue's maxReceiveCount allows; last: no good");
     assert_true(message(0, 1)->deleted);
     bench_clean_up(&b);
 }
@@ -793,6 +818,7 @@ main(void)
         cmocka_unit_test(one_lost_in_its_pause_has_failed_once),
         cmocka_unit_test(one_that_waits_for_the_event_of_the_failed_one_does_not_hold_it_up),
         cmocka_unit_test(a_drain_gives_back_what_waits_with_what_is_left_of_its_delay),
+        cmocka_unit_test(a_drain_keeps_what_pauses_from_its_own_last_receive),
         cmocka_unit_test(a_drain_does_not_count_the_failure_of_what_pauses_again),
         cmocka_unit_test(a_drain_makes_a_dead_letter_of_what_pauses_at_its_last_receive),
         cmocka_unit_test(a_drain_keeps_the_delay_of_one_settled_early),
