@@ -1,5 +1,5 @@
-/* internal: what http.c (the loop), call.c (one request), outcome.c (what became of it) and known.c (addresses for when
- * the resolver fails) share. Nobody else includes it.
+/* internal: what http.c (the loop), call.c (one request's way), handle.c (what libcurl is told of it), outcome.c (what
+ * became of it) and known.c (addresses for when the resolver fails) share. Nobody else includes it.
  *
  * A call is PENDING from http_submit until the next turn hands it to curl, ACTIVE until curl has finished it, and
  * DELIVERING while its callback runs; then it waits in the pool for the next request, its easy handle and its
@@ -95,9 +95,12 @@ bool http_engine_turn_is_over(const struct http_engine *g);
 void http_engine_make_room(struct http_engine *g);
 void http_engine_recycle(struct http_engine *g, struct http_call *c);
 
-/* call.c */
+/* handle.c */
 struct http_call *http_call_new(struct http_engine *g);
-void http_call_free(struct http_call *c);                    /* in no list, not in curl */
+void http_call_free(struct http_call *c); /* in no list, not in curl */
+int http_handle_set(struct http_call *c, const struct http_request *request, struct err *e); /* all but its times */
+
+/* call.c */
 void http_call_start(struct http_call *c);                   /* PENDING → ACTIVE, or finished with an error */
 void http_call_finish(struct http_call *c, CURLcode result); /* calls done, recycles */
 
