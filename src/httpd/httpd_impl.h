@@ -1,5 +1,6 @@
 /* httpd_impl: what httpd.c (the server's life), httpd_connections.c (its connections' lives), httpd_request.c (one
- * request's life), httpd_read.c (what handlers see of it) and probe.c share. */
+ * request's life), httpd_reply.c (what its answer is made of), httpd_read.c (what handlers see of it) and probe.c
+ * share. */
 #ifndef FANOUT_HTTPD_IMPL_H
 #define FANOUT_HTTPD_IMPL_H
 
@@ -88,6 +89,10 @@ enum MHD_Result httpd_request_progress(void *h, struct MHD_Connection *connectio
                                        const char *version, const char *data, size_t *data_n, void **request);
 void httpd_request_complete(void *h, struct MHD_Connection *connection, void **request,
                             enum MHD_RequestTerminationCode why);
+
+/* The answer of a handler, or one that is a line of ours, of static text, and ends the connection. NULL: no memory. */
+struct MHD_Response *httpd_reply_build(const struct httpd_request *r, const struct httpd_answer *answer);
+struct MHD_Response *httpd_reply_plain(const char *text);
 
 /* Answers everything that is parked with 503. */
 void httpd_request_answer_parked(struct httpd *h);
