@@ -1,29 +1,14 @@
-#include "local/auth.h"
+#include "local/auth_impl.h"
 
 #include <ctype.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#include "aws/sigv4.h"
-#include "base/buf.h"
 #include "base/clock.h"
-#include "base/digest.h"
 #include "local/auth_query.h"
-#include "local/auth_refusal.h"
-
-#define MAX_SIGNED_HEADERS 256 /* two kilobytes of S3 metadata are many */
-#define PRESIGNED_MAX_S    604800
 
 /* ---- state ------------------------------------------------------------------------------------------------------- */
-
-struct local_auth {
-    struct local_keys *keys;
-    char *region;
-    bool no_auth;
-};
 
 int
 local_auth_new(const struct local_auth_options *o, struct local_auth **ret_auth, struct err *e)
@@ -64,116 +49,11 @@ local_auth_reload(struct local_auth *a, size_t *ret_n, struct err *e)
     return code;
 }
 
-/* ---- one request ------------------------------------------------------------------------------------------------- */
-
-/* What is being verified, and the answer in the making. */
-struct check {
-    struct local_auth *auth;
-    const struct httpd_request *r;
-    const char *service;
-    struct local_key *key; /* whose signature it should be */
-    enum local_auth_dialect dialect;
-    bool presigned;
-    struct buf authorization; /* the header, or the same made from the query */
-    struct buf query;         /* what was signed of it */
-    struct sigv4_authorization_parts parts;
-    struct slice date; /* "20261120T060000Z" */
-    int64_t expires_s; /* presigned */
-    struct sigv4_header headers[MAX_SIGNED_HEADERS];
-    size_t n_headers;
-    char body_hash[DIGEST_SHA256_HEX];
-    struct slice payload_hash;
-    struct local_auth_result *ret;
-};
-
-static bool refuse(struct check *c, enum local_auth_reason reason, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-
-/* Returns false, for the steps below to return. */
-static bool
-refuse(struct check *c, enum local_auth_reason reason, const char *format, ...)
-{
-    const struct local_auth_words words = local_auth_words(reason, c->dialect);
-    va_list ap;
-    c->ret->status = words.status;
-    c->ret->code = words.code;
-    va_start(ap, format);
-    vsnprintf(c->ret->message, sizeof c->ret->message, format, ap);
-    va_end(ap);
-    return false;
-}
-
-/* In AWS's own words, which say nothing of the request. */
-static bool
-refuse_plainly(struct check *c, enum local_auth_reason reason)
-{
-    return refuse(c, reason, "%s", local_auth_words(reason, c->dialect).text);
-}
-
-static bool
-read_presigned(struct check *c, struct slice query)
-{
-    struct slice algorithm, credential, signed_headers, signature, expires;
-    if (!local_auth_query_get(query, "X-Amz-Algorithm", &algorithm) ||
-        !local_auth_query_get(query, "X-Amz-Credential", &credential) ||
-        !local_auth_query_get(query, "X-Amz-SignedHeaders", &signed_headers) ||
-        !local_auth_query_get(query, "X-Amz-Signature", &signature) ||
-        !local_auth_query_get(query, "X-Amz-Date", &c->date) || !local_auth_query_get(query, "X-Amz-Expires", &expires))
-        return refuse(c, LOCAL_AUTH_MALFORMED,
-                      "Query-string authentication version 4 requires the X-Amz-Algorithm, X-Amz-Credential, "
-                      "X-Amz-Signature, X-Amz-Date, X-Amz-SignedHeaders, and X-Amz-Expires parameters.");
-    c->presigned = true;
-    for (size_t i = 0; i < expires.n && expires.p[i] >= '0' && expires.p[i] <= '9' && c->expires_s <= PRESIGNED_MAX_S;
-         i++)
-        c->expires_s = c->expires_s * 10 + (expires.p[i] - '0');
-    if (c->expires_s < 1 || c->expires_s > PRESIGNED_MAX_S)
-        return refuse(c, LOCAL_AUTH_MALFORMED, "X-Amz-Expires must be between 1 and 604800 seconds");
-    local_auth_query_decode(algorithm, &c->authorization);
-    buf_add_string(&c->authorization, " Credential=");
-    local_auth_query_decode(credential, &c->authorization);
-    buf_add_string(&c->authorization, ", SignedHeaders=");
-    local_auth_query_decode(signed_headers, &c->authorization);
-    buf_add_string(&c->authorization, ", Signature=");
-    local_auth_query_decode(signature, &c->authorization);
-    local_auth_query_without_signature(query, &c->query);
-    return true;
-}
-
-/* Signature version 2, in a header or a presigned URL. */
-static bool
-is_old_version(const struct httpd_request *r)
-{
-    struct slice ignored;
-    return slice_starts_with(httpd_header(r, "authorization"), SLICE("AWS ")) ||
-           local_auth_query_get(httpd_query(r), "AWSAccessKeyId", &ignored);
-}
-
-static bool
-read_authorization(struct check *c)
-{
-    struct err e;
-    struct slice header = httpd_header(c->r, "authorization"), ignored;
-    if (is_old_version(c->r)) {
-        return refuse_plainly(c, LOCAL_AUTH_OLD_VERSION);
-    } else if (header.n > 0) {
-        buf_add_slice(&c->authorization, header);
-        buf_add_slice(&c->query, httpd_query(c->r));
-        c->date = httpd_header(c->r, "x-amz-date");
-    } else if (!local_auth_query_get(httpd_query(c->r), "X-Amz-Algorithm", &ignored)) {
-        return refuse_plainly(c, LOCAL_AUTH_MISSING);
-    } else if (!read_presigned(c, httpd_query(c->r))) {
-        return false;
-    }
-    if (buf_failed(&c->authorization) || buf_failed(&c->query))
-        return refuse_plainly(c, LOCAL_AUTH_NO_MEMORY);
-    if (sigv4_parse_authorization(buf_slice(&c->authorization), &c->parts, &e) != 0)
-        return refuse(c, LOCAL_AUTH_MALFORMED, "%s", e.text);
-    return true;
-}
+/* ---- is it right? ------------------------------------------------------------------------------------------------ */
 
 /* Of the header, or of a presigned URL. Room is for the URL's, decoded. */
 static struct slice
-session_token(const struct check *c, struct buf *room)
+session_token(const struct local_auth_check *c, struct buf *room)
 {
     struct slice raw, sent = httpd_header(c->r, "x-amz-security-token");
     if (sent.n > 0 || !c->presigned || !local_auth_query_get(httpd_query(c->r), "X-Amz-Security-Token", &raw))
@@ -183,7 +63,7 @@ session_token(const struct check *c, struct buf *room)
 }
 
 static bool
-check_key(struct check *c)
+check_key(struct local_auth_check *c)
 {
     static const enum local_auth_reason REASONS[] = {[LOCAL_TOKEN_MISSING] = LOCAL_AUTH_NO_TOKEN,
                                                      [LOCAL_TOKEN_WRONG] = LOCAL_AUTH_WRONG_TOKEN,
@@ -191,35 +71,37 @@ check_key(struct check *c)
     struct buf room = BUF_INIT;
     c->key = local_keys_find(c->auth->keys, c->parts.access_key_id);
     if (!c->key)
-        return refuse_plainly(c, LOCAL_AUTH_UNKNOWN_KEY);
+        return local_auth_refuse_plainly(c, LOCAL_AUTH_UNKNOWN_KEY);
     enum local_token token = local_key_check_token(c->key, session_token(c, &room), clock_wall_ms());
     bool failed = buf_failed(&room);
     buf_wipe(&room);
     if (failed)
-        return refuse_plainly(c, LOCAL_AUTH_NO_MEMORY);
-    return token == LOCAL_TOKEN_RIGHT || refuse_plainly(c, REASONS[token]);
+        return local_auth_refuse_plainly(c, LOCAL_AUTH_NO_MEMORY);
+    return token == LOCAL_TOKEN_RIGHT || local_auth_refuse_plainly(c, REASONS[token]);
 }
 
 static bool
-check_scope(struct check *c)
+check_scope(struct local_auth_check *c)
 {
     const struct sigv4_authorization_parts *p = &c->parts;
     if (!slice_equals_string(p->region, c->auth->region))
         return c->dialect == LOCAL_AUTH_S3
-                   ? refuse(c, LOCAL_AUTH_WRONG_SCOPE,
-                            "The authorization header is malformed; the region '%.*s' is wrong; expecting '%s'",
-                            SLICE_ARG(p->region), c->auth->region)
-                   : refuse(c, LOCAL_AUTH_WRONG_SCOPE,
-                            "Credential should be scoped to a valid region. (this server's is %s)", c->auth->region);
+                   ? local_auth_refuse(
+                         c, LOCAL_AUTH_WRONG_SCOPE,
+                         "The authorization header is malformed; the region '%.*s' is wrong; expecting '%s'",
+                         SLICE_ARG(p->region), c->auth->region)
+                   : local_auth_refuse(c, LOCAL_AUTH_WRONG_SCOPE,
+                                       "Credential should be scoped to a valid region. (this server's is %s)",
+                                       c->auth->region);
     if (!slice_equals_string(p->service, c->service))
         return c->dialect == LOCAL_AUTH_S3
-                   ? refuse(
+                   ? local_auth_refuse(
                          c, LOCAL_AUTH_WRONG_SCOPE,
                          "The authorization header is malformed; incorrect service \"%.*s\". This endpoint belongs to "
                          "\"%s\".",
                          SLICE_ARG(p->service), c->service)
-                   : refuse(c, LOCAL_AUTH_WRONG_SCOPE, "Credential should be scoped to correct service: '%s'.",
-                            c->service);
+                   : local_auth_refuse(c, LOCAL_AUTH_WRONG_SCOPE,
+                                       "Credential should be scoped to correct service: '%s'.", c->service);
     return true;
 }
 
@@ -237,7 +119,7 @@ spell_out(const char *basic, char out[21])
  * others
  * "- 5 min.". */
 static int64_t
-skew_ms(const struct check *c)
+skew_ms(const struct local_auth_check *c)
 {
     return (c->dialect == LOCAL_AUTH_JSON ? 5 : 15) * INT64_C(60000);
 }
@@ -245,14 +127,14 @@ skew_ms(const struct check *c)
 /* S3's presigned URLs live as long as they say. On SQS every URL lives 15 minutes, whatever it says
  * (aws-sdk-ruby#2498): here it is the shorter of the two, so that a client that needs more finds out. */
 static int64_t
-lifetime_ms(const struct check *c)
+lifetime_ms(const struct local_auth_check *c)
 {
     int64_t says_ms = c->expires_s * 1000, skew = skew_ms(c);
     return !c->presigned ? skew : c->dialect == LOCAL_AUTH_S3 || says_ms < skew ? says_ms : skew;
 }
 
 static bool
-refuse_time(struct check *c, bool late, int64_t now_ms)
+refuse_time(struct local_auth_check *c, bool late, int64_t now_ms)
 {
     char now[CLOCK_ISO8601_BYTES], edge[CLOCK_ISO8601_BYTES];
     int64_t by_ms = late ? lifetime_ms(c) : skew_ms(c);
@@ -260,71 +142,37 @@ refuse_time(struct check *c, bool late, int64_t now_ms)
     long long by = (long long)(minutes ? by_ms / 60000 : by_ms / 1000);
     enum local_auth_reason reason = c->presigned && late ? LOCAL_AUTH_PRESIGNED_EXPIRED : LOCAL_AUTH_WRONG_TIME;
     if (c->dialect == LOCAL_AUTH_S3)
-        return refuse_plainly(c, reason);
+        return local_auth_refuse_plainly(c, reason);
     clock_format_basic(now_ms, now);
     clock_format_basic(late ? now_ms - by_ms : now_ms + by_ms, edge);
-    return late ? refuse(c, reason, "Signature expired: %.*s is now earlier than %s (%s - %lld %s.)",
-                         SLICE_ARG(c->date), edge, now, by, minutes ? "min" : "sec")
-                : refuse(c, reason, "Signature not yet current: %.*s is still later than %s (%s + %lld %s.)",
-                         SLICE_ARG(c->date), edge, now, by, minutes ? "min" : "sec");
+    return late ? local_auth_refuse(c, reason, "Signature expired: %.*s is now earlier than %s (%s - %lld %s.)",
+                                    SLICE_ARG(c->date), edge, now, by, minutes ? "min" : "sec")
+                : local_auth_refuse(c, reason, "Signature not yet current: %.*s is still later than %s (%s + %lld %s.)",
+                                    SLICE_ARG(c->date), edge, now, by, minutes ? "min" : "sec");
 }
 
 /* "20261120T060000Z"; checks that it is the credential's day, too. */
 static bool
-check_time(struct check *c, int64_t *ret_signed_at)
+check_time(struct local_auth_check *c, int64_t *ret_signed_at)
 {
     char iso[21] = "YYYY-MM-DDThh:mm:ssZ";
     int64_t signed_at, now_ms = clock_wall_ms();
     const char *d = c->date.p;
     if (c->date.n != 16 || (spell_out(d, iso), d[8] != 'T') || clock_parse_iso8601(iso, 20, &signed_at, NULL) != 0)
-        return refuse(c, LOCAL_AUTH_MALFORMED,
-                      "Date must be in ISO-8601 'basic format'. Got '%.*s'. See "
-                      "http://en.wikipedia.org/wiki/ISO_8601",
-                      (int)(c->date.n < 40 ? c->date.n : 40), c->date.p ? c->date.p : "");
+        return local_auth_refuse(c, LOCAL_AUTH_MALFORMED,
+                                 "Date must be in ISO-8601 'basic format'. Got '%.*s'. See "
+                                 "http://en.wikipedia.org/wiki/ISO_8601",
+                                 (int)(c->date.n < 40 ? c->date.n : 40), c->date.p ? c->date.p : "");
     if (memcmp(d, c->parts.date.p, 8) != 0)
-        return refuse(c, LOCAL_AUTH_WRONG_SIGNATURE,
-                      "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: "
-                      "'%.*s' != '%.8s', from '%.*s'.",
-                      SLICE_ARG(c->parts.date), d, SLICE_ARG(c->date));
+        return local_auth_refuse(
+            c, LOCAL_AUTH_WRONG_SIGNATURE,
+            "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: "
+            "'%.*s' != '%.8s', from '%.*s'.",
+            SLICE_ARG(c->parts.date), d, SLICE_ARG(c->date));
     *ret_signed_at = signed_at;
     if (signed_at >= now_ms - lifetime_ms(c) && signed_at <= now_ms + skew_ms(c))
         return true;
     return refuse_time(c, signed_at < now_ms, now_ms);
-}
-
-static bool
-add_header_named(struct check *c, struct slice name)
-{
-    bool found = false;
-    for (size_t i = 0; i < httpd_header_count(c->r); i++) {
-        struct sigv4_header h;
-        httpd_header_at(c->r, i, &h.name, &h.value);
-        if (h.name.n != name.n || strncasecmp(h.name.p, name.p, name.n) != 0)
-            continue;
-        found = true;
-        if (c->n_headers == MAX_SIGNED_HEADERS)
-            return refuse(c, LOCAL_AUTH_MALFORMED, "more than %d headers are signed", MAX_SIGNED_HEADERS);
-        c->headers[c->n_headers++] = h;
-    }
-    return found || refuse(c, LOCAL_AUTH_WRONG_SIGNATURE, "The signed header '%.*s' is not in the request.",
-                           (int)(name.n < 80 ? name.n : 80), name.p);
-}
-
-static bool
-collect_signed_headers(struct check *c)
-{
-    struct slice rest = c->parts.signed_headers;
-    bool has_host = false;
-    while (rest.n > 0) {
-        const char *end = memchr(rest.p, ';', rest.n);
-        struct slice name = slice_of(rest.p, end ? (size_t)(end - rest.p) : rest.n);
-        rest = slice_of(rest.p + name.n + (end != NULL), rest.n - name.n - (end != NULL));
-        has_host |= slice_equals(name, SLICE("host"));
-        if (!add_header_named(c, name))
-            return false;
-    }
-    return has_host ||
-           refuse(c, LOCAL_AUTH_MALFORMED, "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.");
 }
 
 static bool
@@ -342,7 +190,7 @@ is_named(struct slice list, struct slice name)
 
 /* S3 takes no header of its own on trust: each x-amz-* has to be signed. */
 static bool
-check_all_signed(struct check *c)
+check_all_signed(struct local_auth_check *c)
 {
     const struct slice prefix = SLICE("x-amz-");
     for (size_t i = 0; c->dialect == LOCAL_AUTH_S3 && i < httpd_header_count(c->r); i++) {
@@ -350,9 +198,9 @@ check_all_signed(struct check *c)
         httpd_header_at(c->r, i, &name, &value);
         if (name.n > prefix.n && strncasecmp(name.p, prefix.p, prefix.n) == 0 &&
             !is_named(c->parts.signed_headers, name))
-            return refuse(c, LOCAL_AUTH_NOT_ALL_SIGNED,
-                          "There were headers present in the request which were not signed: %.*s",
-                          (int)(name.n < 80 ? name.n : 80), name.p);
+            return local_auth_refuse(c, LOCAL_AUTH_NOT_ALL_SIGNED,
+                                     "There were headers present in the request which were not signed: %.*s",
+                                     (int)(name.n < 80 ? name.n : 80), name.p);
     }
     return true;
 }
@@ -368,14 +216,14 @@ is_digest(struct slice s)
 
 /* Which text stands for the payload in what was signed, and is the payload that one? */
 static bool
-check_payload(struct check *c)
+check_payload(struct local_auth_check *c)
 {
     struct slice sent = httpd_header(c->r, "x-amz-content-sha256"), body = httpd_body(c->r);
     bool s3 = c->dialect == LOCAL_AUTH_S3;
     if (s3 && sent.n == 0 && c->presigned)
         sent = SLICE("UNSIGNED-PAYLOAD");
     if (s3 && sent.n == 0)
-        return refuse_plainly(c, LOCAL_AUTH_NO_PAYLOAD_HASH);
+        return local_auth_refuse_plainly(c, LOCAL_AUTH_NO_PAYLOAD_HASH);
     c->ret->payload_hash = sent;
     c->payload_hash = sent;
     if (s3 && !is_digest(sent))
@@ -383,7 +231,7 @@ check_payload(struct check *c)
     digest_sha256_hex(body.p, body.n, c->body_hash);
     struct slice computed = slice_of(c->body_hash, DIGEST_SHA256_HEX - 1);
     if (s3 && (sent.n != computed.n || strncasecmp(sent.p, computed.p, computed.n) != 0))
-        return refuse_plainly(c, LOCAL_AUTH_WRONG_PAYLOAD);
+        return local_auth_refuse_plainly(c, LOCAL_AUTH_WRONG_PAYLOAD);
     if (!s3)
         c->payload_hash = computed;
     return true;
@@ -405,7 +253,7 @@ local_auth_sign(struct local_auth *a, struct local_key *key, const char *service
 }
 
 static int
-sign_again(struct check *c, int64_t signed_at, char out[65])
+sign_again(struct local_auth_check *c, int64_t signed_at, char out[65])
 {
     bool s3 = c->dialect == LOCAL_AUTH_S3;
     struct sigv4_request request = {.method = httpd_method(c->r),
@@ -432,19 +280,19 @@ sign_again(struct check *c, int64_t signed_at, char out[65])
 }
 
 static bool
-check_signature(struct check *c, int64_t signed_at)
+check_signature(struct local_auth_check *c, int64_t signed_at)
 {
     if (sign_again(c, signed_at, c->ret->signature) != 0)
-        return refuse_plainly(c, LOCAL_AUTH_NO_MEMORY);
+        return local_auth_refuse_plainly(c, LOCAL_AUTH_NO_MEMORY);
     c->ret->signed_at_ms = signed_at;
     if (c->parts.signature.n == 64 && digest_equal(c->ret->signature, c->parts.signature.p, 64))
         return true;
-    return refuse_plainly(c, LOCAL_AUTH_WRONG_SIGNATURE);
+    return local_auth_refuse_plainly(c, LOCAL_AUTH_WRONG_SIGNATURE);
 }
 
 /* What the services look at, as the client says it. */
 static void
-take_on_trust(struct check *c)
+take_on_trust(struct local_auth_check *c)
 {
     struct err e;
     struct local_auth_result *ret = c->ret;
@@ -461,15 +309,16 @@ void
 local_auth_verify(struct local_auth *a, const struct httpd_request *r, const char *service,
                   struct local_auth_result *ret)
 {
-    struct check c = {.auth = a, .r = r, .service = service, .dialect = dialect_of(service), .ret = ret};
+    struct local_auth_check c = {.auth = a, .r = r, .service = service, .dialect = dialect_of(service), .ret = ret};
     int64_t signed_at = 0;
     *ret = (struct local_auth_result){0};
     if (a->no_auth) {
         take_on_trust(&c);
         return;
     }
-    (void)(read_authorization(&c) && check_key(&c) && check_scope(&c) && check_time(&c, &signed_at) &&
-           collect_signed_headers(&c) && check_all_signed(&c) && check_payload(&c) && check_signature(&c, signed_at));
+    (void)(local_auth_read(&c) && check_key(&c) && check_scope(&c) && check_time(&c, &signed_at) &&
+           local_auth_collect_headers(&c) && check_all_signed(&c) && check_payload(&c) &&
+           check_signature(&c, signed_at));
     ret->key = c.key;
     buf_clean_up(&c.authorization);
     buf_clean_up(&c.query);
