@@ -1,151 +1,12 @@
-#include "local/plan.h"
+#include "local/plan_impl.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "base/arena.h"
-#include "base/buf.h"
-#include "base/json.h"
-
-#define NOTES_MAX 200
-
-struct capture {
-    const char *function;
-    struct slice bucket;
-};
-
-struct planner {
-    struct local_plan public; /* first: what the caller holds */
-    struct arena arena;
-    struct local_plan_step *steps;
-    struct local_plan_note *notes;
-    size_t n_steps, n_notes;
-    struct capture *captures;
-    size_t n_captures;
-};
-
-/* An object of the template in the planner's hands. */
-struct subject {
-    struct planner *planner;
-    const struct template_resource *resource; /* it, or what it is part of */
-    const char *path;                         /* "Resources.Rule.Properties.Targets[0]" */
-    struct json object;
-};
-
-/* ---- faults and notes -------------------------------------------------------------------------------------------- */
-
-__attribute__((format(printf, 4, 5))) static int
-fault(const struct subject *s, const char *key, struct err *e, const char *format, ...)
-{
-    char text[sizeof e->text];
-    va_list ap;
-    va_start(ap, format);
-    vsnprintf(text, sizeof text, format, ap);
-    va_end(ap);
-    return err_set(e, ERR_INVALID, "%s.%s: %s", s->path, key, text);
-}
-
-static int
-note(struct planner *p, bool warning, const char *path, const char *text, struct err *e)
-{
-    if (!path || !text)
-        return err_no_memory(e);
-    if (p->n_notes < NOTES_MAX)
-        p->notes[p->n_notes++] = (struct local_plan_note){.warning = warning, .path = path, .text = text};
-    return 0;
-}
-
-static int
-note_resource(const struct subject *s, bool warning, const char *text, struct err *e)
-{
-    return note(s->planner, warning, arena_format(&s->planner->arena, "Resources.%s", s->resource->id), text, e);
-}
-
-static int
-note_key(const struct subject *s, struct slice key, const char *text, struct err *e)
-{
-    return note(s->planner, true, arena_format(&s->planner->arena, "%s.%.*s", s->path, SLICE_ARG(key)), text, e);
-}
-
-/* ---- properties -------------------------------------------------------------------------------------------------- */
-
-/* null is what the template reader makes of AWS::NoValue: the property is not there. */
-static bool
-get(struct json object, const char *key, struct json *ret_value)
-{
-    struct json value;
-    if (!json_get(object, key, &value) || value.type == JSON_NULL)
-        return false;
-    *ret_value = value;
-    return true;
-}
-
-static bool
-is_listed(struct json key, const char *const *list)
-{
-    for (; list && *list; list++)
-        if (json_equals_string(key, slice_of_string(*list)))
-            return true;
-    return false;
-}
-
-/* Names the members that are in neither list. */
-static int
-note_unknown(const struct subject *s, const char *const *known, const char *const *harmless, struct err *e)
-{
-    int rc = 0;
-    for (struct json_iter it = json_iter(s->object); rc == 0 && json_next(&it);)
-        if (it.value.type != JSON_NULL && !is_listed(it.key, known) && !is_listed(it.key, harmless))
-            rc = note_key(s, json_raw(it.key), "is not known here and does nothing", e);
-    return rc;
-}
-
-/* Moves the text of a buf into the arena and ends the buf. */
-static int
-keep(struct planner *p, struct buf *text, struct slice *ret, struct err *e)
-{
-    char *copy = buf_failed(text) ? NULL : arena_strndup(&p->arena, text->data ? text->data : "", text->len);
-    if (copy)
-        *ret = slice_of(copy, text->len);
-    buf_clean_up(text);
-    return copy ? 0 : err_no_memory(e);
-}
-
-/* A property as text, whatever form the template gives it: SQS's attributes are strings where CloudFormation has
- * numbers, and policies are JSON in a string there and objects here. */
-static int
-as_text(const struct subject *s, const char *key, struct json value, struct slice *ret, struct err *e)
-{
-    struct buf text = BUF_INIT;
-    if (value.type == JSON_ARRAY)
-        return fault(s, key, e, "must not be a list");
-    if (value.type != JSON_STRING) {
-        json_write_compact(&text, value);
-    } else if (json_decode(value, &text, e) != 0) {
-        buf_clean_up(&text);
-        return fault(s, key, e, "is no text");
-    }
-    return keep(s->planner, &text, ret, e);
-}
-
-/* A string; when there is none, *ret stays, or it is a fault if it is needed. */
-static int
-get_string(const struct subject *s, const char *key, bool needed, struct slice *ret, struct err *e)
-{
-    struct json value;
-    if (!get(s->object, key, &value) && !needed)
-        return 0;
-    if (!get(s->object, key, &value) || value.type != JSON_STRING || json_raw(value).n == 0)
-        return fault(s, key, e, "must be a string that is not empty");
-    return as_text(s, key, value, ret, e);
-}
 
 /* ---- the types --------------------------------------------------------------------------------------------------- */
 
 static struct local_plan_step *
-add_step(const struct subject *s, enum local_plan_kind kind)
+add_step(const struct plan_subject *s, enum local_plan_kind kind)
 {
     struct planner *p = s->planner;
     struct local_plan_step *step = &p->steps[p->n_steps++];
@@ -155,7 +16,7 @@ add_step(const struct subject *s, enum local_plan_kind kind)
 
 /* Is the resource's name 1 to max letters, digits and others? */
 static int
-check_name(const struct subject *s, size_t max, const char *others, struct err *e)
+check_name(const struct plan_subject *s, size_t max, const char *others, struct err *e)
 {
     const char *name = s->resource->name;
     size_t n = strlen(name);
@@ -163,20 +24,21 @@ check_name(const struct subject *s, size_t max, const char *others, struct err *
         char c = name[i];
         bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
         if (!plain && !strchr(others, c))
-            return fault(s, "Name", e, "\"%s\" holds something else than letters, digits and \"%s\"", name, others);
+            return plan_fault(s, "Name", e, "\"%s\" holds something else than letters, digits and \"%s\"", name,
+                              others);
     }
-    return n <= max ? 0 : fault(s, "Name", e, "is longer than %zu characters", max);
+    return n <= max ? 0 : plan_fault(s, "Name", e, "is longer than %zu characters", max);
 }
 
 static int
-plan_bus(const struct subject *s, struct err *e)
+plan_bus(const struct plan_subject *s, struct err *e)
 {
     add_step(s, LOCAL_PLAN_BUS);
     return check_name(s, 256, "/.-_", e);
 }
 
 static int
-plan_bucket(const struct subject *s, struct err *e)
+plan_bucket(const struct plan_subject *s, struct err *e)
 {
     (void)e;
     add_step(s, LOCAL_PLAN_BUCKET);
@@ -203,7 +65,7 @@ static const char *const QUEUE_PROPERTIES[] = {
 };
 
 static int
-plan_queue(const struct subject *s, struct err *e)
+plan_queue(const struct plan_subject *s, struct err *e)
 {
     struct local_plan_step *step = add_step(s, LOCAL_PLAN_QUEUE);
     struct json value;
@@ -212,17 +74,17 @@ plan_queue(const struct subject *s, struct err *e)
     if (!(step->attributes = arena_alloc(&s->planner->arena, n * sizeof *step->attributes)))
         return err_no_memory(e);
     for (const char *const *name = QUEUE_PROPERTIES + 1; rc == 0 && *name; name++) {
-        if (!get(s->object, *name, &value))
+        if (!plan_get(s->object, *name, &value))
             continue;
         struct local_sqs_attribute *a = &step->attributes[step->n_attributes++];
         a->name = slice_of_string(*name);
-        rc = as_text(s, *name, value, &a->value, e);
+        rc = plan_as_text(s, *name, value, &a->value, e);
     }
     return rc;
 }
 
 static int
-plan_function(const struct subject *s, struct err *e)
+plan_function(const struct plan_subject *s, struct err *e)
 {
     struct planner *p = s->planner;
     struct json code, bucket;
@@ -230,17 +92,17 @@ plan_function(const struct subject *s, struct err *e)
     bool has_code = json_get_path(s->object, &code, "Code", "ZipFile", NULL) && code.type == JSON_STRING;
     bool has_bucket = json_get_path(s->object, &bucket, "Environment", "Variables", "BUCKET", NULL) &&
                       bucket.type == JSON_STRING && json_raw(bucket).n > 0;
-    int rc = has_code ? as_text(s, "Code.ZipFile", code, &text, e) : 0;
+    int rc = has_code ? plan_as_text(s, "Code.ZipFile", code, &text, e) : 0;
     if (rc != 0)
         return rc;
     if (!has_bucket || text.n == 0 || !memmem(text.p, text.n, "raw-events/", strlen("raw-events/")))
-        return note_resource(s, true,
-                             "functions do not run here, and this one is not the capture function: its events go to "
-                             "the dead-letter queues of its rules",
-                             e);
-    rc = as_text(s, "Environment.Variables.BUCKET", bucket, &text, e);
+        return plan_note(s, true,
+                         "functions do not run here, and this one is not the capture function: its events go to "
+                         "the dead-letter queues of its rules",
+                         e);
+    rc = plan_as_text(s, "Environment.Variables.BUCKET", bucket, &text, e);
     if (rc == 0)
-        p->captures[p->n_captures++] = (struct capture){.function = s->resource->name, .bucket = text};
+        p->captures[p->n_captures++] = (struct plan_capture){.function = s->resource->name, .bucket = text};
     return rc;
 }
 
@@ -270,65 +132,67 @@ capture_bucket(const struct planner *p, struct slice arn)
 static const char *const TARGET_SETTINGS[] = {"Input", "InputPath", "InputTransformer", "SqsParameters", NULL};
 
 static int
-get_settings(const struct subject *s, struct slice *ret, struct err *e)
+get_settings(const struct plan_subject *s, struct slice *ret, struct err *e)
 {
     struct buf text = BUF_INIT;
     struct json value;
     buf_add_char(&text, '{');
     for (const char *const *name = TARGET_SETTINGS; *name; name++) {
-        if (!get(s->object, *name, &value))
+        if (!plan_get(s->object, *name, &value))
             continue;
         buf_add_format(&text, "%s\"%s\":", text.len > 1 ? "," : "", *name);
         json_write_compact(&text, value);
     }
     buf_add_char(&text, '}');
-    return keep(s->planner, &text, ret, e);
+    return plan_keep(s->planner, &text, ret, e);
 }
 
 static int
-plan_target(const struct subject *s, size_t index, struct local_plan_step *step, struct err *e)
+plan_target(const struct plan_subject *s, size_t index, struct local_plan_step *step, struct err *e)
 {
     static const char *const KNOWN[] = {"Id", "Arn", "DeadLetterConfig", NULL};
     static const char *const HARMLESS[] = {"RoleArn", "RetryPolicy", NULL};
     static const char *const HARMLESS_FOR_QUEUES[] = {"RoleArn",          "RetryPolicy",   "Input", "InputPath",
                                                       "InputTransformer", "SqsParameters", NULL};
     struct local_events_target *out = &step->targets[step->n_targets++];
-    struct subject dead_letters = {s->planner, s->resource, NULL, s->object};
-    int rc = get_string(s, "Id", true, &out->id, e);
+    struct plan_subject dead_letters = {s->planner, s->resource, NULL, s->object};
+    int rc = plan_get_string(s, "Id", true, &out->id, e);
     for (size_t i = 0; rc == 0 && i < index; i++)
         if (slice_equals(step->targets[i].id, out->id))
-            rc = fault(s, "Id", e, "\"%.*s\" is another target's", SLICE_ARG(out->id));
+            rc = plan_fault(s, "Id", e, "\"%.*s\" is another target's", SLICE_ARG(out->id));
     if (rc == 0)
-        rc = get_string(s, "Arn", true, &out->arn, e);
-    if (rc == 0 && get(s->object, "DeadLetterConfig", &dead_letters.object)) {
+        rc = plan_get_string(s, "Arn", true, &out->arn, e);
+    if (rc == 0 && plan_get(s->object, "DeadLetterConfig", &dead_letters.object)) {
         dead_letters.path = arena_format(&s->planner->arena, "%s.DeadLetterConfig", s->path);
-        rc = dead_letters.path ? get_string(&dead_letters, "Arn", true, &out->dead_letter_arn, e) : err_no_memory(e);
+        rc = dead_letters.path ? plan_get_string(&dead_letters, "Arn", true, &out->dead_letter_arn, e)
+                               : err_no_memory(e);
     }
     if (rc != 0)
         return rc;
     if (slice_starts_with(out->arn, SLICE("arn:aws:sqs:"))) {
         rc = get_settings(s, &out->settings, e);
-        return rc != 0 ? rc : note_unknown(s, KNOWN, HARMLESS_FOR_QUEUES, e);
+        return rc != 0 ? rc : plan_note_unknown(s, KNOWN, HARMLESS_FOR_QUEUES, e);
     }
     out->capture_bucket = capture_bucket(s->planner, out->arn);
     if (out->capture_bucket.n == 0)
-        rc = note_key(s, SLICE("Arn"), "is neither a queue nor the capture function: nothing takes its events here", e);
-    return rc != 0 ? rc : note_unknown(s, KNOWN, HARMLESS, e);
+        rc = plan_note_key(s, SLICE("Arn"),
+                           "is neither a queue nor the capture function: nothing takes its events here", e);
+    return rc != 0 ? rc : plan_note_unknown(s, KNOWN, HARMLESS, e);
 }
 
 static int
-plan_targets(const struct subject *s, struct local_plan_step *step, struct err *e)
+plan_targets(const struct plan_subject *s, struct local_plan_step *step, struct err *e)
 {
     struct json targets;
-    if (!get(s->object, "Targets", &targets))
+    if (!plan_get(s->object, "Targets", &targets))
         return 0;
     if (targets.type != JSON_ARRAY || json_count(targets) > LOCAL_PLAN_TARGETS_MAX)
-        return fault(s, "Targets", e, "must be a list of at most %d targets", LOCAL_PLAN_TARGETS_MAX);
+        return plan_fault(s, "Targets", e, "must be a list of at most %d targets", LOCAL_PLAN_TARGETS_MAX);
     if (!(step->targets = arena_zalloc(&s->planner->arena, json_count(targets) * sizeof *step->targets)))
         return err_no_memory(e);
     int rc = 0;
     for (struct json_iter it = json_iter(targets); rc == 0 && json_next(&it);) {
-        struct subject target = {s->planner, s->resource, NULL, it.value};
+        struct plan_subject target = {s->planner, s->resource, NULL, it.value};
         target.path = arena_format(&s->planner->arena, "%s.Targets[%zu]", s->path, it.index);
         rc = target.path ? plan_target(&target, it.index, step, e) : err_no_memory(e);
     }
@@ -336,30 +200,30 @@ plan_targets(const struct subject *s, struct local_plan_step *step, struct err *
 }
 
 static int
-plan_rule(const struct subject *s, struct err *e)
+plan_rule(const struct plan_subject *s, struct err *e)
 {
     struct json pattern, schedule;
     struct slice state = SLICE("ENABLED");
-    bool has_pattern = get(s->object, "EventPattern", &pattern);
-    bool has_schedule = get(s->object, "ScheduleExpression", &schedule);
-    int rc = has_schedule ? note_key(s, SLICE("ScheduleExpression"), "schedules do not run here", e) : 0;
+    bool has_pattern = plan_get(s->object, "EventPattern", &pattern);
+    bool has_schedule = plan_get(s->object, "ScheduleExpression", &schedule);
+    int rc = has_schedule ? plan_note_key(s, SLICE("ScheduleExpression"), "schedules do not run here", e) : 0;
     if (rc != 0 || (has_schedule && !has_pattern))
         return rc;
     if (!has_pattern)
-        return fault(s, "EventPattern", e, "must be an event pattern");
+        return plan_fault(s, "EventPattern", e, "must be an event pattern");
     struct local_plan_step *step = add_step(s, LOCAL_PLAN_RULE);
     rc = check_name(s, 64, ".-_", e);
     if (rc == 0)
-        rc = as_text(s, "EventPattern", pattern, &step->pattern, e);
+        rc = plan_as_text(s, "EventPattern", pattern, &step->pattern, e);
     if (rc == 0)
-        rc = get_string(s, "EventBusName", false, &step->bus, e);
+        rc = plan_get_string(s, "EventBusName", false, &step->bus, e);
     if (rc == 0)
-        rc = get_string(s, "State", false, &state, e);
+        rc = plan_get_string(s, "State", false, &state, e);
     if (rc != 0)
         return rc;
     step->enabled = slice_starts_with(state, SLICE("ENABLED"));
     if (!step->enabled && !slice_equals_string(state, "DISABLED"))
-        return fault(s, "State", e, "must be ENABLED or DISABLED");
+        return plan_fault(s, "State", e, "must be ENABLED or DISABLED");
     return plan_targets(s, step, e);
 }
 
@@ -367,9 +231,9 @@ plan_rule(const struct subject *s, struct err *e)
 
 static const struct type {
     const char *type;
-    int (*plan)(const struct subject *s, struct err *e); /* NULL: nothing to be done here */
-    const char *const *known;                            /* properties that are acted on; NULL: all are fine */
-    const char *const *harmless;                         /* properties that change nothing here */
+    int (*plan)(const struct plan_subject *s, struct err *e); /* NULL: nothing to be done here */
+    const char *const *known;                                 /* properties that are acted on; NULL: all are fine */
+    const char *const *harmless;                              /* properties that change nothing here */
 } TYPES[] = {
     {"AWS::Events::EventBus", plan_bus, (const char *const[]){"Name", NULL},
      (const char *const[]){"Description", "KmsKeyIdentifier", "LogConfig", "Policy", "Tags", NULL}},
@@ -404,19 +268,19 @@ type_of(const char *name)
 static int
 plan_resource(struct planner *p, const struct template_resource *resource, struct err *e)
 {
-    struct subject s = {.planner = p, .resource = resource};
+    struct plan_subject s = {.planner = p, .resource = resource};
     const struct type *type = type_of(resource->type);
     if (!type)
-        return note_resource(
-            &s, true, arena_format(&p->arena, "%s is a type that is not known here: left out", resource->type), e);
+        return plan_note(&s, true,
+                         arena_format(&p->arena, "%s is a type that is not known here: left out", resource->type), e);
     if (!type->plan)
-        return note_resource(&s, false, "needs nothing here: permissions and invocations are not modelled", e);
+        return plan_note(&s, false, "needs nothing here: permissions and invocations are not modelled", e);
     if (!(s.path = arena_format(&p->arena, "Resources.%s.Properties", resource->id)))
         return err_no_memory(e);
     int rc = json_parse(resource->properties, &s.object, e);
     if (rc == 0)
         rc = type->plan(&s, e);
-    return rc != 0 || !type->known ? rc : note_unknown(&s, type->known, type->harmless, e);
+    return rc != 0 || !type->known ? rc : plan_note_unknown(&s, type->known, type->harmless, e);
 }
 
 int
@@ -427,7 +291,7 @@ local_plan_make(const struct template *t, struct local_plan **ret_plan, struct e
         return err_no_memory(e);
     arena_init(&p->arena, 0);
     p->steps = arena_alloc(&p->arena, t->n_resources * sizeof *p->steps);
-    p->notes = arena_alloc(&p->arena, NOTES_MAX * sizeof *p->notes);
+    p->notes = arena_alloc(&p->arena, PLAN_NOTES_MAX * sizeof *p->notes);
     p->captures = arena_alloc(&p->arena, t->n_resources * sizeof *p->captures);
     int rc = p->steps && p->notes && p->captures ? 0 : err_no_memory(e);
     for (size_t i = 0; rc == 0 && i < t->n_resources; i++)
