@@ -1,5 +1,5 @@
-/* template_impl: what the files of local/template share: template.c (the template, its resources, their order) and
- * template_functions.c (Ref and the Fn:: functions). */
+/* template_impl: what the files of local/template share: template.c (the template, its resources, their order),
+ * template_names.c (what they are called) and template_functions.c (Ref and the Fn:: functions). */
 #ifndef FANOUT_LOCAL_TEMPLATE_IMPL_H
 #define FANOUT_LOCAL_TEMPLATE_IMPL_H
 
@@ -61,6 +61,16 @@ int template_resolve(struct template_parser *p, const struct template_path *at, 
 
 /* The resource of that logical id, resolved; *ret NULL: there is none. */
 int template_find(struct template_parser *p, struct slice id, const struct template_node **ret, struct err *e);
+
+/* A name as a C string in the arena; it must not be empty or hold a NUL. */
+int template_take_text(struct template_parser *p, const struct template_path *at, struct json string, const char **ret,
+                       struct err *e);
+
+/* ---- template_names.c -------------------------------------------------------------------------------------------- */
+
+/* Sets the name of a node whose properties are resolved: its own, or one that is made up. */
+int template_take_name(struct template_parser *p, struct template_node *node, const struct template_path *properties_at,
+                       struct err *e);
 
 /* Appends an attribute of a resolved resource; false: there is no such attribute here. */
 bool template_write_attribute(const struct template_parser *p, const struct template_node *node, struct slice attribute,
