@@ -83,6 +83,21 @@ ring_push(struct ring *r, void *item)
 }
 
 bool
+ring_push_first(struct ring *r, void *item)
+{
+    assert(item);
+    pthread_mutex_lock(&r->lock);
+    bool fits = !r->closed && r->count < r->capacity;
+    if (fits) {
+        r->first = (r->first + r->capacity - 1) % r->capacity;
+        r->items[r->first] = item;
+        r->count++;
+    }
+    unlock_and_wake(r);
+    return fits;
+}
+
+bool
 ring_put(struct ring *r, void *item)
 {
     pthread_mutex_lock(&r->lock);

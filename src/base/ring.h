@@ -26,6 +26,9 @@ bool ring_push(struct ring *r, void *item);
 bool ring_put(struct ring *r, void *item);
 void ring_wake(struct ring *r);
 
+/* As ring_push, but it is the next to be handed out. */
+bool ring_push_first(struct ring *r, void *item);
+
 /* The next item; waits up to wait_ms (negative: for ever, 0: not at all). NULL: nothing came in time, or the ring is
  * closed and empty. With a test clock the wait ends when either real time or the test clock says so. */
 void *ring_pop(struct ring *r, int64_t wait_ms);

@@ -43,6 +43,30 @@ items_come_out_in_the_order_they_went_in(void **state)
 }
 
 static void
+what_is_pushed_first_is_handed_out_before_all_that_waits(void **state)
+{
+    (void)state;
+    static int items[4];
+    struct ring *r = make(3);
+    for (int round = 0; round < 7; round++) { /* wherever it begins */
+        assert_true(ring_push(r, &items[1]));
+        assert_true(ring_push(r, &items[2]));
+        assert_true(ring_push_first(r, &items[0]));
+        assert_false(ring_push_first(r, &items[3]));
+        for (int i = 0; i < 3; i++)
+            assert_ptr_equal(ring_pop(r, 0), &items[i]);
+        assert_true(ring_push_first(r, &items[0]));
+        assert_ptr_equal(ring_pop(r, 0), &items[0]);
+        assert_null(ring_pop(r, 0));
+        assert_true(ring_push(r, &items[0]));
+        assert_ptr_equal(ring_pop(r, 0), &items[0]);
+    }
+    ring_close(r);
+    assert_false(ring_push_first(r, &items[0]));
+    ring_destroy(r);
+}
+
+static void
 a_full_ring_refuses(void **state)
 {
     (void)state;
@@ -304,6 +328,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(items_come_out_in_the_order_they_went_in),
+        cmocka_unit_test(what_is_pushed_first_is_handed_out_before_all_that_waits),
         cmocka_unit_test(a_full_ring_refuses),
         cmocka_unit_test(a_capacity_without_memory_is_an_error),
         cmocka_unit_test(closing_hands_out_the_rest_and_then_nothing),
