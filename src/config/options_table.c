@@ -368,9 +368,9 @@ const struct conf_option conf_options[] = {
      .max = 10000,
      .unit = "",
      .help =
-         "Messages of one batch at most; above 10 several receives are merged. A batch goes to one thread, which calls "
-         "handle_batch once or handle for each message. Where single messages take long, 1 keeps them from waiting for "
-         "each other while other threads are idle.",
+         "Messages that a handler thread takes at a time at most; above 10 several receives are merged. With "
+         "handle_batch they are one call. With handle, threads that are idle take over what waits in a batch behind "
+         "a slow message.",
      .reloadable = true,
      .offset = OF(batch.size)},
     {.path = "consumers.batch.window_ms",

@@ -3,7 +3,7 @@
  * Messages come in as they are received; a batch goes out when it holds `size` messages, when window_ms have passed
  * since its first, or, with window_ms 0, at the end of each receive. Batches are recycled: in a steady state nothing is
  * allocated here. Engine thread only; a batch that was submitted belongs to the handler thread that took it until it
- * comes back through the inbox. */
+ * comes back through the inbox; of a plugin with `handle`, also to those that join it (share.h). */
 #ifndef FANOUT_WORKER_BATCH_H
 #define FANOUT_WORKER_BATCH_H
 
@@ -24,10 +24,21 @@ struct batch {
 
     bool trial; /* to be handled although handlers are held back: the breaker tries */
 
-    /* the handler thread's */
-    struct message **live; /* what it hands to the plugin: those that were not lost meanwhile */
+    /* the handler threads': */
+    struct message **live; /* with handle_batch what was not lost meanwhile, with handle the first of each run */
     const struct handler_message **views;
     size_t n_live;
+
+    /* share.h's, as `live` with handle */
+    struct {
+        _Atomic size_t taken; /* of live */
+        _Atomic bool down;    /* a message of it said HANDLER_DOWN: nothing more of it is begun */
+        bool waits, joinable; /* counts as waiting until all is taken; other threads may join */
+        bool listed;          /* these four: share's lock */
+        unsigned threads;     /* that are part of it */
+        struct batch *previous, *next;
+        int64_t begun_ms;
+    } share;
 
     struct inbox_node returned, extend;
     _Atomic bool extend_queued;

@@ -165,7 +165,7 @@ run(void *argument)
         if (engine_is_over(t->engine, &t->left))
             break;
         tell_handlers(t); /* of what gates let pass in this turn: the wait may be long */
-        if (http_engine_run(t->http, WAIT_MS, &e) != 0) {
+        if (http_engine_run(t->http, pool_watch(t->pool, WAIT_MS, clock_monotonic_ms()), &e) != 0) {
             log_write_limited(LOG_ERROR, 10000, "the HTTP engine fails", LOG_ERR(&e));
             poll(NULL, 0, FAILED_MS); /* it may not have waited */
         }

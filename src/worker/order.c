@@ -158,11 +158,14 @@ order_may_join(struct order *o, struct message *m, const struct batch *open)
 void
 order_join(struct order *o, struct message *m, const struct batch *open)
 {
-    struct message *before = m->order.previous;
-    m->order.follower = NULL;
-    m->order.alone = o->skip;
-    if (before && open && before->batch == open)
+    struct message *before = m->order.previous, *behind = m->order.next;
+    m->order.follows = before && open && before->batch == open;
+    if (m->order.follows)
         before->order.follower = m;
+    m->order.follower = behind && open && behind->batch == open ? behind : NULL;
+    if (m->order.follower)
+        behind->order.follows = true;
+    m->order.alone = o->skip;
     set_stage(m, ORDER_BATCHED);
 }
 
@@ -170,8 +173,12 @@ void
 order_stay_out(struct order *o, struct message *m)
 {
     (void)o;
-    if (m->order.previous)
-        m->order.previous->order.follower = NULL;
+    if (m->order.follows)
+        m->order.previous->order.follower = m->order.follower;
+    if (m->order.follower)
+        m->order.follower->order.follows = m->order.follows;
+    m->order.follower = NULL;
+    m->order.follows = false;
     set_stage(m, ORDER_AWAY);
 }
 

@@ -54,6 +54,7 @@ struct order_member {
     int64_t not_before_ms; /* pauses until then */
     /* fixed once its batch is handed out; any thread */
     struct message *follower; /* the next of its group in its batch */
+    bool follows;             /* it is one */
     bool alone;               /* fifo.on_failure = skip */
 };
 

@@ -3,7 +3,10 @@
  *
  * Everything a plugin can do wrong ends here: verdicts that are none, indices out of range, messages settled twice or
  * after the call, return values that mean nothing. Such a breach of the contract never makes a message done: it is
- * counted, logged once a kind, and the message is retried. */
+ * counted, logged once a kind, and the message is retried.
+ *
+ * With `handle_batch` a batch is one call. With `handle` its messages are taken one after the other, by the thread that
+ * took the batch and, while that is slow, by others that are idle; those of one group by one thread, in their order. */
 #ifndef FANOUT_WORKER_POOL_H
 #define FANOUT_WORKER_POOL_H
 
@@ -43,6 +46,10 @@ int pool_new(const struct pool_options *options, struct pool **ret_pool, struct 
 void pool_submit(struct pool *p, struct batch *b);
 void pool_wake(struct pool *p);
 struct batch *pool_take_back(struct pool *p);
+
+/* Has idle threads help with batches, of a plugin with `handle`, that turn out to be slow (share.h). To be called in
+ * each turn, and after as many milliseconds as it returns, most_ms at most. */
+int64_t pool_watch(struct pool *p, int64_t most_ms, int64_t now_ms);
 struct inbox *pool_inbox(struct pool *p);
 
 /* host->stopping says so from now on, and no message that was not begun is begun. Any thread. */

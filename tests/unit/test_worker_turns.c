@@ -220,6 +220,58 @@ a_group_is_forgotten_with_its_last_message(void **state)
     }
 }
 
+/* The messages of one batch that is being filled. */
+static void
+join(struct message *m)
+{
+    assert_true(order_may_join(&order, m, &another));
+    order_join(&order, m, &another);
+    m->batch = &another;
+}
+
+static void
+leave_again(struct message *m)
+{
+    m->batch = NULL;
+    order_stay_out(&order, m);
+}
+
+static void
+assert_run(struct message *const *run, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        assert_ptr_equal(run[i]->order.follower, i + 1 < n ? run[i + 1] : NULL);
+        assert_int_equal(run[i]->order.follows, i > 0);
+    }
+}
+
+static void
+a_run_is_linked_in_the_groups_order_in_whatever_order_it_joins(void **state)
+{
+    (void)state;
+    static const unsigned char ORDERS[][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
+    for (size_t k = 0; k < sizeof ORDERS / sizeof *ORDERS; k++) {
+        struct message *m[3] = {NULL};
+        static const char *const SEQUENCES[] = {"1", "2", "3"};
+        for (size_t i = 0; i < 3; i++) {
+            size_t which = ORDERS[k][i];
+            m[which] = make(SEQUENCES[which], SEQUENCES[which]);
+            assert_true(arrive(m[which]));
+            join(m[which]);
+        }
+        assert_run(m, 3);
+        leave_again(m[ORDERS[k][2]]); /* no memory for it */
+        struct message *rest[2];
+        size_t n = 0;
+        for (size_t i = 0; i < 3; i++)
+            if (i != ORDERS[k][2])
+                rest[n++] = m[i];
+        assert_run(rest, 2);
+        for (size_t i = 0; i < 3; i++)
+            drop(m[i]);
+    }
+}
+
 static void
 groups_with_long_ids_are_told_apart(void **state)
 {
@@ -273,6 +325,8 @@ main(void)
         cmocka_unit_test_setup_teardown(those_behind_a_lost_one_are_given_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_run_goes_into_one_batch_and_who_comes_too_late_for_it_waits_at_the_door,
                                         set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_run_is_linked_in_the_groups_order_in_whatever_order_it_joins, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(groups_with_long_ids_are_told_apart, set_up, tear_down),
         cmocka_unit_test_setup_teardown(as_many_groups_as_messages_come_and_go_within_a_turn, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_group_is_forgotten_with_its_last_message, set_up, tear_down),
