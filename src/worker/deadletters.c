@@ -88,6 +88,13 @@ finished(struct outbox *b, struct outbox_entry *x, const struct outbox_outcome *
     }
     if (!is_for_good(o))
         return o->stale ? OUTBOX_AT_ONCE : OUTBOX_AGAIN;
+    if (o->at_fault && letter_shrink(m)) {
+        log_write_limited(LOG_WARN, LOG_EVERY_MS,
+                          "the dead-letter queue refused a message; sent again with less about why it is dead",
+                          LOG_SLICE("id", m->id), LOG_STR("code", o->code), LOG_STR("error", o->text),
+                          LOG_STR("reason", m->verdict.reason ? m->verdict.reason : ""));
+        return OUTBOX_AT_ONCE;
+    }
     log_write_limited(LOG_ERROR, LOG_EVERY_MS,
                       "the dead-letter queue refused a message; it stays in its queue until SQS moves it",
                       LOG_SLICE("id", m->id), LOG_STR("code", o->code), LOG_STR("error", o->text));

@@ -97,10 +97,16 @@ fold(struct buf *out, const struct sqs_attribute ours[OURS])
     buf_add_char(out, '}');
 }
 
-static void
-add_if_it_fits(struct letter *t, const struct sqs_attribute *a, size_t *bytes)
+static size_t
+limit_of(const struct message *m)
 {
-    if (t->n == LETTER_ATTRIBUTES || *bytes + bytes_of(a) > LETTER_BYTES)
+    return m->letter_bytes > 0 ? m->letter_bytes : LETTER_BYTES;
+}
+
+static void
+add_if_it_fits(struct letter *t, const struct sqs_attribute *a, size_t limit, size_t *bytes)
+{
+    if (t->n == LETTER_ATTRIBUTES || *bytes + bytes_of(a) > limit)
         return;
     t->attributes[t->n++] = *a;
     *bytes += bytes_of(a);
@@ -116,20 +122,29 @@ letter_write(const struct letter_sender *sender, const struct message *m, int64_
     size_t bytes = keep_own(m, ours, t), wanted = bytes;
     for (size_t i = 0; i < OURS; i++)
         wanted += bytes_of(&ours[i]);
-    if (t->n + OURS > LETTER_ATTRIBUTES || wanted > LETTER_BYTES) {
+    if (t->n + OURS > LETTER_ATTRIBUTES || wanted > limit_of(m)) {
         fold(&t->folded, ours);
         const struct sqs_attribute folded = text_attribute(FOLDED, buf_slice(&t->folded));
         if (!buf_failed(&t->folded))
-            add_if_it_fits(t, &folded, &bytes);
+            add_if_it_fits(t, &folded, limit_of(m), &bytes);
     }
     for (size_t i = 0; i < OURS; i++)
-        add_if_it_fits(t, &ours[i], &bytes);
+        add_if_it_fits(t, &ours[i], limit_of(m), &bytes);
 }
 
 void
 letter_clean_up(struct letter *t)
 {
     buf_clean_up(&t->folded);
+}
+
+bool
+letter_shrink(struct message *m)
+{
+    bool was_alone = m->letter_bytes == 1;
+    bool is_old = m->letter_bytes == 0 && m->body.n + m->attributes.n < LETTER_OLD_BYTES;
+    m->letter_bytes = is_old ? LETTER_OLD_BYTES : 1;
+    return !was_alone;
 }
 
 size_t

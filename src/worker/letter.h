@@ -12,12 +12,13 @@
  *
  * SQS allows ten attributes. Where ours do not all fit beside the message's own, all of them are in one more,
  * fanout.dead-letter, a JSON object ({"reason":...,"reason-kind":...}), and as many of them apart as there is room for,
- * in this order; so too where the message's size would pass SQS's limit. A message with ten attributes
- * of its own has room for none of this; the log has the reason. What a dead letter carried from an earlier
+ * in this order; so too where the message's size would pass SQS's limit, or the queue's own. A message with ten
+ * attributes of its own has room for none of this; the log has the reason. What a dead letter carried from an earlier
  * death, before it was redriven, is replaced. */
 #ifndef FANOUT_WORKER_LETTER_H
 #define FANOUT_WORKER_LETTER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -28,6 +29,7 @@
 
 #define LETTER_ATTRIBUTES 10      /* SQS: message attributes of a message */
 #define LETTER_BYTES      1048576 /* SQS: a message, and all of a batch, attributes included */
+#define LETTER_OLD_BYTES  262144  /* ... of queues made before August 2025, which keep it as their MaximumMessageSize */
 
 /* Who buries; borrowed. handler: "name version". */
 struct letter_sender {
@@ -45,6 +47,11 @@ struct letter {
 void letter_write(const struct letter_sender *sender, const struct message *m, int64_t wall_ms,
                   struct letter *ret_letter);
 void letter_clean_up(struct letter *t);
+
+/* The dead-letter queue refused m's letter, perhaps for its size, which its MaximumMessageSize limits: the next one is
+ * smaller. At first no larger than LETTER_OLD_BYTES, where m itself is not, and then m alone, without a word of ours.
+ * False: it was m alone. */
+bool letter_shrink(struct message *m);
 
 /* No letter of m is larger. */
 size_t letter_bytes_at_most(const struct message *m);

@@ -574,6 +574,22 @@ attribute(const struct sqs_send *m, const char *name)
     return slice_of(NULL, 0);
 }
 
+/* The id of the message that this is the letter of. */
+static const char *
+sender_of(struct sim *s, const struct sqs_send *m)
+{
+    struct slice id = attribute(m, "fanout.message-id");
+    struct sim_letter *l = s->letters;
+    while (l < s->letters + SIM_LETTERS && l->body != m->body.p)
+        l++;
+    if (l == s->letters + SIM_LETTERS)
+        l = &s->letters[s->next_letter++ % SIM_LETTERS];
+    l->body = m->body.p;
+    if (id.n > 0)
+        snprintf(l->id, sizeof l->id, "%.*s", SLICE_ARG(id));
+    return l->id;
+}
+
 static int
 sim_send_dead(struct queue *q, const struct sqs_send *entries, size_t n, sqs_batch_fn *done, void *context,
               struct err *e)
@@ -583,9 +599,8 @@ sim_send_dead(struct queue *q, const struct sqs_send *entries, size_t n, sqs_bat
     struct pending *p = begin_batch(q, SIM_SEND_DEAD, n, done, context);
     for (size_t i = 0; i < n; i++) {
         assert(entries[i].n_attributes <= 10);
-        struct slice id = attribute(&entries[i], "fanout.message-id");
         struct slice reason = attribute(&entries[i], "fanout.reason");
-        snprintf(p->entry[i].handle, sizeof p->entry[i].handle, "%.*s/0", SLICE_ARG(id));
+        snprintf(p->entry[i].handle, sizeof p->entry[i].handle, "%s/0", sender_of(p->sim, &entries[i]));
         snprintf(p->entry[i].reason, sizeof p->entry[i].reason, "%.*s", SLICE_ARG(reason));
         struct slice kind = attribute(&entries[i], "fanout.reason-kind");
         snprintf(p->entry[i].kind, sizeof p->entry[i].kind, "%.*s", SLICE_ARG(kind));

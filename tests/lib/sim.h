@@ -48,6 +48,13 @@ struct sim_fault {
                          worth no retry */
 };
 
+/* Whose letter was sent last from that memory: one that was refused comes again with less to tell by. */
+#define SIM_LETTERS 64
+struct sim_letter {
+    const char *body;
+    char id[40];
+};
+
 struct sim_group {
     size_t first, last; /* of its messages, the first that may be there still; SIZE_MAX: none */
     size_t n;
@@ -74,7 +81,9 @@ struct sim {
     size_t n_groups;
     struct sim_attempt attempts[SIM_ATTEMPTS];
     unsigned next_attempt, attempts_repeated; /* receives that brought what an earlier one had */
-    int visibility_s;                         /* the queue's own */
+    struct sim_letter letters[SIM_LETTERS];
+    unsigned next_letter;
+    int visibility_s; /* the queue's own */
     bool has_dead_letters;
     int max_receive_count; /* of its RedrivePolicy; 0: 10 */
     bool redrives;         /* it moves what was received so often at the next receive, as SQS does */

@@ -227,6 +227,42 @@ a_message_as_large_as_sqs_allows_is_moved_whole(void **state)
     }
 }
 
+/* A queue that was made when SQS allowed less, and one that a person gave less. */
+static void
+a_message_as_large_as_its_dead_letter_queue_allows_is_moved_whole(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t limit, room;
+        const char *kind;
+    } cases[] = {{262144, 150, "rejected"}, {262144, 20, ""}, {2048, 20, ""}, {2048, 0, ""}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct scripted s;
+        struct buf request = BUF_INIT;
+        char limit[100];
+        size_t size = cases[i].limit - cases[i].room;
+        scripted_make(&s, "");
+        snprintf(limit, sizeof limit, ", \"Attributes\": {\"MaximumMessageSize\": \"%zu\"}", cases[i].limit);
+        local_queue_ok(&s.dead, "SetQueueAttributes", limit);
+        buf_add_format(&request, "{\"QueueUrl\": \"%s\", \"MessageBody\": \"a reject:", s.queue.url);
+        for (size_t n = strlen("a reject:"); n < size; n++)
+            buf_add_char(&request, 'x');
+        buf_add_string(&request, "\"}");
+        assert_int_equal(aws_call_sqs_body(&s.queue.call, "SendMessage", buf_slice(&request)), 200);
+        buf_clean_up(&request);
+        scripted_start(&s, "script", "");
+        SCRIPTED_AWAIT_COUNT(&s, deleted, 1);
+        take_dead_letter(&s);
+        struct json body;
+        assert_true(aws_call_at(&s.dead.call, "Messages.0.Body", &body));
+        assert_int_equal(json_raw(body).n, size);
+        assert_string_equal(attribute(&s, "fanout.reason-kind"), cases[i].kind);
+        assert_int_equal(scripted_recorded(&s, "begin"), 1);
+        assert_int_equal(scripted_drain(&s), 0);
+        scripted_drop(&s);
+    }
+}
+
 static void
 ten_attributes_of_a_message_are_all_kept(void **state)
 {
@@ -515,6 +551,7 @@ main(void)
         TEST(nothing_is_deleted_before_its_dead_letter_is_confirmed),
         TEST(what_is_no_event_or_does_not_match_is_a_dead_letter_of_its_kind),
         TEST(a_message_as_large_as_sqs_allows_is_moved_whole),
+        TEST(a_message_as_large_as_its_dead_letter_queue_allows_is_moved_whole),
         TEST(ten_attributes_of_a_message_are_all_kept),
         TEST(receives_without_a_handler_are_no_attempts),
         TEST(one_that_fails_leaves_those_behind_it_a_receive),

@@ -154,6 +154,46 @@ no_letter_is_larger_than_sqs_allows(void **state)
     free(body);
 }
 
+static size_t
+size_of(const struct message *m, size_t *ret_n)
+{
+    struct letter t;
+    size_t bytes = m->body.n;
+    letter_write(&SENDER, m, DIED_AT, &t);
+    for (size_t i = 0; i < t.n; i++)
+        bytes += t.attributes[i].name.n + t.attributes[i].type.n + t.attributes[i].value.n;
+    *ret_n = t.n;
+    letter_clean_up(&t);
+    return bytes;
+}
+
+static void
+a_letter_that_was_refused_shrinks_until_it_is_the_message_alone(void **state)
+{
+    (void)state;
+    char *body = malloc(LETTER_OLD_BYTES + 1);
+    assert_non_null(body);
+    memset(body, 'x', LETTER_OLD_BYTES + 1);
+    size_t n;
+    struct message *m = new_message(1, slice_of(body, LETTER_OLD_BYTES - 200));
+    assert_true(size_of(m, &n) > LETTER_OLD_BYTES);
+    assert_true(letter_shrink(m));
+    assert_in_range(size_of(m, &n), LETTER_OLD_BYTES - 150, LETTER_OLD_BYTES);
+    assert_true(n > 1);
+    assert_true(letter_shrink(m));
+    size_of(m, &n);
+    assert_int_equal(n, 1);
+    assert_false(letter_shrink(m));
+    message_release(m);
+    m = new_message(0, slice_of(body, LETTER_OLD_BYTES + 1));
+    assert_true(letter_shrink(m));
+    assert_int_equal(size_of(m, &n), LETTER_OLD_BYTES + 1);
+    assert_int_equal(n, 0);
+    assert_false(letter_shrink(m));
+    message_release(m);
+    free(body);
+}
+
 static void
 no_letter_is_larger_than_foreseen(void **state)
 {
@@ -229,6 +269,7 @@ main(void)
         cmocka_unit_test(beside_attributes_of_the_message_all_is_in_one_and_what_fits_apart),
         cmocka_unit_test(ten_attributes_of_the_message_are_kept_whatever_is_lost),
         cmocka_unit_test(no_letter_is_larger_than_sqs_allows),
+        cmocka_unit_test(a_letter_that_was_refused_shrinks_until_it_is_the_message_alone),
         cmocka_unit_test(no_letter_is_larger_than_foreseen),
         cmocka_unit_test(what_an_earlier_death_left_is_replaced),
         cmocka_unit_test(no_attribute_is_empty),

@@ -418,6 +418,25 @@ a_dead_letter_that_is_refused_stays_in_its_queue(void **state)
 }
 
 static void
+a_dead_letter_that_is_refused_is_sent_again_with_less_about_it(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct failure f = {.call = SIM_SEND_DEAD, .entry = true, .sender_fault = true, .times = 2};
+    bench_init(&b, 1, NULL);
+    inject_into(&b, &f);
+    b.decide = reject;
+    b.context = "no such user";
+    bench_put(&b, 1);
+    assert_true(bench_run_until(&b, bench_all_deleted, 1000));
+    assert_int_equal(b.sim.messages[0].dead_letters, 1);
+    assert_string_equal(b.sim.messages[0].dead_reason, "");
+    assert_int_equal(b.sim.calls[SIM_SEND_DEAD], 3);
+    assert_int_equal(b.sim.messages[0].handled, 1);
+    bench_clean_up(&b);
+}
+
+static void
 a_dead_letter_that_its_whole_call_is_refused_for_holds_up_no_other(void **state)
 {
     (void)state;
@@ -592,6 +611,7 @@ main(void)
         cmocka_unit_test(a_rejected_message_is_a_dead_letter_with_its_reason_before_it_is_deleted),
         cmocka_unit_test(without_a_dead_letter_queue_a_rejected_message_is_retried),
         cmocka_unit_test(a_dead_letter_that_is_refused_stays_in_its_queue),
+        cmocka_unit_test(a_dead_letter_that_is_refused_is_sent_again_with_less_about_it),
         cmocka_unit_test(a_dead_letter_that_its_whole_call_is_refused_for_holds_up_no_other),
         cmocka_unit_test(a_move_starts_only_with_half_a_minute_of_lease),
         cmocka_unit_test(a_move_whose_lease_cannot_be_extended_leaves_the_message_to_its_queue),
