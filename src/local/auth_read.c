@@ -101,7 +101,8 @@ add_header_named(struct local_auth_check *c, struct slice name)
             continue;
         found = true;
         if (c->n_headers == AUTH_SIGNED_HEADERS_MAX)
-            return local_auth_refuse(c, LOCAL_AUTH_MALFORMED, "more than %d headers are signed", AUTH_SIGNED_HEADERS_MAX);
+            return local_auth_refuse(c, LOCAL_AUTH_MALFORMED, "more than %d headers are signed",
+                                     AUTH_SIGNED_HEADERS_MAX);
         c->headers[c->n_headers++] = h;
     }
     return found || local_auth_refuse(c, LOCAL_AUTH_WRONG_SIGNATURE, "The signed header '%.*s' is not in the request.",
