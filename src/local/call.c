@@ -111,6 +111,21 @@ local_answer_failure(struct local_call *call, const struct err *error)
                                 : "The server met an error of its own. Its log says which.");
 }
 
+bool
+local_fails_entry(const struct local_call *call, size_t i)
+{
+    return call->partial && i % call->partial->every == 0;
+}
+
+static const struct local_fault *
+keep_fault(struct local_call *call, const struct local_fault *fault)
+{
+    struct local_fault *kept = arena_alloc(&call->arena, sizeof *kept);
+    if (kept)
+        *kept = *fault;
+    return kept;
+}
+
 /* Does what a drawn fault asks for before the call is served; false when that was the end of it. */
 static bool
 suffer(struct local_call *call, const struct local_fault *fault)
@@ -131,6 +146,9 @@ suffer(struct local_call *call, const struct local_fault *fault)
         return true;
     case LOCAL_FAULT_DUPLICATE:
         call->duplicate = true;
+        return true;
+    case LOCAL_FAULT_PARTIAL:
+        call->partial = keep_fault(call, fault); /* no memory: this one is spared */
         return true;
     }
     return true;

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/uuid.h"
 #include "event/envelope.h"
+#include "local/faults.h"
 
 #define ENTRIES_MAX 10
 #define TIME_BYTES  14 /* what a Time counts for, whatever its form */
@@ -182,10 +183,12 @@ refuse(struct entry *entry, const char *code, const char *message)
 }
 
 static void
-check(struct entry *entry)
+check(const struct put_call *c, struct entry *entry)
 {
     struct json detail;
-    if (entry->source.n == 0)
+    if (local_fails_entry(c->call, (size_t)(entry - c->entries)))
+        refuse(entry, c->call->partial->code, c->call->partial->message);
+    else if (entry->source.n == 0)
         refuse(entry, "InvalidArgument", "Parameter Source is not valid. Reason: Source is a required argument.");
     else if (entry->detail_type.n == 0)
         refuse(entry, "InvalidArgument",
@@ -273,7 +276,11 @@ answer(void *call)
         buf_add_string(&body, i > 0 ? "," : "");
         if (entry->code) {
             failed++;
-            buf_add_format(&body, "{\"ErrorCode\":\"%s\",\"ErrorMessage\":\"%s\"}", entry->code, entry->message);
+            buf_add_string(&body, "{\"ErrorCode\":");
+            json_write_string(&body, slice_of_string(entry->code));
+            buf_add_string(&body, ",\"ErrorMessage\":");
+            json_write_string(&body, slice_of_string(entry->message));
+            buf_add_char(&body, '}');
         } else {
             buf_add_format(&body, "{\"EventId\":\"%s\"}", entry->id);
         }
@@ -316,7 +323,7 @@ local_events_put(struct local_events *s, struct local_call *call)
         return;
     c->received_at_ms = clock_wall_ms();
     for (size_t i = 0; i < c->n; i++) {
-        check(&c->entries[i]);
+        check(c, &c->entries[i]);
         if (!c->entries[i].code)
             wrap(c, &c->entries[i]);
     }

@@ -17,6 +17,7 @@ static const char *const KINDS[] = {
     [LOCAL_FAULT_DROP_BEFORE] = "drop_before",
     [LOCAL_FAULT_DROP_AFTER] = "drop_after",
     [LOCAL_FAULT_DUPLICATE] = "duplicate",
+    [LOCAL_FAULT_PARTIAL] = "partial",
 };
 #define N_KINDS (sizeof KINDS / sizeof *KINDS)
 
@@ -110,14 +111,14 @@ read_kind(const char *text, enum local_fault_kind *ret_kind, struct err *e)
             *ret_kind = (enum local_fault_kind)i;
             return 0;
         }
-    return err_set(e, ERR_INVALID, "kind must be error, delay, drop_before, drop_after or duplicate");
+    return err_set(e, ERR_INVALID, "kind must be error, delay, drop_before, drop_after, duplicate or partial");
 }
 
 static int
 check_names(const cJSON *object, struct err *e)
 {
-    static const char *const KNOWN[] = {"action",   "kind",  "status",  "code", "message",
-                                        "delay_ms", "count", "percent", "seed"};
+    static const char *const KNOWN[] = {"action",   "kind",  "status", "code",    "message",
+                                        "delay_ms", "every", "count",  "percent", "seed"};
     const cJSON *v;
     cJSON_ArrayForEach(v, object)
     {
@@ -145,11 +146,26 @@ check_action(const char *action, local_faults_has_fn *has, void *context, struct
     return err_set(e, ERR_INVALID, "action: this server has no \"%s\"", action);
 }
 
+/* A rule that could only strike calls without entries would do nothing, and say nothing. */
+static int
+check_partial(const struct rule *r, struct err *e)
+{
+    static const char *const WITH_ENTRIES[] = {"events:PutEvents", "sqs:SendMessageBatch", "sqs:DeleteMessageBatch",
+                                               "sqs:ChangeMessageVisibilityBatch"};
+    bool has = r->fault.kind != LOCAL_FAULT_PARTIAL;
+    for (size_t i = 0; i < sizeof WITH_ENTRIES / sizeof *WITH_ENTRIES; i++)
+        has |= strcmp(r->action, WITH_ENTRIES[i]) == 0;
+    return has ? 0
+               : err_set(e, ERR_INVALID,
+                         "kind partial is for events:PutEvents, sqs:SendMessageBatch, sqs:DeleteMessageBatch and "
+                         "sqs:ChangeMessageVisibilityBatch");
+}
+
 static int
 read_rule(const cJSON *object, struct rule *r, local_faults_has_fn *has, void *context, struct err *e)
 {
     char kind[32] = "";
-    double status = 500, delay_ms = 0, count = 1, percent = 100, seed = 1;
+    double status = 500, delay_ms = 0, every = 2, count = 1, percent = 100, seed = 1;
     snprintf(r->fault.code, sizeof r->fault.code, "InternalFailure");
     snprintf(r->fault.message, sizeof r->fault.message, "A fault was injected.");
     if (!cJSON_IsObject(object))
@@ -169,6 +185,8 @@ read_rule(const cJSON *object, struct rule *r, local_faults_has_fn *has, void *c
     if (!code)
         code = read_number(object, "delay_ms", 0, 600000, true, &delay_ms, e);
     if (!code)
+        code = read_number(object, "every", 1, 10, true, &every, e);
+    if (!code)
         code = read_number(object, "count", 0, 1e15, true, &count, e);
     if (!code)
         code = read_number(object, "percent", 0, 100, false, &percent, e);
@@ -178,8 +196,11 @@ read_rule(const cJSON *object, struct rule *r, local_faults_has_fn *has, void *c
         code = read_kind(kind, &r->fault.kind, e);
     if (!code)
         code = check_action(r->action, has, context, e);
+    if (!code)
+        code = check_partial(r, e);
     r->fault.status = (int)status;
     r->fault.delay_ms = (int64_t)delay_ms;
+    r->fault.every = (unsigned)every;
     r->count = (int64_t)count;
     r->percent = percent;
     r->random = (uint64_t)seed * UINT64_C(0x9E3779B97F4A7C15);
@@ -226,8 +247,9 @@ local_faults_describe(struct local_faults *f, struct buf *out)
         json_write_string(out, slice_of_string(r->fault.code));
         buf_add_string(out, ",\"message\":");
         json_write_string(out, slice_of_string(r->fault.message));
-        buf_add_format(out, ",\"delay_ms\":%lld,\"count\":%lld,\"percent\":%g,\"struck\":%lld}",
-                       (long long)r->fault.delay_ms, (long long)r->count, r->percent, (long long)r->struck);
+        buf_add_format(out, ",\"delay_ms\":%lld,\"every\":%u,\"count\":%lld,\"percent\":%g,\"struck\":%lld}",
+                       (long long)r->fault.delay_ms, r->fault.every, (long long)r->count, r->percent,
+                       (long long)r->struck);
     }
     pthread_mutex_unlock(&f->lock);
     buf_add_string(out, "]}\n");

@@ -13,10 +13,15 @@
  *               drop_before  the connection is closed, nothing executed
  *               drop_after   executed (and committed), then the connection is closed
  *               duplicate    executed, and what it sends or receives is delivered a second time
+ *               partial      executed but for some of its entries, each of which fails alone, with code and message, in
+ *                            an answer of 200: of events:PutEvents, sqs:SendMessageBatch, sqs:DeleteMessageBatch and
+ *                            sqs:ChangeMessageVisibilityBatch
  *     status    of an error: 400 to 599; default 500         code     default "InternalFailure",
  *                                                                        which S3 calls "InternalError"; of SQS's
  *                                                                        errors the shape does, too
+ *               also of the entries of a partial one: in SQS's answers it is their sender's fault below 500
  *     message   of an error; default "A fault was injected." delay_ms 0 to 600,000
+ *     every     of a partial one: the first entry fails, and each every-th behind it; 1 to 10, default 2; 1: all
  *     count     strikes so often, then is over; default 1; 0: without end
  *     percent   strikes this part of the requests; default 100
  *     seed      of the draws for percent: the same seed strikes the same requests; default 1
@@ -40,12 +45,14 @@ enum local_fault_kind {
     LOCAL_FAULT_DROP_BEFORE,
     LOCAL_FAULT_DROP_AFTER,
     LOCAL_FAULT_DUPLICATE,
+    LOCAL_FAULT_PARTIAL,
 };
 
 struct local_fault {
     enum local_fault_kind kind;
     int status;
     int64_t delay_ms;
+    unsigned every;
     char code[64], message[128];
 };
 

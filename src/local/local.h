@@ -20,6 +20,7 @@
 
 struct local;
 struct local_call;
+struct local_fault;
 struct local_key;
 struct store;
 struct store_tx;
@@ -42,8 +43,9 @@ struct local_call {
                                   UNSIGNED-PAYLOAD or STREAMING-...; empty when there was none */
     int64_t signed_at_ms;      /* when the request says it was signed, and how */
     char signature[65];
-    bool drop_answer; /* a fault: execute, then close the connection */
-    bool duplicate;   /* a fault: what this call sends or receives is delivered a second time */
+    bool drop_answer;                  /* a fault: execute, then close the connection */
+    bool duplicate;                    /* a fault: what this call sends or receives is delivered a second time */
+    const struct local_fault *partial; /* a fault: of what entries it has, local_fails_entry says which fail */
 };
 
 struct local_service {
@@ -81,6 +83,9 @@ struct local_service {
 
 /* The call is refused with this code: for the request log. Before local_answer; local_service.refuse does it, too. */
 void local_note_error(struct local_call *call, const char *code);
+
+/* Whether the i-th entry of the call, from 0, is to fail, as call->partial says, and not to be executed. */
+bool local_fails_entry(const struct local_call *call, size_t i);
 
 /* Who asks, as AWS would show the principal: the name of the key pair; the very text of
  * local_account for the command line's own. */

@@ -521,6 +521,9 @@ bool lsqs_check_entries(const struct lsqs_list *entries, size_t size, const char
 /* Notes that an entry of the call's batch is refused. */
 int lsqs_add_failure(struct lsqs_call *c, struct slice id, const struct lsqs_error *e);
 
+/* Notes that an entry fails because of a fault: local_fails_entry. */
+int lsqs_add_injected_failure(struct lsqs_call *c, struct slice id);
+
 /* ---- lists in pages ---------------------------------------------------------------------------------------------- */
 
 #define LSQS_MAX_LIST 1000 /* on a page, and without MaxResults */

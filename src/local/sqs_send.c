@@ -221,7 +221,9 @@ lsqs_run_send_batch(struct store_tx *tx, struct lsqs_call *c)
         struct lsqs_error e = {.kind = LSQS_OK};
         if (m[i].refused)
             e = *m[i].refused;
-        if (e.kind != LSQS_OK || !check_for_queue(c->queue, &m[i], true, &e))
+        if (local_fails_entry(c->call, i))
+            code = lsqs_add_injected_failure(c, m[i].id);
+        else if (e.kind != LSQS_OK || !check_for_queue(c->queue, &m[i], true, &e))
             code = lsqs_add_failure(c, m[i].id, &e);
         else
             code = put(tx, c, &m[i], &sent[result->successful.n++]);

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "local/faults.h"
+
 /* ---- handles ----------------------------------------------------------------------------------------------------- */
 
 bool
@@ -247,21 +249,36 @@ lsqs_check_entries(const struct lsqs_list *entries, size_t size, const char *par
     return true;
 }
 
-int
-lsqs_add_failure(struct lsqs_call *c, struct slice id, const struct lsqs_error *e)
+/* code and message live as long as the call. */
+static int
+add_failure(struct lsqs_call *c, struct slice id, const char *code, const char *message, int status)
 {
     struct lsqs_list *failed = &((struct lsqs_batch_result *)c->result)->failed;
     struct lsqs_failed *items = failed->items;
-    char *message = arena_strdup(&c->call->arena, e->message);
     if (!items)
         failed->items = items = arena_alloc(&c->call->arena, LSQS_MAX_ENTRIES * sizeof *items);
     if (!items || !message)
         return ERR_NO_MEMORY;
     items[failed->n++] = (struct lsqs_failed){.id = id,
-                                              .code = slice_of_string(lsqs_error_code(e->kind)),
+                                              .code = slice_of_string(code),
                                               .message = slice_of_string(message),
-                                              .sender = {.given = true, .value = lsqs_error_status(e->kind) < 500}};
+                                              .sender = {.given = true, .value = status < 500}};
     return 0;
+}
+
+int
+lsqs_add_failure(struct lsqs_call *c, struct slice id, const struct lsqs_error *e)
+{
+    return add_failure(c, id, lsqs_error_code(e->kind), arena_strdup(&c->call->arena, e->message),
+                       lsqs_error_status(e->kind));
+}
+
+int
+lsqs_add_injected_failure(struct lsqs_call *c, struct slice id)
+{
+    const struct local_fault *fault = c->call->partial;
+    enum lsqs_error_kind kind = lsqs_error_named(fault->code);
+    return add_failure(c, id, kind != LSQS_OK ? lsqs_error_code(kind) : fault->code, fault->message, fault->status);
 }
 
 static bool
@@ -308,6 +325,10 @@ run_batch(struct store_tx *tx, struct lsqs_call *c, settle_fn *settle, bool need
     int code = lsqs_touch(c->sqs, tx, c->queue);
     for (size_t i = 0; i < r->entries.n && code == 0; i++) {
         struct lsqs_error e = {.kind = LSQS_OK};
+        if (local_fails_entry(c->call, i)) {
+            code = lsqs_add_injected_failure(c, m[i].id);
+            continue;
+        }
         if (check_entry(&m[i], i, needs_visibility, &e))
             code = settle(tx, c, &m[i], &e);
         if (code == 0 && e.kind != LSQS_OK)

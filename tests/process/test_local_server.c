@@ -114,6 +114,110 @@ a_delayed_call_is_served_when_its_time_has_come(void **state)
     aws_call_clean_up(&c);
 }
 
+static void
+send_ten(struct aws_call *c, const char *url)
+{
+    struct buf entries = BUF_INIT;
+    for (int i = 0; i < 10; i++)
+        buf_add_format(&entries, "%s{\"Id\": \"%d\", \"MessageBody\": \"%d\"}", i > 0 ? ", " : "", i, i);
+    assert_int_equal(
+        aws_call_sqs(c, "SendMessageBatch", "{\"QueueUrl\": \"%s\", \"Entries\": [%s]}", url, entries.data), 200);
+    buf_clean_up(&entries);
+}
+
+static void
+expect_failed(struct aws_call *c, size_t i, const char *id, const char *code, bool sender)
+{
+    char path[60], text[100];
+    struct json fault;
+    snprintf(path, sizeof path, "Failed.%zu.Id", i);
+    assert_true(aws_call_text(c, path, text, sizeof text));
+    assert_string_equal(text, id);
+    snprintf(path, sizeof path, "Failed.%zu.Code", i);
+    assert_true(aws_call_text(c, path, text, sizeof text));
+    assert_string_equal(text, code);
+    snprintf(path, sizeof path, "Failed.%zu.SenderFault", i);
+    assert_true(aws_call_at(c, path, &fault));
+    assert_int_equal(fault.type, JSON_BOOL);
+    assert_int_equal(json_bool(fault), sender);
+}
+
+static void
+a_partial_fault_fails_entries_of_sqs_batches_and_the_others_are_executed(void **state)
+{
+    (void)state;
+    struct aws_call c;
+    struct buf entries = BUF_INIT;
+    char url[200];
+    local_server_queue(&local_fixture, "partial", "{}", url, sizeof url);
+    aws_call_init(&c, local_fixture.url);
+    set_fault("{\"action\": \"sqs:SendMessageBatch\", \"kind\": \"partial\", \"every\": 4, \"code\": \"KmsThrottled\", "
+              "\"message\": \"a \\\"word\\\"\", \"status\": 400}");
+    send_ten(&c, url);
+    assert_int_equal(aws_call_count(&c, "Successful"), 7);
+    assert_int_equal(aws_call_count(&c, "Failed"), 3);
+    expect_failed(&c, 0, "0", "KMS.ThrottlingException", true);
+    expect_failed(&c, 1, "4", "KMS.ThrottlingException", true);
+    expect_failed(&c, 2, "8", "KMS.ThrottlingException", true);
+    assert_int_equal(visible(&c, url), 7);
+    send_ten(&c, url); /* it struck once */
+    assert_int_equal(aws_call_count(&c, "Failed"), 0);
+
+    aws_call_sqs(&c, "ReceiveMessage", "{\"QueueUrl\": \"%s\", \"MaxNumberOfMessages\": 10}", url);
+    size_t n = aws_call_count(&c, "Messages");
+    assert_in_range(n, 1, 10);
+    for (size_t i = 0; i < n; i++) {
+        char path[60], handle[1100];
+        snprintf(path, sizeof path, "Messages.%zu.ReceiptHandle", i);
+        assert_true(aws_call_text(&c, path, handle, sizeof handle));
+        buf_add_format(&entries, "%s{\"Id\": \"%zu\", \"ReceiptHandle\": \"%s\", \"VisibilityTimeout\": 0}",
+                       i > 0 ? ", " : "", i, handle);
+    }
+    static const char *const OPERATIONS[] = {"ChangeMessageVisibilityBatch", "DeleteMessageBatch"};
+    for (size_t i = 0; i < 2; i++) {
+        char rule[200];
+        snprintf(rule, sizeof rule, "{\"action\": \"sqs:%s\", \"kind\": \"partial\", \"code\": \"InternalError\"}",
+                 OPERATIONS[i]);
+        set_fault(rule);
+        assert_int_equal(
+            aws_call_sqs(&c, OPERATIONS[i], "{\"QueueUrl\": \"%s\", \"Entries\": [%s]}", url, entries.data), 200);
+        assert_int_equal(aws_call_count(&c, "Failed"), (n + 1) / 2);
+        assert_int_equal(aws_call_count(&c, "Successful"), n / 2);
+        expect_failed(&c, 0, "0", "InternalError", false);
+    }
+    assert_int_equal(visible(&c, url), 17 - (long)n); /* what was made visible again was deleted after that */
+    buf_clean_up(&entries);
+    aws_call_clean_up(&c);
+}
+
+static void
+a_partial_fault_fails_entries_of_put_events(void **state)
+{
+    (void)state;
+    struct aws_call c;
+    char text[100];
+    aws_call_init(&c, local_fixture.url);
+    set_fault("{\"action\": \"events:PutEvents\", \"kind\": \"partial\", \"code\": \"ThrottlingException\", "
+              "\"message\": \"a \\\"word\\\"\"}");
+    for (int i = 0; i < 2; i++) {
+        assert_true(
+            aws_call_begin(&c, "events", "AWSEvents.PutEvents",
+                           SLICE("{\"Entries\": [{\"Source\": \"a\", \"DetailType\": \"b\", \"Detail\": \"{}\"}, "
+                                 "{\"Source\": \"a\", \"DetailType\": \"b\", \"Detail\": \"{}\"}, "
+                                 "{\"Source\": \"a\", \"DetailType\": \"b\", \"Detail\": \"{}\"}]}")));
+        assert_int_equal(aws_call_finish(&c), 200);
+        assert_true(aws_call_text(&c, "Entries.1.EventId", text, sizeof text));
+        assert_int_equal(aws_call_text(&c, "Entries.0.EventId", text, sizeof text), i == 1); /* it struck once */
+        if (i == 1)
+            continue;
+        assert_true(aws_call_text(&c, "Entries.0.ErrorCode", text, sizeof text));
+        assert_string_equal(text, "ThrottlingException");
+        assert_true(aws_call_text(&c, "Entries.2.ErrorMessage", text, sizeof text));
+        assert_string_equal(text, "a \"word\"");
+    }
+    aws_call_clean_up(&c);
+}
+
 /* Which of n ListQueues are struck by a rule of half of them. */
 static uint64_t
 pattern_of(const char *seed)
@@ -163,7 +267,10 @@ a_rule_that_makes_no_sense_is_refused(void **state)
                                       "{\"action\": \"sqs:X\", \"kind\": \"error\", \"percent\": 101}",
                                       "{\"action\": \"sqs:X\", \"kind\": \"error\", \"often\": 1}",
                                       "{\"action\": \"sqs:X\", \"kind\": \"error\", \"seed\": 0}",
-                                      "{\"action\": \"sqs:X\", \"kind\": \"delay\", \"delay_ms\": 600001}"};
+                                      "{\"action\": \"sqs:X\", \"kind\": \"delay\", \"delay_ms\": 600001}",
+                                      "{\"action\": \"sqs:SendMessage\", \"kind\": \"partial\"}",
+                                      "{\"action\": \"sqs:*\", \"kind\": \"partial\"}",
+                                      "{\"action\": \"events:PutEvents\", \"kind\": \"partial\", \"every\": 0}"};
     struct aws_call c;
     char text[300];
     aws_call_init(&c, local_fixture.url);
@@ -605,6 +712,8 @@ main(void)
         PLAIN(health_is_good_while_requests_are_answered),
         PLAIN(in_memory_it_leaves_nothing_behind),
         WITH_CLOCK(faults_strike_as_they_are_told),
+        WITH_CLOCK(a_partial_fault_fails_entries_of_sqs_batches_and_the_others_are_executed),
+        WITH_CLOCK(a_partial_fault_fails_entries_of_put_events),
         WITH_CLOCK(a_delayed_call_is_served_when_its_time_has_come),
         WITH_CLOCK(what_was_acknowledged_survives_kill_9),
         WITH_CLOCK(a_restart_keeps_visibility_counts_and_handles),
