@@ -334,6 +334,47 @@ what_throttles_drops_and_fails_loses_nothing(void **state)
     assert_arrived("last", false);
 }
 
+/* Of each call the first entry and each second one behind it fail: some go well, and there are always some that do not.
+ */
+static bool
+some_are_left_and_fail(void *context)
+{
+    (void)context;
+    return admin_queue_figure(world.s->url, "first", "visible") == 0 &&
+           admin_queue_figure(world.s->url, "first", "in_flight") < 20 && admin_struck(world.s->url, 1) >= 8;
+}
+
+static void
+entries_that_fail_alone_are_sent_again_alone_and_their_messages_wait(void **state)
+{
+    (void)state;
+    put_events(20);
+    admin_set_fault(world.s->url, "{\"action\": \"events:PutEvents\", \"kind\": \"partial\", \"count\": 2}");
+    admin_set_fault(world.s->url, "{\"action\": \"events:PutEvents\", \"kind\": \"partial\", \"count\": 0, "
+                                  "\"code\": \"ThrottlingException\"}");
+    start_chain("last");
+    assert_true(proc_wait_until(some_are_left_and_fail, NULL, SOON_MS));
+    assert_int_equal(admin_struck(world.s->url, 0), 2);
+    assert_in_range(admin_queue_figure(world.s->url, "first", "in_flight"), 1, 19);
+    assert_int_equal(proc_count_lines(world.s->fleet, " ERROR "), 0);
+    admin_clear_faults(world.s->url);
+    await_and_stop();
+    assert_arrived("last", true); /* what was confirmed beside them was not sent again */
+}
+
+static void
+an_entry_that_is_refused_for_good_has_its_message_alone_handled_again(void **state)
+{
+    (void)state;
+    put_events(10);
+    admin_set_fault(world.s->url, "{\"action\": \"events:PutEvents\", \"kind\": \"partial\", \"every\": 10, "
+                                  "\"code\": \"NotAuthorizedForSourceException\"}");
+    start_chain("last");
+    await_and_stop();
+    assert_int_equal(admin_struck(world.s->url, 0), 1);
+    assert_arrived("last", true);
+}
+
 static void
 a_fifo_queue_leaves_out_what_was_sent_twice(void **state)
 {
@@ -432,6 +473,10 @@ main(void)
         cmocka_unit_test_setup_teardown(an_event_goes_through_two_handlers_as_it_was_written, make_world, end_world),
         cmocka_unit_test_setup_teardown(attributes_correlation_and_trace_header_go_on, make_world, end_world),
         cmocka_unit_test_setup_teardown(what_throttles_drops_and_fails_loses_nothing, make_world, end_world),
+        cmocka_unit_test_setup_teardown(entries_that_fail_alone_are_sent_again_alone_and_their_messages_wait,
+                                        make_world, end_world),
+        cmocka_unit_test_setup_teardown(an_entry_that_is_refused_for_good_has_its_message_alone_handled_again,
+                                        make_world, end_world),
         cmocka_unit_test_setup_teardown(a_fifo_queue_leaves_out_what_was_sent_twice, make_world, end_world),
         cmocka_unit_test_setup_teardown(a_bus_that_hangs_costs_nothing_but_time, make_world, end_world),
         cmocka_unit_test_setup_teardown(a_missing_permission_is_named_and_holds_what_waits, make_world, end_world),
