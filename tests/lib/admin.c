@@ -101,17 +101,26 @@ admin_figure(const char *url, const char *path)
 }
 
 int64_t
-admin_queue_figure(const char *url, const char *queue, const char *name)
+admin_ask_queue_figure(struct aws_call *c, const char *queue, const char *name)
 {
-    struct aws_call c;
     struct json queues, its_name, figure;
     int64_t n = -1;
-    ask(&c, url, "GET", "/stats", "");
-    if (aws_call_at(&c, "sqs.queues", &queues))
+    if (admin_ask(c, "GET", "/stats", "") != 200)
+        fail_msg("GET /_fanout/stats: %d %.*s", c->status, SLICE_ARG(c->body));
+    if (aws_call_at(c, "sqs.queues", &queues))
         for (struct json_iter it = json_iter(queues); json_next(&it);)
             if (json_get(it.value, "name", &its_name) && json_equals_string(its_name, slice_of_string(queue)) &&
                 json_get(it.value, name, &figure))
                 json_int64(figure, &n);
+    return n;
+}
+
+int64_t
+admin_queue_figure(const char *url, const char *queue, const char *name)
+{
+    struct aws_call c;
+    aws_call_init(&c, url);
+    int64_t n = admin_ask_queue_figure(&c, queue, name);
     aws_call_clean_up(&c);
     return n;
 }

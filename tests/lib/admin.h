@@ -34,6 +34,7 @@ int64_t admin_figure(const char *url, const char *path);
 
 /* A number in the statistics of a queue ("waiting", "visible", ...); -1: no such queue. */
 int64_t admin_queue_figure(const char *url, const char *queue, const char *name);
+int64_t admin_ask_queue_figure(struct aws_call *c, const char *queue, const char *name); /* over a connection kept */
 
 /* How many of the requests that are remembered fit the query ("operation=SendMessage&status=200"). */
 size_t admin_count_requests(const char *url, const char *query);
