@@ -7,9 +7,10 @@
 #include "base/backoff.h"
 #include "base/log.h"
 
-#define LOG_EVERY_MS 1000
-#define QUIET_MS     1000  /* a store that fails now and then is told about once a second */
-#define IDLE_MS      60000 /* one that nobody asks any more counts as failing for so long */
+#define LOG_EVERY_MS   1000
+#define ERROR_EVERY_MS 60000 /* what a person must mend, and does not pass by itself */
+#define QUIET_MS       1000  /* a store that fails now and then is told about once a second */
+#define IDLE_MS        60000 /* one that nobody asks any more counts as failing for so long */
 
 enum entry_state {
     ENTRY_BEGINNING,  /* its message waits to be handled */
@@ -96,15 +97,24 @@ wait_no_more(struct dedup_entry *x)
 static void operation_done(struct dedup_op *op);
 
 static void
+log_failure(const struct dedup *d)
+{
+    const struct err *error = &d->options.store->error;
+    const char *what = d->options.handle_anyway ? "deduplication store failed; messages are handled without it"
+                                                : "deduplication store failed; messages wait for it under lease";
+    if (error->retryable)
+        log_write_limited(LOG_WARN, LOG_EVERY_MS, what, LOG_ERR(error));
+    else
+        log_write_limited(LOG_ERROR, ERROR_EVERY_MS, what, LOG_ERR(error));
+}
+
+static void
 note_outcome(struct dedup *d, const struct dedup_op *op)
 {
     if (op->code != 0) {
         d->failed_at_ms = d->world->clock_ms();
         WORLD_COUNT(d->world, dedup_errors, 1);
-        log_write_limited(LOG_WARN, LOG_EVERY_MS,
-                          d->options.handle_anyway ? "deduplication store failed; messages are handled without it"
-                                                   : "deduplication store failed; messages wait for it under lease",
-                          LOG_ERR(&d->options.store->error));
+        log_failure(d);
     } else if (d->failing) {
         log_write_limited(LOG_INFO, LOG_EVERY_MS, "deduplication store works again");
     }

@@ -63,9 +63,10 @@ answered(void *context, const struct dynamodb_result *r)
     t->calls--;
     op->code = 0;
     op->found = DEDUP_FRESH;
-    if (r->error)
-        rc = err_set(&e, (enum err_code)r->error->err.code, "%s", r->error->err.text);
-    else if (r->condition_failed && op->kind == DEDUP_BEGIN)
+    if (r->error) {
+        e = r->error->err;
+        rc = e.code;
+    } else if (r->condition_failed && op->kind == DEDUP_BEGIN)
         rc = read_record(r, op, &e);
     if (rc != 0) {
         if (rc == ERR_NOT_FOUND && t->state == TABLE_GOOD)
@@ -180,9 +181,10 @@ check_table(const struct dynamodb *t, const struct dynamodb_table *table, struct
 {
     if (table->error && aws_error_is_missing_permission(table->error))
         return 0; /* who may not look has to take it as it is */
-    if (table->error)
-        return err_set(e, (enum err_code)table->error->err.code, "dedup.table \"%s\": %s", t->table,
-                       table->error->err.text);
+    if (table->error) {
+        *e = table->error->err;
+        return err_prefix(e, e->code, "dedup.table \"%s\"", t->table);
+    }
     if (!slice_equals_string(table->key, "id") || !slice_equals_string(table->key_type, "S") || table->has_sort_key)
         return err_set(e, ERR_INVALID,
                        "dedup.table \"%s\" has the partition key %.*s (%.*s)%s; it must be id (S), and the only one",

@@ -67,7 +67,8 @@ fail(struct sqlite *t, int sqlite_code, const char *what, struct err *e)
         break;
     }
     const char *file = sqlite3_db_filename(t->db, "main");
-    return err_set(e, code, "deduplication file %s: %s: %s", file ? file : "", what, sqlite3_errmsg(t->db));
+    return err_set(e, code, "deduplication file %s: %s: %s%s", file ? file : "", what, sqlite3_errmsg(t->db),
+                   (sqlite_code & 0xff) == SQLITE_FULL ? "; make room" : "");
 }
 
 /* Runs a statement that gives no rows. */
