@@ -73,6 +73,19 @@ assert_time(struct scripted *s, const char *name)
     "\"StringValue\": \"Root=1-5759e988-bd862e3fe1be46a994272793\"}}"
 
 static void
+assert_own_is_kept(struct scripted *s)
+{
+    assert_string_equal(local_queue_text(&s->dead, "Messages.0.Body"), "a always retry");
+    assert_string_equal(local_queue_text(&s->dead, "Messages.0.MessageAttributes.colour.DataType"), "String.custom");
+    assert_string_equal(local_queue_text(&s->dead, "Messages.0.MessageAttributes.colour.StringValue"), "blue");
+    assert_string_equal(local_queue_text(&s->dead, "Messages.0.MessageAttributes.size.DataType"), "Number");
+    assert_string_equal(local_queue_text(&s->dead, "Messages.0.MessageAttributes.size.StringValue"), "1.10");
+    assert_string_equal(local_queue_text(&s->dead, "Messages.0.MessageAttributes.raw.BinaryValue"), "AAEC/w==");
+    assert_string_equal(local_queue_text(&s->dead, "Messages.0.Attributes.AWSTraceHeader"),
+                        "Root=1-5759e988-bd862e3fe1be46a994272793");
+}
+
+static void
 attempts_that_are_used_up_end_in_a_dead_letter_that_says_so_and_keeps_everything(void **state)
 {
     (void)state;
@@ -87,14 +100,7 @@ attempts_that_are_used_up_end_in_a_dead_letter_that_says_so_and_keeps_everything
     scripted_pass(&s, 2000, 500);
     SCRIPTED_AWAIT_COUNT(&s, deleted, 1);
     take_dead_letter(&s);
-    assert_string_equal(local_queue_text(&s.dead, "Messages.0.Body"), "a always retry");
-    assert_string_equal(local_queue_text(&s.dead, "Messages.0.MessageAttributes.colour.DataType"), "String.custom");
-    assert_string_equal(local_queue_text(&s.dead, "Messages.0.MessageAttributes.colour.StringValue"), "blue");
-    assert_string_equal(local_queue_text(&s.dead, "Messages.0.MessageAttributes.size.DataType"), "Number");
-    assert_string_equal(local_queue_text(&s.dead, "Messages.0.MessageAttributes.size.StringValue"), "1.10");
-    assert_string_equal(local_queue_text(&s.dead, "Messages.0.MessageAttributes.raw.BinaryValue"), "AAEC/w==");
-    assert_string_equal(local_queue_text(&s.dead, "Messages.0.Attributes.AWSTraceHeader"),
-                        "Root=1-5759e988-bd862e3fe1be46a994272793");
+    assert_own_is_kept(&s);
     ASSERT_ATTRIBUTE(&s, "fanout.reason",
                      "failed 2 times, as often as retry.max_attempts allows; last: no reason given");
     ASSERT_ATTRIBUTE(&s, "fanout.reason-kind", "attempts");
@@ -115,6 +121,8 @@ attempts_that_are_used_up_end_in_a_dead_letter_that_says_so_and_keeps_everything
     free(id);
 }
 
+#define DEAD_LETTERS_LOST "{\"action\": \"sqs:SendMessageBatch\", \"kind\": \"drop_after\", \"count\": 2}"
+
 static void
 a_fifo_dead_letter_keeps_its_group_and_is_there_once_however_often_it_is_sent(void **state)
 {
@@ -125,8 +133,7 @@ a_fifo_dead_letter_keeps_its_group_and_is_there_once_however_often_it_is_sent(vo
                    ", \"MessageBody\": \"a reject:broken\", \"MessageGroupId\": \"g-7\", "
                    "\"MessageDeduplicationId\": \"d-1\"");
     char *id = strdup(local_queue_text(&s.queue, "MessageId"));
-    admin_set_fault(local_fixture.url,
-                    "{\"action\": \"sqs:SendMessageBatch\", \"kind\": \"drop_after\", \"count\": 2}");
+    admin_set_fault(local_fixture.url, DEAD_LETTERS_LOST);
     scripted_start(&s, "script", "");
     for (int i = 0; i < 100 && SCRIPTED_COUNT(&s, deleted) == 0; i++)
         scripted_pass(&s, 1000, 200); /* pauses between the tries */
@@ -142,6 +149,37 @@ a_fifo_dead_letter_keeps_its_group_and_is_there_once_however_often_it_is_sent(vo
     assert_int_equal(admin_struck(local_fixture.url, 0), 2);
     scripted_await_queue(&s.queue, 0, 0);
     scripted_await_queue(&s.dead, 0, 1);
+    assert_int_equal(scripted_drain(&s), 0);
+    scripted_drop(&s);
+    free(id);
+}
+
+/* As AWS has it when the answer is lost: the letter is there, and is sent again. */
+static void
+a_fifo_dead_letter_with_attributes_is_complete_and_there_once_after_lost_answers(void **state)
+{
+    (void)state;
+    struct scripted s;
+    scripted_make(&s, ", \"FifoQueue\": \"true\"");
+    local_queue_ok(&s.queue, "SendMessage",
+                   ALL_KINDS ", \"MessageGroupId\": \"g-7\", \"MessageDeduplicationId\": \"d-1\"");
+    char *id = strdup(local_queue_text(&s.queue, "MessageId"));
+    admin_set_fault(local_fixture.url, DEAD_LETTERS_LOST);
+    scripted_start(&s, "script", "retry = { max_attempts = 1; };");
+    for (int i = 0; i < 100 && SCRIPTED_COUNT(&s, deleted) == 0; i++)
+        scripted_pass(&s, 1000, 200);
+    assert_int_equal(admin_struck(local_fixture.url, 0), 2);
+    take_dead_letter(&s);
+    assert_own_is_kept(&s);
+    assert_string_equal(local_queue_text(&s.dead, "Messages.0.Attributes.MessageGroupId"), "g-7");
+    assert_string_equal(local_queue_text(&s.dead, "Messages.0.Attributes.MessageDeduplicationId"), id);
+    assert_string_equal(attribute(&s, "fanout.message-id"), id);
+    ASSERT_ATTRIBUTE(&s, "fanout.reason-kind", "attempts");
+    ASSERT_ATTRIBUTE(&s, "fanout.attempts", "1");
+    ASSERT_ATTRIBUTE(&s, "fanout.receive-count", "1");
+    assert_non_null(strstr(attribute(&s, "fanout.dead-letter"), "\\\"consumer\\\":\\\"orders\\\""));
+    scripted_await_queue(&s.queue, 0, 0);
+    scripted_await_queue(&s.dead, 0, 1); /* and no other */
     assert_int_equal(scripted_drain(&s), 0);
     scripted_drop(&s);
     free(id);
@@ -548,6 +586,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         TEST(attempts_that_are_used_up_end_in_a_dead_letter_that_says_so_and_keeps_everything),
         TEST(a_fifo_dead_letter_keeps_its_group_and_is_there_once_however_often_it_is_sent),
+        TEST(a_fifo_dead_letter_with_attributes_is_complete_and_there_once_after_lost_answers),
         TEST(nothing_is_deleted_before_its_dead_letter_is_confirmed),
         TEST(what_is_no_event_or_does_not_match_is_a_dead_letter_of_its_kind),
         TEST(a_message_as_large_as_sqs_allows_is_moved_whole),
