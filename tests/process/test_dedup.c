@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "lib/admin.h"
 #include "lib/dedup_scene.h"
 #include "lib/tmp.h"
 
@@ -185,6 +186,43 @@ a_message_that_was_handled_but_not_deleted_by_a_worker_that_died_is_not_handled_
     dedup_scene_drain(s, 1);
 }
 
+static bool
+a_delete_has_come(void *scene)
+{
+    return admin_struck(((struct dedup_scene *)scene)->system->url, 0) > 0;
+}
+
+/* The worker dies while its delete is on the way: it was never executed, was executed and not answered, or comes too
+ * late. */
+static void
+a_worker_killed_between_done_and_the_confirmed_delete_leaves_nothing_to_be_handled_again(void **state)
+{
+    struct dedup_scene *s = *state;
+    static const char *const FAULTS[] = {"\"kind\": \"drop_before\"", "\"kind\": \"drop_after\"",
+                                         "\"kind\": \"delay\", \"delay_ms\": 1500"};
+    dedup_scene_start(s, 0, sqlite_settings(s, ""), "");
+    for (unsigned i = 0; i < sizeof FAULTS / sizeof *FAULTS; i++) {
+        char rule[200], id[20];
+        snprintf(rule, sizeof rule, "{\"action\": \"sqs:DeleteMessageBatch\", \"count\": 0, %s}", FAULTS[i]);
+        snprintf(id, sizeof id, "event-%u.", i);
+        dedup_scene_fault(s, rule);
+        dedup_scene_send(s, id);
+        await_rows(s, "completed = 1", i + 1);
+        assert_true(proc_wait_until(a_delete_has_come, s, DEDUP_SCENE_SOON_MS));
+        dedup_scene_kill(s, 0);
+        dedup_scene_fault(s, NULL);
+        dedup_scene_start(s, 0, sqlite_settings(s, ""), "");
+        dedup_scene_pass(s, 3000); /* its lease */
+        dedup_scene_await_empty(s);
+        assert_int_equal(dedup_scene_recorded(s, id), 1);
+        dedup_scene_send(s, id); /* the same event in another message */
+        DEDUP_SCENE_AWAIT(s, 0, duplicates, 1);
+        dedup_scene_await_empty(s);
+        assert_int_equal(dedup_scene_recorded(s, id), 1);
+    }
+    dedup_scene_drain(s, 0);
+}
+
 static void
 after_the_window_an_event_is_handled_again(void **state)
 {
@@ -235,6 +273,9 @@ main(void)
         IN_SCENE(two_workers_of_a_host_handle_each_event_once),
         IN_SCENE(an_event_whose_worker_was_killed_is_handled_by_the_next_one),
         IN_SCENE(a_message_that_was_handled_but_not_deleted_by_a_worker_that_died_is_not_handled_again),
+        cmocka_unit_test_setup_teardown(
+            a_worker_killed_between_done_and_the_confirmed_delete_leaves_nothing_to_be_handled_again,
+            dedup_scene_set_up_with_clock, dedup_scene_tear_down),
         cmocka_unit_test_setup_teardown(after_the_window_an_event_is_handled_again, dedup_scene_set_up_with_clock,
                                         dedup_scene_tear_down),
         IN_SCENE(a_store_that_cannot_be_reached_holds_messages_and_is_a_state_of_health),
