@@ -445,6 +445,75 @@ a_drain_waits_for_what_is_being_published(void **state)
     assert_arrived("last", true);
 }
 
+/* One relay of events from the first queue; publish: what it has of that. Waits for the line. */
+static void
+reload_relay(const char *publish, const char *line)
+{
+    tmp_write(world.dir, "fanoutd.conf",
+              "consumers = ( { name = \"a\"; queue = \"first\"; plugin = \"relay\"; wait_time_s = 1; %s\n"
+              "               retry = { base_ms = 500; cap_ms = 500; }; options = { source = \"two\"; }; } );",
+              publish);
+    proc_signal(world.s->fleet, SIGHUP);
+    assert_non_null(proc_wait_line(world.s->fleet, line, SOON_MS));
+}
+
+struct expected_arrivals {
+    const char *queue;
+    int64_t n;
+};
+
+static bool
+have_arrived(void *context)
+{
+    const struct expected_arrivals *e = context;
+    return is_empty("first") && admin_queue_figure(world.s->url, e->queue, "visible") == e->n;
+}
+
+static void
+await_arrivals(const char *queue, int64_t n)
+{
+    struct expected_arrivals e = {queue, n};
+    if (!proc_wait_until(have_arrived, &e, SOON_MS)) {
+        proc_print(world.s->fleet);
+        fail_msg("%d messages in %s; %d expected", (int)admin_queue_figure(world.s->url, queue, "visible"), queue,
+                 (int)n);
+    }
+}
+
+/* What the old worker has begun it ends on the old bus; the successor publishes on the new one; without any, messages
+ * wait to be tried again; and a configuration that is wrong changes nothing. */
+static void
+a_reload_moves_to_another_bus_and_loses_and_doubles_nothing(void **state)
+{
+    (void)state;
+    events("PutRule",
+           "{\"Name\":\"to-last\",\"EventPattern\":\"{\\\"source\\\":[\\\"two\\\"]}\"}"); /* of bus default */
+    events("PutTargets", "{\"Rule\":\"to-last\",\"Targets\":[{\"Id\":\"1\","
+                         "\"Arn\":\"arn:aws:sqs:us-east-1:000000000000:last\"}]}");
+    put_events(5);
+    admin_set_fault(world.s->url, "{\"action\": \"events:PutEvents\", \"kind\": \"delay\", \"delay_ms\": 1000}");
+    system_start_fleet(world.s,
+                       "consumers = ( { name = \"a\"; queue = \"first\"; plugin = \"relay\"; wait_time_s = 1;\n"
+                       "  publish = { bus = \"" SYSTEM_BUS "\"; }; options = { source = \"two\"; }; } );");
+    assert_true(proc_wait_until(is_being_published, NULL, SOON_MS));
+    reload_relay("publish = { bus = \"default\"; };", "msg=\"new configuration in use\"");
+    await_arrivals("second", 5);
+    put_events(5);
+    await_arrivals("last", 5);
+    reload_relay("", "msg=\"new configuration in use\"");
+    put_events(1);
+    assert_non_null(proc_wait_line(world.s->fleet, "publishing is off: the consumer has neither", SOON_MS));
+    assert_false(is_empty("first"));
+    reload_relay("publish = { bus = \"default\"; };", "msg=\"new configuration in use\"");
+    await_arrivals("last", 6);
+    reload_relay("publish = { bus = \"default\"; buffer_mb = 1; };",
+                 "configuration not reloaded, the old one stays in use");
+    put_events(1);
+    await_arrivals("last", 7);
+    assert_int_equal(admin_queue_figure(world.s->url, "second", "visible"), 5);
+    system_stop_fleet(world.s);
+}
+
 static void
 kills_lose_nothing(void **state)
 {
@@ -481,6 +550,8 @@ main(void)
         cmocka_unit_test_setup_teardown(a_bus_that_hangs_costs_nothing_but_time, make_world, end_world),
         cmocka_unit_test_setup_teardown(a_missing_permission_is_named_and_holds_what_waits, make_world, end_world),
         cmocka_unit_test_setup_teardown(a_drain_waits_for_what_is_being_published, make_world, end_world),
+        cmocka_unit_test_setup_teardown(a_reload_moves_to_another_bus_and_loses_and_doubles_nothing, make_world,
+                                        end_world),
         cmocka_unit_test_setup_teardown(kills_lose_nothing, make_world, end_world),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
