@@ -34,6 +34,13 @@
         .name = name_, .kind = kind_, .faults = FAULTY_LASTS, .visibility_s = 600, .settings = "threads = 1;"          \
     }
 
+/* The worker has room for one message: had what cannot be read kept its place, nothing more would come. */
+#define ROW_OF_ONE_PLACE(name_, kind_)                                                                                 \
+    {                                                                                                                  \
+        .name = name_, .kind = kind_, .faults = FAULTY_LASTS, .visibility_s = 600,                                     \
+        .settings = "threads = 1; prefetch = 0; batch = { size = 1; };"                                                \
+    }
+
 /* Each message is to come again soon after its first delivery, which is a change of its visibility; one that stays
  * refused comes with the end of its lease. */
 #define ROW_OF_RETRIES(name_, kind_)                                                                                   \
@@ -78,6 +85,9 @@ static const struct faulty_queue ROWS[] = {
     ROW("deleted-and-made-again", FAULTY_GONE),
     ROW("damaged", FAULTY_MD5),
     ROW("duplicates", FAULTY_DUPLICATE),
+    ROW_OF_ONE_PLACE("damaged-in-one-place", FAULTY_MD5),
+    ROW_OF_ONE_PLACE("no-shape-in-one-place", FAULTY_SHAPELESS),
+    ROW_OF_ONE_PLACE("cut-in-one-place", FAULTY_CUT),
     ROW("delete-500", FAULTY_DELETE_FAILING),
     ROW("delete-server-fault", FAULTY_DELETE_SERVER),
     ROW("delete-unknown-code", FAULTY_DELETE_UNKNOWN),
