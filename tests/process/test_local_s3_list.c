@@ -1,6 +1,5 @@
 /* ListObjectsV2 of fanout-local: what a client sees that follows the pages to their end. */
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -11,46 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/proc.h"
-#include "lib/s3_call.h"
-
-#define REQUEST(...) (&(struct s3_request){__VA_ARGS__})
-
-static struct proc *server;
-static char url[100];
-
-static int
-start_server(void **state)
-{
-    (void)state;
-    server = proc_spawn(
-        (const char *[]){proc_path("bin/fanout-local"), "--listen", "127.0.0.1:0", "--memory", "--no-provision", NULL},
-        NULL);
-    const char *line = proc_wait_line(server, "READY ", 20000);
-    assert_non_null(line);
-    snprintf(url, sizeof url, "%s", strstr(line, "http://"));
-    return 0;
-}
-
-static int
-stop_server(void **state)
-{
-    (void)state;
-    proc_signal(server, SIGTERM); /* an orderly end lets a sanitizer speak */
-    assert_int_equal(proc_wait_exit(server, 20000), 0);
-    proc_destroy(server);
-    return 0;
-}
+#include "lib/s3_server.h"
 
 /* ---- helpers ----------------------------------------------------------------------------------------------------- */
 
 static void
 put(const char *path)
 {
-    struct s3_answer a;
-    s3_call(url, REQUEST(.method = "PUT", .path = path), &a);
-    assert_int_equal(a.status, 200);
-    s3_answer_clean_up(&a);
+    assert_int_equal(s3_server_call(REQUEST(.method = "PUT", .path = path)), 200);
 }
 
 static void
@@ -58,7 +25,7 @@ list(const char *bucket, const char *query, struct s3_answer *a)
 {
     char text[4000];
     snprintf(text, sizeof text, "list-type=2%s", query);
-    s3_call(url, REQUEST(.method = "GET", .path = bucket, .query = text), a);
+    s3_call(s3_server_url, REQUEST(.method = "GET", .path = bucket, .query = text), a);
 }
 
 static void
@@ -316,7 +283,7 @@ an_entry_says_what_the_object_is(void **state)
     (void)state;
     struct s3_answer a;
     put("/what");
-    s3_call(url, REQUEST(.method = "PUT", .path = "/what/k", .body = SLICE("hello")), &a);
+    s3_call(s3_server_url, REQUEST(.method = "PUT", .path = "/what/k", .body = SLICE("hello")), &a);
     s3_answer_clean_up(&a);
     list("/what", "", &a);
     assert_text(&a, "Name", "what");
@@ -333,7 +300,7 @@ an_entry_says_what_the_object_is(void **state)
     assert_text(&a, "ID", "000000000000");
     assert_int_equal(s3_answer_count(&a, "<Checksum"), 0);
     s3_answer_clean_up(&a);
-    s3_call(url,
+    s3_call(s3_server_url,
             REQUEST(.method = "PUT", .path = "/what/k", .body = SLICE("hello"),
                     .headers = (const char *const[]){"x-amz-meta-a", "b", "x-amz-checksum-crc32", "NhCmhg==", NULL}),
             &a);
@@ -379,7 +346,7 @@ what_makes_no_sense_is_refused(void **state)
         assert_text(&a, "Code", "InvalidArgument");
         s3_answer_clean_up(&a);
     }
-    s3_call(url, REQUEST(.method = "GET", .path = "/sense", .query = "list-type=3"), &a);
+    s3_call(s3_server_url, REQUEST(.method = "GET", .path = "/sense", .query = "list-type=3"), &a);
     assert_int_equal(a.status, 400);
     assert_text(&a, "Code", "InvalidArgument");
     s3_answer_clean_up(&a);
@@ -397,5 +364,5 @@ main(void)
         cmocka_unit_test(no_key_at_all_is_an_empty_listing),
         cmocka_unit_test(what_makes_no_sense_is_refused),
     };
-    return cmocka_run_group_tests_name("local_s3_list", tests, start_server, stop_server);
+    return cmocka_run_group_tests_name("local_s3_list", tests, s3_server_start, s3_server_stop);
 }
