@@ -2,29 +2,23 @@
 
 #include <cjson/cJSON.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <math.h>
-#include <poll.h>
-#include <pthread.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
-#include "base/buf.h"
 #include "base/clock.h"
 #include "base/log_format.h"
+#include "lib/log_file.h"
 
 /* ---- what a line looks like ------------------------------------------------------------------------------------- */
 
@@ -197,87 +191,13 @@ a_line_that_is_too_long_is_cut_and_stays_whole(void **state)
 
 /* ---- where it goes ----------------------------------------------------------------------------------------------- */
 
-static char folder[64];
-
-static char *
-in_folder(const char *name)
-{
-    static char paths[4][128];
-    static int next;
-    char *path = paths[next++ % 4];
-    snprintf(path, sizeof paths[0], "%s/%s", folder, name);
-    return path;
-}
-
-static int
-make_folder(void **state)
-{
-    (void)state;
-    strcpy(folder, "/tmp/fanout-log-XXXXXX");
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int
-remove_folder(void **state)
-{
-    (void)state;
-    static const char *const names[] = {"log", "log.1", "fifo"};
-    log_close(0);
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        unlink(in_folder(names[i]));
-    return rmdir(folder);
-}
-
-static void
-open_log(const char *file, bool asynchronous)
-{
-    struct err e = {0};
-    struct log_options options = {.program = "test", .file = file, .level = LOG_INFO, .asynchronous = asynchronous};
-    if (log_open(&options, &e) < 0)
-        fail_msg("%s", e.text);
-}
-
-/* What the file holds; the caller frees it. */
-static char *
-content_of(const char *path)
-{
-    struct buf b = BUF_INIT;
-    char piece[4096];
-    FILE *f = fopen(path, "r");
-    assert_non_null(f);
-    for (size_t n; (n = fread(piece, 1, sizeof piece, f)) > 0;)
-        buf_add(&b, piece, n);
-    fclose(f);
-    return buf_take(&b);
-}
-
-static int
-count_of(const char *text, const char *what)
-{
-    int count = 0;
-    for (; (text = strstr(text, what)); text += strlen(what))
-        count++;
-    return count;
-}
-
-/* Sum of count=N over all "log lines dropped" lines. */
-static uint64_t
-announced_in(const char *text)
-{
-    static const char notice[] = "msg=\"log lines dropped\" count=";
-    uint64_t sum = 0;
-    for (; (text = strstr(text, notice)); text += sizeof notice - 1)
-        sum += strtoull(text + sizeof notice - 1, NULL, 10);
-    return sum;
-}
-
 static void
 lines_go_to_the_file_at_the_level_set(void **state)
 {
     (void)state;
     for (int asynchronous = 0; asynchronous < 2; asynchronous++) {
-        unlink(in_folder("log"));
-        open_log(in_folder("log"), asynchronous);
+        unlink(log_file_path("log"));
+        log_file_open(log_file_path("log"), asynchronous);
         errno = EPIPE;
         log_write(LOG_INFO, "shown", LOG_INT("n", 1), LOG_STR("s", "a b"));
         assert_int_equal(errno, EPIPE);
@@ -290,9 +210,9 @@ lines_go_to_the_file_at_the_level_set(void **state)
         log_write(LOG_ERROR, "shown");
         assert_int_equal(log_dropped(), 0);
         log_close(1000);
-        char *text = content_of(in_folder("log"));
-        assert_int_equal(count_of(text, "\n"), 3);
-        assert_int_equal(count_of(text, "msg=shown"), 3);
+        char *text = log_file_text(log_file_path("log"));
+        assert_int_equal(log_file_count(text, "\n"), 3);
+        assert_int_equal(log_file_count(text, "msg=shown"), 3);
         assert_non_null(strstr(text, " INFO test["));
         assert_non_null(strstr(text, "msg=shown n=1 s=\"a b\"\n"));
         free(text);
@@ -303,8 +223,8 @@ static void
 every_line_carries_the_context(void **state)
 {
     (void)state;
-    unlink(in_folder("log"));
-    open_log(in_folder("log"), false);
+    unlink(log_file_path("log"));
+    log_file_open(log_file_path("log"), false);
     log_set_context("consumer", "orders");
     log_set_context("slot", "1");
     log_write(LOG_INFO, "both");
@@ -316,7 +236,7 @@ every_line_carries_the_context(void **state)
     log_set_context("slot", NULL);
     log_write(LOG_INFO, "none");
     log_close(0);
-    char *text = content_of(in_folder("log"));
+    char *text = log_file_text(log_file_path("log"));
     assert_non_null(strstr(text, "] consumer=orders slot=1 msg=both\n"));
     assert_non_null(strstr(text, "] consumer=orders slot=2 msg=changed\n"));
     assert_non_null(strstr(text, "] slot=2 msg=one\n"));
@@ -329,17 +249,18 @@ a_rotated_file_is_opened_again_under_its_name(void **state)
 {
     (void)state;
     for (int asynchronous = 0; asynchronous < 2; asynchronous++) {
-        unlink(in_folder("log"));
-        open_log(in_folder("log"), asynchronous);
+        unlink(log_file_path("log"));
+        log_file_open(log_file_path("log"), asynchronous);
         log_write(LOG_INFO, "first");
-        assert_int_equal(rename(in_folder("log"), in_folder("log.1")), 0);
+        assert_int_equal(rename(log_file_path("log"), log_file_path("log.1")), 0);
         assert_int_equal(log_reopen(NULL), 0);
         log_write(LOG_INFO, "second");
         log_close(1000);
-        char *old = content_of(in_folder("log.1")), *new = content_of(in_folder("log"));
-        assert_int_equal(count_of(old, "\n") + count_of(new, "\n"), 2); /* the first may still have been queued */
-        assert_int_equal(count_of(old, "msg=second"), 0);
-        assert_int_equal(count_of(new, "msg=second"), 1);
+        char *old = log_file_text(log_file_path("log.1")), *new = log_file_text(log_file_path("log"));
+        assert_int_equal(log_file_count(old, "\n") + log_file_count(new, "\n"),
+                         2); /* the first may still have been queued */
+        assert_int_equal(log_file_count(old, "msg=second"), 0);
+        assert_int_equal(log_file_count(new, "msg=second"), 1);
         free(old);
         free(new);
     }
@@ -350,17 +271,17 @@ a_reopening_that_fails_keeps_the_file(void **state)
 {
     (void)state;
     struct err e = {0};
-    unlink(in_folder("log"));
-    open_log(in_folder("log"), false);
-    rename(in_folder("log"), in_folder("log.1"));
-    assert_int_equal(mkdir(in_folder("log"), 0700), 0);
+    unlink(log_file_path("log"));
+    log_file_open(log_file_path("log"), false);
+    rename(log_file_path("log"), log_file_path("log.1"));
+    assert_int_equal(mkdir(log_file_path("log"), 0700), 0);
     assert_int_equal(log_reopen(&e), ERR_IO);
-    assert_non_null(strstr(e.text, in_folder("log")));
+    assert_non_null(strstr(e.text, log_file_path("log")));
     log_write(LOG_INFO, "still there");
     log_close(0);
-    rmdir(in_folder("log"));
-    char *text = content_of(in_folder("log.1"));
-    assert_int_equal(count_of(text, "still there"), 1);
+    rmdir(log_file_path("log"));
+    char *text = log_file_text(log_file_path("log.1"));
+    assert_int_equal(log_file_count(text, "still there"), 1);
     free(text);
 }
 
@@ -369,13 +290,13 @@ a_file_that_cannot_be_opened_is_an_error_and_the_sink_stays(void **state)
 {
     (void)state;
     struct err e = {0};
-    unlink(in_folder("log"));
-    open_log(in_folder("log"), false);
+    unlink(log_file_path("log"));
+    log_file_open(log_file_path("log"), false);
     struct log_options options = {.program = "test", .file = "/nonexistent/log"};
     assert_int_equal(log_open(&options, &e), ERR_NOT_FOUND);
     assert_non_null(strstr(e.text, "/nonexistent/log"));
-    mkfifo(in_folder("fifo"), 0600);
-    options.file = in_folder("fifo"); /* nobody reads it: opening must not wait */
+    mkfifo(log_file_path("fifo"), 0600);
+    options.file = log_file_path("fifo"); /* nobody reads it: opening must not wait */
     assert_int_equal(log_open(&options, &e), ERR_IO);
     char longest[PATH_MAX + 10];
     memset(longest, 'x', sizeof longest);
@@ -384,8 +305,8 @@ a_file_that_cannot_be_opened_is_an_error_and_the_sink_stays(void **state)
     assert_int_equal(log_open(&options, &e), ERR_LIMIT);
     log_write(LOG_INFO, "still there");
     log_close(0);
-    char *text = content_of(in_folder("log"));
-    assert_int_equal(count_of(text, "still there"), 1);
+    char *text = log_file_text(log_file_path("log"));
+    assert_int_equal(log_file_count(text, "still there"), 1);
     free(text);
 }
 
@@ -408,17 +329,17 @@ static void
 a_repeated_line_comes_once_an_interval_with_the_number_left_out(void **state)
 {
     (void)state;
-    unlink(in_folder("log"));
-    open_log(in_folder("log"), false);
+    unlink(log_file_path("log"));
+    log_file_open(log_file_path("log"), false);
     for (int i = 0; i < 10; i++)
         log_write_limited(LOG_WARN, 3600000, "hourly", LOG_INT("i", i));
     for (int i = 0; i < 10; i++)
         log_write_limited(LOG_WARN, 0, "always");
     log_close(0);
-    char *text = content_of(in_folder("log"));
-    assert_int_equal(count_of(text, "msg=hourly i=0 suppressed=0\n"), 1);
-    assert_int_equal(count_of(text, "msg=hourly"), 1);
-    assert_int_equal(count_of(text, "msg=always suppressed=0\n"), 10);
+    char *text = log_file_text(log_file_path("log"));
+    assert_int_equal(log_file_count(text, "msg=hourly i=0 suppressed=0\n"), 1);
+    assert_int_equal(log_file_count(text, "msg=hourly"), 1);
+    assert_int_equal(log_file_count(text, "msg=always suppressed=0\n"), 10);
     free(text);
 
     struct log_site site = {0};
@@ -430,458 +351,6 @@ a_repeated_line_comes_once_an_interval_with_the_number_left_out(void **state)
     site.next_ms = clock_monotonic_ms(); /* the hour is over */
     assert_true(log_site_allows(&site, 3600000, &suppressed));
     assert_int_equal(suppressed, 7);
-}
-
-/* ---- sinks that do not take what they get ------------------------------------------------------------------------ */
-
-/* A log to a FIFO. Returns the end that reads it. */
-static int
-open_log_to_fifo(bool asynchronous)
-{
-    mkfifo(in_folder("fifo"), 0600);
-    int reader = open(in_folder("fifo"), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-    assert_true(reader >= 0);
-    open_log(in_folder("fifo"), asynchronous);
-    return reader;
-}
-
-/* Reads on until wanted says that *b is enough, or nothing comes for 10 s. */
-static void
-read_on_until(struct buf *b, int fd, bool (*wanted)(const char *text, uint64_t n), uint64_t n)
-{
-    struct pollfd p = {.fd = fd, .events = POLLIN};
-    buf_add_string(b, "");
-    while (!wanted(b->data, n) && poll(&p, 1, 10000) > 0) {
-        char piece[65536];
-        ssize_t got = read(fd, piece, sizeof piece);
-        if (got > 0)
-            buf_add(b, piece, (size_t)got);
-        else if (got == 0 || errno != EAGAIN)
-            break;
-    }
-}
-
-static char *
-read_until(int fd, bool (*wanted)(const char *text, uint64_t n), uint64_t n)
-{
-    struct buf b = BUF_INIT;
-    read_on_until(&b, fd, wanted, n);
-    return buf_take(&b);
-}
-
-static bool
-has_announced(const char *text, uint64_t n)
-{
-    return announced_in(text) >= n;
-}
-
-static bool
-accounts_for(const char *text, uint64_t n)
-{
-    return (uint64_t)count_of(text, "msg=line ") + announced_in(text) >= n;
-}
-
-static bool
-has_ended(const char *text, uint64_t n)
-{
-    (void)text, (void)n;
-    return false; /* until end of file */
-}
-
-static int64_t
-now_ms(void)
-{
-    return clock_monotonic_ns() / 1000000;
-}
-
-static void
-an_asynchronous_log_never_waits_and_tells_what_it_dropped(void **state)
-{
-    (void)state;
-    enum { COUNT = 20000 };
-    int reader = open_log_to_fifo(true);
-    int64_t slowest_ns = 0;
-    for (int i = 0; i < COUNT; i++) {
-        int64_t started_ns = clock_monotonic_ns();
-        log_write(LOG_INFO, "line", LOG_INT("i", i), LOG_STR("padding", "padding padding padding padding"));
-        int64_t took_ns = clock_monotonic_ns() - started_ns;
-        slowest_ns = took_ns > slowest_ns ? took_ns : slowest_ns;
-    }
-    uint64_t dropped = log_dropped();
-    assert_in_range(dropped, COUNT / 2, COUNT); /* 256 KB and a pipe hold less than 4000 of these */
-    assert_true(slowest_ns < 1000000000);
-
-    char *text = read_until(reader, has_announced, dropped);
-    assert_int_equal(log_dropped(), dropped);
-    assert_int_equal(announced_in(text), dropped);
-    assert_int_equal(count_of(text, "msg=line "), COUNT - dropped);
-    int last = count_of(text, "msg=line ") - 1; /* the first ones were kept: no gap before the notice */
-    char last_line[32];
-    snprintf(last_line, sizeof last_line, "msg=line i=%d ", last);
-    assert_non_null(strstr(text, last_line));
-    assert_true(strstr(text, last_line) < strstr(text, "log lines dropped"));
-    free(text);
-
-    log_write(LOG_INFO, "after");
-    log_close(1000);
-    text = read_until(reader, has_ended, 0);
-    assert_non_null(strstr(text, "msg=after\n"));
-    assert_int_equal(log_dropped(), dropped);
-    free(text);
-    close(reader);
-}
-
-/* Lines numbered i=0, 1, ... may be missing only where notices in between say how many. */
-static void
-assert_gaps_are_announced(const char *text, int count)
-{
-    int next = 0;
-    for (const char *end; (end = strchr(text, '\n')); text = end + 1) {
-        int i, dropped;
-        const char *message = memmem(text, (size_t)(end - text), " msg=", 5);
-        assert_non_null(message);
-        if (sscanf(message, " msg=\"log lines dropped\" count=%d", &dropped) == 1)
-            next += dropped;
-        else if (sscanf(message, " msg=line i=%d", &i) == 1)
-            assert_int_equal(i, next++);
-        else
-            fail_msg("what is this: %.*s", (int)(end - text), text);
-    }
-    assert_int_equal(next, count);
-}
-
-static void
-every_gap_is_announced_where_it_is(void **state)
-{
-    (void)state;
-    int reader = open_log_to_fifo(true), count = 0;
-    struct buf text = BUF_INIT;
-    while (log_dropped() == 0)
-        log_write(LOG_INFO, "line", LOG_INT("i", count++));
-    for (int i = 0; i < 3000; i++) { /* a reader that is too slow, then faster than the lines come */
-        char piece[1000];
-        ssize_t n = read(reader, piece, i < 1500 ? 100 : sizeof piece);
-        if (n > 0)
-            buf_add(&text, piece, (size_t)n);
-        log_write(LOG_INFO, "line", LOG_INT("i", count++));
-    }
-    read_on_until(&text, reader, accounts_for, (uint64_t)count);
-    log_close(1000);
-    assert_gaps_are_announced(text.data, count);
-    buf_clean_up(&text);
-    close(reader);
-}
-
-static void
-closing_waits_for_a_stuck_sink_no_longer_than_asked(void **state)
-{
-    (void)state;
-    enum { COUNT = 2000 };
-    int reader = open_log_to_fifo(true);
-    for (int i = 0; i < COUNT; i++)
-        log_write(LOG_INFO, "line", LOG_STR("padding", "padding padding padding padding padding padding"));
-    int64_t started_ms = now_ms();
-    log_close(100);
-    assert_in_range(now_ms() - started_ms, 99, 2000);
-    uint64_t dropped = log_dropped();
-    assert_true(dropped > 0);
-    char *text = read_until(reader, has_ended, 0);
-    assert_int_equal(count_of(text, "msg=line ") + (int)dropped, COUNT);
-    free(text);
-    close(reader);
-}
-
-/* stderr on a pipe that blocks, which nobody reads and whose mode is not ours to change. */
-static void
-a_blocking_stderr_that_nobody_reads_holds_nobody_up(void **state)
-{
-    (void)state;
-    enum { COUNT = 5000 };
-    for (int asynchronous = 0; asynchronous < 2; asynchronous++) {
-        int ends[2], stderr_before = dup(STDERR_FILENO);
-        assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-        dup2(ends[1], STDERR_FILENO);
-        open_log(NULL, asynchronous);
-        int64_t started_ms = now_ms();
-        for (int i = 0; i < COUNT; i++)
-            log_write(LOG_INFO, "line", LOG_INT("i", i), LOG_STR("padding", "padding padding padding padding"));
-        log_close(50);
-        int64_t took_ms = now_ms() - started_ms;
-        int flags = fcntl(ends[1], F_GETFL);
-        dup2(stderr_before, STDERR_FILENO);
-        close(stderr_before);
-        close(ends[1]);
-        uint64_t dropped = log_dropped();
-        char *text = read_until(ends[0], has_ended, 0);
-        close(ends[0]);
-        assert_true(took_ms < 5000);
-        assert_int_equal(flags & O_NONBLOCK, 0);
-        assert_true(dropped > 0);
-        assert_int_equal(count_of(text, "msg=line ") + (int)dropped, COUNT);
-        free(text);
-    }
-}
-
-/* Fills the pipe that is its end as soon as poll has found room in it; -1: nobody does. */
-static int rival = -1;
-
-/* Stands before libc's. */
-int poll_and_be_late(struct pollfd *fds, nfds_t n, int wait_ms) __asm__("poll");
-
-int
-poll_and_be_late(struct pollfd *fds, nfds_t n, int wait_ms)
-{
-    static const char full[4096];
-    struct timespec wait = {.tv_sec = wait_ms / 1000, .tv_nsec = wait_ms % 1000 * 1000000L};
-    int ready = ppoll(fds, n, wait_ms < 0 ? NULL : &wait, NULL);
-    if (rival >= 0 && ready > 0)
-        for (size_t piece = sizeof full; piece > 0; piece /= 2)
-            while (write(rival, full, piece) > 0)
-                continue;
-    return ready;
-}
-
-/* A synchronous log is one thread's that has other work. */
-static void
-room_that_another_process_takes_first_is_not_waited_for(void **state)
-{
-    (void)state;
-    for (int is_stderr = 0; is_stderr < 2; is_stderr++) {
-        int ends[2], stderr_before = dup(STDERR_FILENO);
-        const char *name = in_folder("fifo");
-        if (is_stderr) {
-            assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-            assert_true(dup2(ends[1], STDERR_FILENO) >= 0);
-            name = "/proc/self/fd/2";
-        } else {
-            unlink(name);
-            assert_int_equal(mkfifo(name, 0600), 0);
-            ends[0] = open(name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-            ends[1] = -1;
-        }
-        open_log(is_stderr ? NULL : name, false);
-        rival = open(name, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
-        assert_true(rival >= 0);
-        int64_t started_ms = now_ms();
-        alarm(20); /* if it does wait, it is for ever */
-        for (int i = 0; i < 3; i++)
-            log_write(LOG_INFO, "late");
-        alarm(0);
-        int64_t took_ms = now_ms() - started_ms;
-        close(rival);
-        rival = -1;
-        log_close(0);
-        dup2(stderr_before, STDERR_FILENO);
-        close(stderr_before);
-        close(ends[0]);
-        if (is_stderr)
-            close(ends[1]);
-        assert_int_equal(log_dropped(), 3);
-        assert_in_range(took_ms, 0, 5000);
-    }
-}
-
-static void
-a_synchronous_log_tells_what_it_dropped_when_there_is_room_again(void **state)
-{
-    (void)state;
-    enum { COUNT = 2000 };
-    int reader = open_log_to_fifo(false);
-    int64_t started_ms = now_ms();
-    for (int i = 0; i < COUNT; i++)
-        log_write(LOG_INFO, "line", LOG_INT("i", i));
-    assert_true(now_ms() - started_ms < 5000); /* one wait of 100 ms, not one a line */
-    uint64_t dropped = log_dropped();
-    assert_true(dropped > 0);
-    char drained[65536];
-    while (read(reader, drained, sizeof drained) > 0)
-        continue;
-    log_write(LOG_INFO, "after");
-    log_write(LOG_INFO, "later");
-    log_close(0);
-    char *text = read_until(reader, has_ended, 0);
-    assert_int_equal(announced_in(text), dropped);
-    assert_int_equal(count_of(text, "\n"), 3);
-    assert_int_equal(log_dropped(), dropped);
-    free(text);
-    close(reader);
-}
-
-static void
-a_sink_whose_reader_is_gone_neither_kills_nor_spins(void **state)
-{
-    (void)state;
-    signal(SIGPIPE, SIG_DFL);
-    for (int asynchronous = 0; asynchronous < 2; asynchronous++) {
-        int reader = open_log_to_fifo(asynchronous);
-        close(reader);
-        struct rusage before, after;
-        getrusage(RUSAGE_SELF, &before);
-        errno = 0;
-        for (int i = 0; i < 100; i++)
-            log_write(LOG_INFO, "into the void");
-        assert_int_equal(errno, 0);
-        log_close(500);
-        getrusage(RUSAGE_SELF, &after);
-        assert_int_equal(log_dropped(), 100);
-        assert_in_range(after.ru_utime.tv_sec - before.ru_utime.tv_sec, 0, 2);
-        sigset_t pending;
-        sigpending(&pending);
-        assert_int_equal(sigismember(&pending, SIGPIPE), 0);
-    }
-}
-
-static void
-a_closed_stderr_is_survived(void **state)
-{
-    (void)state;
-    for (int asynchronous = 0; asynchronous < 2; asynchronous++) {
-        int stderr_before = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 10);
-        open_log(NULL, asynchronous);
-        close(STDERR_FILENO);
-        log_write(LOG_INFO, "to nobody");
-        log_close(100);
-        uint64_t dropped = log_dropped();
-        open_log(in_folder("log"), asynchronous);
-        log_write(LOG_INFO, "to the file");
-        log_close(100);
-        log_write(LOG_INFO, "to nobody");
-        dup2(stderr_before, STDERR_FILENO);
-        close(stderr_before);
-        assert_int_equal(dropped, 1);
-        char *text = content_of(in_folder("log"));
-        assert_int_equal(count_of(text, "to nobody"), 0);
-        free(text);
-    }
-}
-
-/* A full disk, for which a limit on the size of files stands. */
-static void
-a_line_after_a_torn_one_begins_on_its_own(void **state)
-{
-    (void)state;
-    for (int asynchronous = 0; asynchronous < 2; asynchronous++) {
-        struct rlimit before, small;
-        unlink(in_folder("log"));
-        signal(SIGXFSZ, SIG_IGN);
-        getrlimit(RLIMIT_FSIZE, &before);
-        open_log(in_folder("log"), asynchronous);
-        small = before;
-        small.rlim_cur = 100;
-        setrlimit(RLIMIT_FSIZE, &small);
-        log_write(LOG_INFO, "first", LOG_STR("padding", "01234567890123456789"));
-        log_write(LOG_INFO, "torn", LOG_STR("padding", "01234567890123456789"));
-        log_write(LOG_INFO, "lost", LOG_STR("padding", "01234567890123456789"));
-        if (asynchronous) { /* the queue is written by the time that the thread has ended */
-            log_close(2000);
-            setrlimit(RLIMIT_FSIZE, &before);
-            assert_in_range(log_dropped(), 2, 3);
-            continue;
-        }
-        setrlimit(RLIMIT_FSIZE, &before);
-        log_write(LOG_INFO, "after");
-        log_close(0);
-        char *text = content_of(in_folder("log"));
-        assert_int_equal(log_dropped(), 2);
-        assert_int_equal(announced_in(text), 2);
-        assert_null(strstr(text, "msg=lost"));
-        const char *after = strstr(text, "msg=after\n");
-        assert_non_null(after);
-        while (after > text && after[-1] != '\n')
-            after--;
-        assert_memory_equal(after, "20", 2); /* its own time stands first in its line */
-        assert_true(after - text == 101);
-        free(text);
-    }
-}
-
-/* ---- threads ----------------------------------------------------------------------------------------------------- */
-
-enum { THREADS = 4, EACH = 500 };
-static _Atomic int next_thread;
-
-static void *
-log_much(void *arg)
-{
-    (void)arg;
-    int me = next_thread++;
-    for (int i = 0; i < EACH; i++) {
-        log_write(LOG_INFO, "line", LOG_INT("thread", me), LOG_INT("i", i), LOG_STR("end", "here"));
-        log_write_limited(LOG_DEBUG, 10, "never shown");
-    }
-    return NULL;
-}
-
-static void
-lines_of_many_threads_come_whole_and_each_threads_in_order(void **state)
-{
-    (void)state;
-    for (int asynchronous = 0; asynchronous < 2; asynchronous++) {
-        pthread_t threads[THREADS];
-        int last[THREADS];
-        memset(last, -1, sizeof last);
-        next_thread = 0;
-        unlink(in_folder("log"));
-        open_log(in_folder("log"), asynchronous);
-        for (int i = 0; i < THREADS; i++)
-            pthread_create(&threads[i], NULL, log_much, NULL);
-        assert_int_equal(log_reopen(NULL), 0);
-        for (int i = 0; i < THREADS; i++)
-            pthread_join(threads[i], NULL);
-        log_close(5000);
-        assert_int_equal(log_dropped(), 0);
-        char *text = content_of(in_folder("log"));
-        int lines = 0;
-        for (char *line = text, *end; (end = strchr(line, '\n')); line = end + 1, lines++) {
-            int thread, i;
-            *end = '\0';
-            const char *fields = strstr(line, " msg=line ");
-            assert_non_null(fields);
-            assert_int_equal(sscanf(fields, " msg=line thread=%d i=%d end=here", &thread, &i), 2);
-            assert_int_equal(i, last[thread] + 1);
-            last[thread] = i;
-        }
-        assert_int_equal(lines, THREADS * EACH);
-        free(text);
-    }
-}
-
-static _Atomic bool stop_logging;
-
-static void *
-log_without_end(void *arg)
-{
-    (void)arg;
-    while (!stop_logging)
-        log_write(LOG_INFO, "on and on");
-    return NULL;
-}
-
-static void
-the_log_may_be_closed_while_threads_are_logging(void **state)
-{
-    (void)state;
-    int stderr_before = dup(STDERR_FILENO), null = open("/dev/null", O_WRONLY | O_CLOEXEC);
-    pthread_t threads[2];
-    dup2(null, STDERR_FILENO); /* where lines go once it is closed */
-    unlink(in_folder("log"));
-    open_log(in_folder("log"), true);
-    stop_logging = false;
-    for (int i = 0; i < 2; i++)
-        pthread_create(&threads[i], NULL, log_without_end, NULL);
-    int64_t started_ms = now_ms();
-    log_close(100);
-    int64_t took_ms = now_ms() - started_ms;
-    stop_logging = true;
-    for (int i = 0; i < 2; i++)
-        pthread_join(threads[i], NULL);
-    dup2(stderr_before, STDERR_FILENO);
-    close(stderr_before);
-    close(null);
-    assert_true(took_ms < 5000);
-    char *text = content_of(in_folder("log"));
-    assert_int_equal(count_of(text, "\n"), count_of(text, "msg=\"on and on\"\n") + count_of(text, "lines dropped"));
-    free(text);
 }
 
 int
@@ -901,17 +370,6 @@ main(void)
         cmocka_unit_test(a_file_that_cannot_be_opened_is_an_error_and_the_sink_stays),
         cmocka_unit_test(levels_have_names),
         cmocka_unit_test(a_repeated_line_comes_once_an_interval_with_the_number_left_out),
-        cmocka_unit_test(an_asynchronous_log_never_waits_and_tells_what_it_dropped),
-        cmocka_unit_test(every_gap_is_announced_where_it_is),
-        cmocka_unit_test(closing_waits_for_a_stuck_sink_no_longer_than_asked),
-        cmocka_unit_test(a_blocking_stderr_that_nobody_reads_holds_nobody_up),
-        cmocka_unit_test(room_that_another_process_takes_first_is_not_waited_for),
-        cmocka_unit_test(a_synchronous_log_tells_what_it_dropped_when_there_is_room_again),
-        cmocka_unit_test(a_sink_whose_reader_is_gone_neither_kills_nor_spins),
-        cmocka_unit_test(a_closed_stderr_is_survived),
-        cmocka_unit_test(a_line_after_a_torn_one_begins_on_its_own),
-        cmocka_unit_test(lines_of_many_threads_come_whole_and_each_threads_in_order),
-        cmocka_unit_test(the_log_may_be_closed_while_threads_are_logging),
     };
-    return cmocka_run_group_tests_name("log", tests, make_folder, remove_folder);
+    return cmocka_run_group_tests_name("log", tests, log_file_make_folder, log_file_remove_folder);
 }
