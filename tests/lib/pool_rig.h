@@ -1,13 +1,13 @@
 /* pool_rig: a pool of real handler threads whose plugin is a table of the test's own functions, and what the engine
  * does with what comes back.
  *
- *     rig_begin(&RIG_EACH, 1);
- *     rig.answers[0] = HANDLER_RETRY;
- *     struct batch *b = rig_run(1);
+ *     pool_rig_begin(&POOL_RIG_EACH, 1);
+ *     pool_rig.answers[0] = HANDLER_RETRY;
+ *     struct batch *b = pool_rig_run(1);
  *     assert_int_equal(b->messages[0]->verdict.kind, HANDLER_RETRY);
- *     rig_end(b);
+ *     pool_rig_end(b);
  *
- * One at a time: the plugin's functions find it in `rig`. What cannot be fails the test. */
+ * One at a time: the plugin's functions find it in `pool_rig`. What cannot be fails the test. */
 #ifndef FANOUT_TESTS_LIB_POOL_RIG_H
 #define FANOUT_TESTS_LIB_POOL_RIG_H
 
@@ -19,7 +19,7 @@
 #include "worker/call.h"
 #include "worker/pool.h"
 
-#define RIG_MOST 64
+#define POOL_RIG_MOST 64
 
 extern struct pool_rig {
     struct plugin plugin;
@@ -37,45 +37,46 @@ extern struct pool_rig {
     bool gate_open; /* what a handler can wait for */
     unsigned inside;
 
-    struct message *settled[RIG_MOST]; /* in the order in which they came */
+    struct message *settled[POOL_RIG_MOST]; /* in the order in which they came */
     size_t n_settled, returned, extends;
 
     /* the plugin */
-    int32_t answers[RIG_MOST]; /* of handle: for the message whose body is "0", "1", ...; of handle_batch: the first */
+    int32_t
+        answers[POOL_RIG_MOST]; /* of handle: for the message whose body is "0", "1", ...; of handle_batch: the first */
     void (*in_call)(struct handler_call *call, uint32_t count);
-    int32_t results[RIG_MOST]; /* noted by in_call */
+    int32_t results[POOL_RIG_MOST]; /* noted by in_call */
     struct handler_call *stale;
-    _Atomic bool handled[RIG_MOST];
-} rig;
+    _Atomic bool handled[POOL_RIG_MOST];
+} pool_rig;
 
-/* Plugins with handle and with handle_batch: they note what they were called with, run rig.in_call, and answer. */
-extern const struct handler RIG_EACH, RIG_TOGETHER;
+/* Plugins with handle and with handle_batch: they note what they were called with, run pool_rig.in_call, and answer. */
+extern const struct handler POOL_RIG_EACH, POOL_RIG_TOGETHER;
 
 /* The number that is a message's body. */
-size_t rig_number_of(const struct handler_message *m);
+size_t pool_rig_number_of(const struct handler_message *m);
 
-/* For rig.in_call: until the gate is open. And until so many are there. */
-void rig_wait_at_the_gate(struct handler_call *call, uint32_t count);
-void rig_wait_for_handlers_inside(unsigned n);
-void rig_open_the_gate(void);
+/* For pool_rig.in_call: until the gate is open. And until so many are there. */
+void pool_rig_wait_at_the_gate(struct handler_call *call, uint32_t count);
+void pool_rig_wait_for_handlers_inside(unsigned n);
+void pool_rig_open_the_gate(void);
 
 /* begin_with makes all but the pool, so that more can be set; try_begin makes that. */
-void rig_begin(const struct handler *table, size_t threads);
-void rig_begin_with(const struct handler *table);
-int rig_try_begin(size_t threads, struct err *e);
+void pool_rig_begin(const struct handler *table, size_t threads);
+void pool_rig_begin_with(const struct handler *table);
+int pool_rig_try_begin(size_t threads, struct err *e);
 
 /* Stops the pool, and frees all and b, which may be NULL. */
-void rig_end(struct batch *b);
+void pool_rig_end(struct batch *b);
 
 /* A batch of n messages with bodies "0", "1", ... and a minute of lease. */
-struct batch *rig_make_batch(size_t n);
+struct batch *pool_rig_make_batch(size_t n);
 
 /* What the engine does with its inbox, until so many batches have come back. */
-void rig_collect(size_t returned);
+void pool_rig_collect(size_t returned);
 
 /* Runs one batch of n messages through the plugin. */
-struct batch *rig_run(size_t n);
+struct batch *pool_rig_run(size_t n);
 
-long rig_violations(void);
+long pool_rig_violations(void);
 
 #endif

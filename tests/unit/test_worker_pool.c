@@ -22,32 +22,32 @@ static const struct handler_host *const host = &host_table;
 static void
 ask_whether_to_stop(struct handler_call *call, uint32_t count)
 {
-    rig.results[0] = host->stopping(call);
-    rig_wait_at_the_gate(call, count);
-    rig.results[1] = host->stopping(call);
+    pool_rig.results[0] = host->stopping(call);
+    pool_rig_wait_at_the_gate(call, count);
+    pool_rig.results[1] = host->stopping(call);
 }
 
 static void
 stopping_is_told_and_begins_nothing_more(void **state)
 {
     (void)state;
-    rig_begin(&RIG_EACH, 1);
-    rig.in_call = ask_whether_to_stop;
-    rig.answers[0] = HANDLER_DONE;
-    struct batch *b = rig_make_batch(3);
-    pool_submit(rig.pool, b);
-    pool_wake(rig.pool);
-    rig_wait_for_handlers_inside(1);
-    pool_set_stopping(rig.pool);
-    rig_open_the_gate();
-    rig_collect(1);
-    assert_int_equal(rig.results[0], 0);
-    assert_int_equal(rig.results[1], 1);
+    pool_rig_begin(&POOL_RIG_EACH, 1);
+    pool_rig.in_call = ask_whether_to_stop;
+    pool_rig.answers[0] = HANDLER_DONE;
+    struct batch *b = pool_rig_make_batch(3);
+    pool_submit(pool_rig.pool, b);
+    pool_wake(pool_rig.pool);
+    pool_rig_wait_for_handlers_inside(1);
+    pool_set_stopping(pool_rig.pool);
+    pool_rig_open_the_gate();
+    pool_rig_collect(1);
+    assert_int_equal(pool_rig.results[0], 0);
+    assert_int_equal(pool_rig.results[1], 1);
     assert_int_equal(b->messages[0]->verdict.kind, HANDLER_DONE);
     assert_int_equal(b->messages[1]->verdict.kind, VERDICT_GIVE_BACK);
     assert_int_equal(b->messages[2]->verdict.kind, VERDICT_GIVE_BACK);
-    assert_false(rig.handled[1]);
-    rig_end(b);
+    assert_false(pool_rig.handled[1]);
+    pool_rig_end(b);
 }
 
 static void
@@ -56,19 +56,19 @@ while_held_nothing_is_begun_but_trials(void **state)
     (void)state;
     for (int i = 0; i < 4; i++) {
         bool trial = i >= 2;
-        rig_begin(i % 2 ? &RIG_TOGETHER : &RIG_EACH, 1);
-        rig.answers[0] = rig.answers[1] = HANDLER_DONE;
-        pool_set_held(rig.pool, true);
-        struct batch *b = rig_make_batch(2);
+        pool_rig_begin(i % 2 ? &POOL_RIG_TOGETHER : &POOL_RIG_EACH, 1);
+        pool_rig.answers[0] = pool_rig.answers[1] = HANDLER_DONE;
+        pool_set_held(pool_rig.pool, true);
+        struct batch *b = pool_rig_make_batch(2);
         b->trial = trial;
-        pool_submit(rig.pool, b);
-        pool_wake(rig.pool);
-        rig_collect(1);
+        pool_submit(pool_rig.pool, b);
+        pool_wake(pool_rig.pool);
+        pool_rig_collect(1);
         for (size_t k = 0; k < 2; k++) {
             assert_int_equal(b->messages[k]->verdict.kind, trial ? HANDLER_DONE : VERDICT_HELD);
-            assert_int_equal(rig.handled[k], trial);
+            assert_int_equal(pool_rig.handled[k], trial);
         }
-        rig_end(b);
+        pool_rig_end(b);
     }
 }
 
@@ -76,7 +76,7 @@ static void
 settle_as_down(struct handler_call *call, uint32_t count)
 {
     (void)count;
-    rig.results[0] = host->settle(call, 0, HANDLER_DOWN, -1, "no database");
+    pool_rig.results[0] = host->settle(call, 0, HANDLER_DOWN, -1, "no database");
 }
 
 static void
@@ -84,62 +84,62 @@ behind_one_that_says_down_nothing_of_its_batch_is_begun(void **state)
 {
     (void)state;
     for (int by_settle = 0; by_settle < 2; by_settle++) {
-        rig_begin(&RIG_EACH, 1);
-        rig.answers[0] = HANDLER_DOWN;
-        rig.in_call = by_settle ? settle_as_down : NULL;
-        struct batch *b = rig_run(3);
+        pool_rig_begin(&POOL_RIG_EACH, 1);
+        pool_rig.answers[0] = HANDLER_DOWN;
+        pool_rig.in_call = by_settle ? settle_as_down : NULL;
+        struct batch *b = pool_rig_run(3);
         assert_int_equal(b->messages[0]->verdict.kind, HANDLER_DOWN);
         if (by_settle)
             assert_string_equal(b->messages[0]->verdict.reason, "no database");
         assert_int_equal(b->messages[1]->verdict.kind, VERDICT_HELD);
         assert_int_equal(b->messages[2]->verdict.kind, VERDICT_HELD);
-        assert_int_equal(rig_violations(), 0);
-        rig_end(b);
+        assert_int_equal(pool_rig_violations(), 0);
+        pool_rig_end(b);
     }
-    rig_begin(&RIG_TOGETHER, 1);
-    rig.answers[0] = HANDLER_DOWN;
-    rig.in_call = NULL;
-    struct batch *b = rig_run(3);
+    pool_rig_begin(&POOL_RIG_TOGETHER, 1);
+    pool_rig.answers[0] = HANDLER_DOWN;
+    pool_rig.in_call = NULL;
+    struct batch *b = pool_rig_run(3);
     for (size_t i = 0; i < 3; i++)
         assert_int_equal(b->messages[i]->verdict.kind, HANDLER_DOWN);
-    rig_end(b);
+    pool_rig_end(b);
 }
 
 static void
 a_batch_that_waits_can_be_taken_back(void **state)
 {
     (void)state;
-    rig_begin(&RIG_EACH, 1);
-    rig.in_call = rig_wait_at_the_gate;
-    struct batch *first = rig_make_batch(1);
-    pool_submit(rig.pool, first);
-    pool_wake(rig.pool);
-    rig_wait_for_handlers_inside(1);
-    struct batch *second = rig_make_batch(1);
-    pool_submit(rig.pool, second);
-    pool_wake(rig.pool);
-    assert_ptr_equal(pool_take_back(rig.pool), second);
-    assert_null(pool_take_back(rig.pool));
-    batcher_recycle(&rig.batcher, second);
-    rig_open_the_gate();
-    rig_collect(1);
-    rig_end(first);
+    pool_rig_begin(&POOL_RIG_EACH, 1);
+    pool_rig.in_call = pool_rig_wait_at_the_gate;
+    struct batch *first = pool_rig_make_batch(1);
+    pool_submit(pool_rig.pool, first);
+    pool_wake(pool_rig.pool);
+    pool_rig_wait_for_handlers_inside(1);
+    struct batch *second = pool_rig_make_batch(1);
+    pool_submit(pool_rig.pool, second);
+    pool_wake(pool_rig.pool);
+    assert_ptr_equal(pool_take_back(pool_rig.pool), second);
+    assert_null(pool_take_back(pool_rig.pool));
+    batcher_recycle(&pool_rig.batcher, second);
+    pool_rig_open_the_gate();
+    pool_rig_collect(1);
+    pool_rig_end(first);
 }
 
 static void
 a_handler_that_does_not_return_does_not_hold_up_the_stop(void **state)
 {
     (void)state;
-    rig_begin(&RIG_EACH, 2);
-    rig.in_call = rig_wait_at_the_gate;
-    struct batch *b = rig_make_batch(1);
-    pool_submit(rig.pool, b);
-    pool_wake(rig.pool);
-    rig_wait_for_handlers_inside(1);
-    assert_false(pool_stop(rig.pool, 10));
-    rig_open_the_gate();
-    rig_collect(1);
-    rig_end(b);
+    pool_rig_begin(&POOL_RIG_EACH, 2);
+    pool_rig.in_call = pool_rig_wait_at_the_gate;
+    struct batch *b = pool_rig_make_batch(1);
+    pool_submit(pool_rig.pool, b);
+    pool_wake(pool_rig.pool);
+    pool_rig_wait_for_handlers_inside(1);
+    assert_false(pool_stop(pool_rig.pool, 10));
+    pool_rig_open_the_gate();
+    pool_rig_collect(1);
+    pool_rig_end(b);
 }
 
 /* ---- threads ---- */
@@ -167,13 +167,13 @@ static void
 every_thread_is_opened_and_closed(void **state)
 {
     (void)state;
-    struct handler table = RIG_EACH;
+    struct handler table = POOL_RIG_EACH;
     table.thread_open = count_thread_open;
     table.thread_close = count_thread_close;
     opened = closed = 0;
-    rig_begin(&table, 4);
+    pool_rig_begin(&table, 4);
     assert_int_equal(opened, 4);
-    rig_end(NULL);
+    pool_rig_end(NULL);
     assert_int_equal(closed, 4);
 }
 
@@ -181,39 +181,39 @@ static void
 a_thread_that_refuses_to_open_stops_the_start(void **state)
 {
     (void)state;
-    struct handler table = RIG_EACH;
+    struct handler table = POOL_RIG_EACH;
     struct err e;
     table.thread_open = count_thread_open;
     table.thread_close = count_thread_close;
     opened = closed = 0;
     refuse_from = 3;
-    rig_begin_with(&table);
-    assert_int_equal(rig_try_begin(4, &e), ERR_DENIED);
+    pool_rig_begin_with(&table);
+    assert_int_equal(pool_rig_try_begin(4, &e), ERR_DENIED);
     assert_string_equal(e.text, "plugin each: thread_open refused to start (it returned 42)");
     assert_int_equal(closed, 2);
     refuse_from = INT32_MAX;
-    assert_int_equal(rig_try_begin(1, &e), 0);
-    rig_end(NULL);
+    assert_int_equal(pool_rig_try_begin(1, &e), 0);
+    pool_rig_end(NULL);
 }
 
 static void
 many_threads_share_the_batches(void **state)
 {
     (void)state;
-    rig_begin(&RIG_EACH, 4);
-    rig.in_call = rig_wait_at_the_gate;
+    pool_rig_begin(&POOL_RIG_EACH, 4);
+    pool_rig.in_call = pool_rig_wait_at_the_gate;
     struct batch *batches[4];
     for (size_t i = 0; i < 4; i++) {
-        batches[i] = rig_make_batch(1);
-        pool_submit(rig.pool, batches[i]);
-        pool_wake(rig.pool);
+        batches[i] = pool_rig_make_batch(1);
+        pool_submit(pool_rig.pool, batches[i]);
+        pool_wake(pool_rig.pool);
     }
-    rig_wait_for_handlers_inside(4); /* all four at once */
-    rig_open_the_gate();
-    rig_collect(4);
+    pool_rig_wait_for_handlers_inside(4); /* all four at once */
+    pool_rig_open_the_gate();
+    pool_rig_collect(4);
     for (size_t i = 1; i < 4; i++)
-        batcher_recycle(&rig.batcher, batches[i]);
-    rig_end(batches[0]);
+        batcher_recycle(&pool_rig.batcher, batches[i]);
+    pool_rig_end(batches[0]);
 }
 
 static int32_t
@@ -228,7 +228,7 @@ options_answer_inside_open_only(void **state)
 {
     (void)state;
     static const struct handler_option OPTIONS[] = {{"word", "string", "default", "A word."}, {0}};
-    struct handler table = RIG_EACH;
+    struct handler table = POOL_RIG_EACH;
     void *plugin_state;
     struct err e;
     table.options = OPTIONS;
@@ -255,7 +255,7 @@ static void
 a_plugin_that_refuses_to_open_is_named(void **state)
 {
     (void)state;
-    struct handler table = RIG_EACH;
+    struct handler table = POOL_RIG_EACH;
     void *plugin_state;
     struct err e;
     table.open = refuse_to_open;
