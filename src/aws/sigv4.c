@@ -18,19 +18,33 @@ sigv4_key_clean_up(struct sigv4_key *key)
 }
 
 static bool
-name_equals(struct slice a, const char *b)
+name_equals(struct slice a, struct slice b)
 {
-    return a.n == strlen(b) && strncasecmp(a.p, b, a.n) == 0;
+    return a.n == b.n && strncasecmp(a.p, b.p, a.n) == 0;
 }
+
+#define NAME(literal)                                                                                                  \
+    {                                                                                                                  \
+        .p = (literal), .n = sizeof(literal) - 1                                                                       \
+    }
 
 bool
 sigv4_header_is_signed(struct slice name)
 {
-    static const char *const changed[] = {
-        "authorization", "connection",        "expect",  "keep-alive", "proxy-connection", "proxy-authorization", "te",
-        "trailer",       "transfer-encoding", "upgrade", "user-agent", "x-amzn-trace-id"};
+    static const struct slice changed[] = {NAME("authorization"),
+                                           NAME("connection"),
+                                           NAME("expect"),
+                                           NAME("keep-alive"),
+                                           NAME("proxy-connection"),
+                                           NAME("proxy-authorization"),
+                                           NAME("te"),
+                                           NAME("trailer"),
+                                           NAME("transfer-encoding"),
+                                           NAME("upgrade"),
+                                           NAME("user-agent"),
+                                           NAME("x-amzn-trace-id")};
     for (size_t i = 0; i < sizeof changed / sizeof *changed; i++)
-        if (name.n > 0 && name_equals(name, changed[i]))
+        if (name_equals(name, changed[i]))
             return false;
     return true;
 }
@@ -67,43 +81,60 @@ derive(const struct sigv4_scope *scope, struct slice secret, const char *day, ui
     return 0;
 }
 
-/* A digest of all that a key is derived from. False when that is longer than any real region, service and secret: such
- * a key is not kept. */
-static bool
-identify(const struct sigv4_scope *scope, struct slice secret, const char *day, uint8_t ret[DIGEST_SHA256_BYTES])
+/* All that a key is derived from, each part behind its length. Returns how long it is; 0: too long. */
+static size_t
+write_origin(const struct sigv4_scope *scope, struct slice secret, const char *day, uint8_t out[SIGV4_ORIGIN_BYTES])
 {
-    uint8_t text[512];
     const struct slice parts[] = {slice_of(day, DAY_BYTES), scope->region, scope->service, secret};
     size_t n = 0;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-        if (parts[i].n > 255 || sizeof text - n < parts[i].n + 1) {
-            explicit_bzero(text, n);
-            return false;
+        if (parts[i].n >= SIGV4_ORIGIN_BYTES - n) {
+            explicit_bzero(out, n);
+            return 0;
         }
-        text[n++] = (uint8_t)parts[i].n; /* so that no two sets of parts give the same text */
+        out[n++] = (uint8_t)parts[i].n;
         if (parts[i].n > 0)
-            memcpy(text + n, parts[i].p, parts[i].n);
+            memcpy(out + n, parts[i].p, parts[i].n);
         n += parts[i].n;
     }
-    digest_sha256(text, n, ret);
-    explicit_bzero(text, n);
-    return true;
+    return n;
 }
 
 /* Makes key the one of this scope and secret, by deriving it only when it is not that already. */
 static int
-provide_key(struct sigv4_key *key, const struct sigv4_scope *scope, struct slice secret)
+provide_key(struct sigv4_key *key, const struct sigv4_scope *scope, struct slice secret, const char *day)
 {
-    char time[CLOCK_ISO8601_BYTES];
-    uint8_t identity[DIGEST_SHA256_BYTES];
-    clock_format_basic(scope->wall_ms, time);
-    bool kept = identify(scope, secret, time, identity);
-    if (kept && memcmp(identity, key->identity, sizeof identity) == 0)
-        return 0;
-    sigv4_key_clean_up(key);
-    int rc = derive(scope, secret, time, key->key);
-    if (rc == 0 && kept)
-        memcpy(key->identity, identity, sizeof identity);
+    uint8_t origin[SIGV4_ORIGIN_BYTES];
+    size_t n = write_origin(scope, secret, day, origin);
+    int rc = 0;
+    if (n == 0 || memcmp(origin, key->origin, n) != 0) {
+        sigv4_key_clean_up(key);
+        rc = derive(scope, secret, day, key->key);
+        if (rc == 0)
+            memcpy(key->origin, origin, n);
+    }
+    explicit_bzero(origin, n);
+    return rc;
+}
+
+/* time: clock_format_basic of scope->wall_ms. */
+static int
+write_signature(const struct sigv4_scope *scope, const char *time, struct slice secret, struct slice string_to_sign,
+                struct sigv4_key *key, char out[65])
+{
+    struct sigv4_key once;
+    uint8_t signature[DIGEST_SHA256_BYTES];
+    if (!key)
+        memset(&once, 0, sizeof once);
+    struct sigv4_key *used = key ? key : &once;
+    int rc = provide_key(used, scope, secret, time);
+    out[0] = '\0';
+    if (rc == 0) {
+        digest_hmac_sha256(used->key, sizeof used->key, string_to_sign.p, string_to_sign.n, signature);
+        digest_hex(signature, sizeof signature, out);
+    }
+    if (!key)
+        sigv4_key_clean_up(&once);
     return rc;
 }
 
@@ -111,17 +142,9 @@ int
 sigv4_signature(const struct sigv4_scope *scope, struct slice secret_access_key, struct slice string_to_sign,
                 struct sigv4_key *key, char out[65])
 {
-    struct sigv4_key once = {{0}, {0}};
-    struct sigv4_key *used = key ? key : &once;
-    uint8_t signature[DIGEST_SHA256_BYTES];
-    int rc = provide_key(used, scope, secret_access_key);
-    out[0] = '\0';
-    if (rc == 0) {
-        digest_hmac_sha256(used->key, sizeof used->key, string_to_sign.p, string_to_sign.n, signature);
-        digest_hex(signature, sizeof signature, out);
-    }
-    sigv4_key_clean_up(&once);
-    return rc;
+    char time[CLOCK_ISO8601_BYTES];
+    clock_format_basic(scope->wall_ms, time);
+    return write_signature(scope, time, secret_access_key, string_to_sign, key, out);
 }
 
 /* ---- signing --------------------------------------------------------------------------------------------------- */
@@ -138,12 +161,11 @@ add_credential_scope(struct buf *out, const struct sigv4_scope *scope, const cha
     buf_add_string(out, "/aws4_request");
 }
 
-void
-sigv4_string_to_sign(const struct sigv4_scope *scope, struct slice canonical_request, struct buf *out)
+static void
+add_string_to_sign(const struct sigv4_scope *scope, const char *time, struct slice canonical_request, struct buf *out)
 {
-    char time[CLOCK_ISO8601_BYTES], hash[DIGEST_SHA256_HEX];
+    char hash[DIGEST_SHA256_HEX];
     digest_sha256_hex(canonical_request.p, canonical_request.n, hash);
-    clock_format_basic(scope->wall_ms, time);
     buf_add_string(out, ALGORITHM "\n");
     buf_add_string(out, time);
     buf_add_char(out, '\n');
@@ -152,20 +174,28 @@ sigv4_string_to_sign(const struct sigv4_scope *scope, struct slice canonical_req
     buf_add(out, hash, sizeof hash - 1);
 }
 
+void
+sigv4_string_to_sign(const struct sigv4_scope *scope, struct slice canonical_request, struct buf *out)
+{
+    char time[CLOCK_ISO8601_BYTES];
+    clock_format_basic(scope->wall_ms, time);
+    add_string_to_sign(scope, time, canonical_request, out);
+}
+
 /* The signature of a request; signed_headers gets the list of names. */
 static int
-sign(const struct sigv4_request *request, const struct sigv4_scope *scope, struct slice secret, struct sigv4_key *key,
-     struct buf *signed_headers, char ret_signature[65], struct err *e)
+sign(const struct sigv4_request *request, const struct sigv4_scope *scope, const char *time, struct slice secret,
+     struct sigv4_key *key, struct buf *signed_headers, char ret_signature[65], struct err *e)
 {
     struct buf text = BUF_INIT;
     buf_reserve(&text, 1000);
     int rc = sigv4_canonical_request(request, scope, &text, signed_headers, e);
     if (rc == 0) {
         size_t start = text.len;
-        sigv4_string_to_sign(scope, buf_slice(&text), &text);
+        add_string_to_sign(scope, time, buf_slice(&text), &text);
         rc = buf_failed(&text) ? err_no_memory(e) : 0;
-        if (rc == 0 &&
-            sigv4_signature(scope, secret, slice_of(text.data + start, text.len - start), key, ret_signature) != 0)
+        if (rc == 0 && write_signature(scope, time, secret, slice_of(text.data + start, text.len - start), key,
+                                       ret_signature) != 0)
             rc = err_no_memory(e);
     }
     buf_clean_up(&text);
@@ -173,10 +203,10 @@ sign(const struct sigv4_request *request, const struct sigv4_scope *scope, struc
 }
 
 static const struct sigv4_header *
-find_header(const struct sigv4_request *request, const char *name)
+find_header(const struct sigv4_request *request, struct slice name)
 {
     for (size_t i = 0; i < request->n_headers; i++)
-        if (request->headers[i].name.n > 0 && name_equals(request->headers[i].name, name))
+        if (name_equals(request->headers[i].name, name))
             return &request->headers[i];
     return NULL;
 }
@@ -186,10 +216,10 @@ static int
 check_headers(const struct sigv4_request *request, const struct sigv4_credentials *credentials, const char *time,
               struct err *e)
 {
-    const struct sigv4_header *date = find_header(request, "x-amz-date");
+    const struct sigv4_header *date = find_header(request, SLICE("x-amz-date"));
     if (!date || !slice_equals_string(date->value, time))
         return err_set(e, ERR_INVALID, "cannot sign: the header x-amz-date must be there and be %s", time);
-    if (credentials->session_token.n > 0 && !find_header(request, "x-amz-security-token"))
+    if (credentials->session_token.n > 0 && !find_header(request, SLICE("x-amz-security-token")))
         return err_set(e, ERR_INVALID, "cannot sign: these credentials need the header x-amz-security-token");
     return 0;
 }
@@ -210,7 +240,7 @@ sigv4_authorization(const struct sigv4_request *request, const struct sigv4_scop
     buf_add_char(out, '/');
     add_credential_scope(out, scope, time);
     buf_add_string(out, ", SignedHeaders=");
-    rc = sign(request, scope, credentials->secret_access_key, key, out, signature, e);
+    rc = sign(request, scope, time, credentials->secret_access_key, key, out, signature, e);
     if (rc == 0) {
         buf_add_string(out, ", Signature=");
         buf_add_string(out, signature);
@@ -271,7 +301,7 @@ sigv4_presign(const struct sigv4_request *request, const struct sigv4_scope *sco
 {
     struct buf query = BUF_INIT;
     struct sigv4_request presigned = *request;
-    char signature[65];
+    char time[CLOCK_ISO8601_BYTES], signature[65];
     if (expires_s < 1 || expires_s > PRESIGN_MAX_S)
         return err_set(e, ERR_INVALID, "cannot presign for %lld seconds: 1 to %d are allowed", (long long)expires_s,
                        PRESIGN_MAX_S);
@@ -279,7 +309,8 @@ sigv4_presign(const struct sigv4_request *request, const struct sigv4_scope *sco
     if (rc != 0)
         goto cleanup;
     presigned.query = buf_slice(&query);
-    rc = sign(&presigned, scope, credentials->secret_access_key, NULL, NULL, signature, e);
+    clock_format_basic(scope->wall_ms, time);
+    rc = sign(&presigned, scope, time, credentials->secret_access_key, NULL, NULL, signature, e);
     if (rc != 0)
         goto cleanup;
     if (credentials->session_token.n > 0 && token_after)

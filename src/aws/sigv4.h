@@ -44,11 +44,13 @@ struct sigv4_scope {
     bool encode_path_twice; /* encode the encoded path again (not for S3) */
 };
 
+#define SIGV4_ORIGIN_BYTES 224 /* for longer ones no key is kept: no real region, service and secret are that long */
+
 /* The derived key of a day, region, service and secret: kept between calls so that four HMACs are saved each time.
  * Zero it to begin; wipe it with sigv4_key_clean_up. Owned by one thread. */
 struct sigv4_key {
     uint8_t key[32];
-    uint8_t identity[32]; /* digest of what key was derived from; all zero: none */
+    uint8_t origin[SIGV4_ORIGIN_BYTES]; /* what key was derived from; all zero: none */
 };
 void sigv4_key_clean_up(struct sigv4_key *key);
 

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* What is fetched once: OpenSSL 3 would look the algorithm up by name on each use, which costs more than the hash of a
  * small message. */
@@ -19,6 +20,8 @@ static pthread_key_t contexts_key; /* for its destructor only */
 struct contexts {
     EVP_MD_CTX *md5, *sha256;
     EVP_MAC_CTX *hmac_sha256;
+    uint8_t key[DIGEST_SHA256_BYTES]; /* hmac_sha256's, if is_keyed */
+    bool is_keyed;
 };
 static __thread struct contexts *contexts;
 
@@ -42,6 +45,7 @@ free_contexts(void *p)
     EVP_MD_CTX_free(c->md5);
     EVP_MD_CTX_free(c->sha256);
     EVP_MAC_CTX_free(c->hmac_sha256);
+    explicit_bzero(c, sizeof *c);
     free(c);
     contexts = NULL;
 }
@@ -120,15 +124,29 @@ digest_sha256_hex(const void *p, size_t n, char out[DIGEST_SHA256_HEX])
     digest_hex(bytes, sizeof bytes, out);
 }
 
+/* Requests are signed with the same key all day, and setting a key costs more than what is done with it: one that the
+ * context has already stays. NULL means that to OpenSSL. */
+static void
+set_key(struct contexts *c, const void *key, size_t n)
+{
+    if (c->is_keyed && n == sizeof c->key && digest_equal(key, c->key, n)) {
+        must(EVP_MAC_init(c->hmac_sha256, NULL, 0, NULL), "HMAC");
+        return;
+    }
+    must(EVP_MAC_init(c->hmac_sha256, n > 0 ? key : "", n, NULL), "HMAC");
+    c->is_keyed = n == sizeof c->key;
+    if (c->is_keyed)
+        memcpy(c->key, key, n);
+}
+
 void
 digest_hmac_sha256(const void *key, size_t key_n, const void *p, size_t n, uint8_t out[DIGEST_SHA256_BYTES])
 {
-    EVP_MAC_CTX *ctx = contexts_of_thread()->hmac_sha256;
+    struct contexts *c = contexts_of_thread();
     size_t out_n;
-    /* A NULL key would mean "the key of the last call". */
-    must(EVP_MAC_init(ctx, key_n ? key : "", key_n, NULL), "HMAC");
-    must(EVP_MAC_update(ctx, p, n), "HMAC");
-    must(EVP_MAC_final(ctx, out, &out_n, DIGEST_SHA256_BYTES), "HMAC");
+    set_key(c, key, key_n);
+    must(EVP_MAC_update(c->hmac_sha256, p, n), "HMAC");
+    must(EVP_MAC_final(c->hmac_sha256, out, &out_n, DIGEST_SHA256_BYTES), "HMAC");
 }
 
 void

@@ -77,6 +77,25 @@ hmac_gives_the_codes_of_rfc_4231(void **state)
 }
 
 static void
+each_call_has_its_own_key(void **state)
+{
+    (void)state;
+    uint8_t keys[3][DIGEST_SHA256_BYTES + 1], first[3][DIGEST_SHA256_BYTES], again[DIGEST_SHA256_BYTES];
+    const size_t lengths[] = {DIGEST_SHA256_BYTES, DIGEST_SHA256_BYTES, DIGEST_SHA256_BYTES + 1};
+    for (size_t i = 0; i < 3; i++) {
+        memset(keys[i], i == 1 ? 'b' : 'a', sizeof keys[i]);
+        digest_hmac_sha256(keys[i], lengths[i], "text", 4, first[i]);
+    }
+    assert_memory_not_equal(first[0], first[1], sizeof again);
+    assert_memory_not_equal(first[0], first[2], sizeof again);
+    for (size_t i = 0; i < 9; i++) { /* after each of the three, every one */
+        digest_hmac_sha256(keys[i / 3], lengths[i / 3], "text", 4, again);
+        digest_hmac_sha256(keys[i % 3], lengths[i % 3], "text", 4, again);
+        assert_memory_equal(again, first[i % 3], sizeof again);
+    }
+}
+
+static void
 an_empty_key_is_not_the_key_of_the_call_before(void **state)
 {
     (void)state;
@@ -254,6 +273,7 @@ main(void)
         cmocka_unit_test(md5_gives_the_digests_of_rfc_1321),
         cmocka_unit_test(sha256_gives_the_digests_of_fips_180),
         cmocka_unit_test(hmac_gives_the_codes_of_rfc_4231),
+        cmocka_unit_test(each_call_has_its_own_key),
         cmocka_unit_test(an_empty_key_is_not_the_key_of_the_call_before),
         cmocka_unit_test(an_md5_in_pieces_is_that_of_the_whole),
         cmocka_unit_test(bytes_become_lower_case_hex),
