@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -35,6 +36,7 @@
 #define LOG_CLOSE_MS 1000
 #define STOP_MS      1000 /* for the handler threads' ends after a drain, beyond what is left of its time */
 #define GRACE_MS     5000 /* for all that comes after a drain, when there is no supervisor to bound it */
+#define KEEP_BYTES   (1 << 20)
 
 struct arguments {
     const char *consumer;
@@ -370,6 +372,15 @@ work(struct worker *w, const struct arguments *a)
     return code;
 }
 
+/* Messages come and go by hundreds: the memory they leave is for the next ones. Given back to the system each time, it
+ * would come as so many page faults. */
+static void
+keep_memory(void)
+{
+    mallopt(M_MMAP_THRESHOLD, KEEP_BYTES);
+    mallopt(M_TRIM_THRESHOLD, 2 * KEEP_BYTES);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -385,6 +396,7 @@ main(int argc, char **argv)
         return IPC_EXIT_FAILURE;
     }
     keep_descriptors();
+    keep_memory();
     setvbuf(stdout, NULL, _IOLBF, BUFSIZ); /* a handler's printf is seen at once and outlives a crash, in a pipe too */
     int code = a.check ? check(&w, a.consumer) : work(&w, &a);
     log_close(LOG_CLOSE_MS);
