@@ -162,8 +162,6 @@ http_call_new(struct http_engine *g)
     curl_easy_setopt(h, CURLOPT_DNS_CACHE_TIMEOUT, (long)g->dns_keep_s);
     curl_easy_setopt(h, CURLOPT_MAXLIFETIME_CONN, (long)g->max_connection_age_s);
     CURLcode made = curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, "http,https");
-    if (made == CURLE_OK)
-        made = curl_easy_setopt(h, CURLOPT_USERAGENT, g->user_agent);
     if (made == CURLE_OK && !environment_names_a_proxy())
         made = curl_easy_setopt(h, CURLOPT_NOPROXY, "*"); /* or curl asks the environment at each request */
     if (made == CURLE_OK)
@@ -200,31 +198,31 @@ set_headers(struct http_call *c, const struct http_request *q, struct err *e)
             return err_set(e, ERR_INVALID, "header \"%s\" holds a character that no header may hold", h->name);
         bytes += strlen(h->name) + strlen(h->value) + 3;
     }
-    if (q->n_headers > c->headers_capacity) {
-        struct curl_slist *more = realloc(c->headers, q->n_headers * sizeof *more);
+    if (q->n_headers + 1 > c->headers_capacity) {
+        struct curl_slist *more = realloc(c->headers, (q->n_headers + 1) * sizeof *more);
         if (!more)
             return err_no_memory(e);
         c->headers = more;
-        c->headers_capacity = q->n_headers;
+        c->headers_capacity = q->n_headers + 1;
     }
     buf_reset(&c->header_text);
     if (!buf_reserve(&c->header_text, bytes + 1)) /* at once: the nodes point into it */
         return err_no_memory(e);
 
     bool typed = false;
+    struct curl_slist *last = c->headers;
+    *last = (struct curl_slist){.data = c->engine->user_agent};
     for (size_t i = 0; i < q->n_headers; i++) {
         const struct http_header *h = &q->headers[i];
-        c->headers[i].data = c->header_text.data + c->header_text.len;
-        c->headers[i].next = &c->headers[i + 1];
+        last = last->next = &c->headers[i + 1];
+        last->data = c->header_text.data + c->header_text.len;
         buf_add_string(&c->header_text, h->name);
         buf_add_string(&c->header_text, *h->value ? ": " : ";"); /* curl's way to send an empty one */
         buf_add(&c->header_text, h->value, strlen(h->value) + 1);
         typed = typed || strcasecmp(h->name, "content-type") == 0;
     }
-    struct curl_slist *rest = typed ? &NO_EXPECT : &NO_CONTENT_TYPE;
-    if (q->n_headers > 0)
-        c->headers[q->n_headers - 1].next = rest;
-    curl_easy_setopt(c->easy, CURLOPT_HTTPHEADER, q->n_headers > 0 ? c->headers : rest);
+    last->next = typed ? &NO_EXPECT : &NO_CONTENT_TYPE;
+    curl_easy_setopt(c->easy, CURLOPT_HTTPHEADER, c->headers);
     return 0;
 }
 

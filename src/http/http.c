@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -49,7 +50,9 @@ http_engine_new(const struct http_engine_options *options, struct http_engine **
     g->max_connection_age_s = options->max_connection_age_s ? options->max_connection_age_s : DEFAULT_CONNECTION_AGE_S;
     g->dns_keep_s = options->dns_keep_s == 0 ? DEFAULT_DNS_KEEP_S : options->dns_keep_s > 0 ? options->dns_keep_s : 0;
     g->proxied = has_proxy();
-    g->user_agent = strdup(options->user_agent ? options->user_agent : "fanoutd/" FANOUT_VERSION);
+    const char *agent = options->user_agent ? options->user_agent : "fanoutd/" FANOUT_VERSION;
+    if (asprintf(&g->user_agent, "User-Agent: %s", agent) < 0)
+        g->user_agent = NULL;
     g->ca_keep_s = options->ca_keep_s ? options->ca_keep_s : DEFAULT_CA_KEEP_S;
     g->ca_file = strdup(options->ca_file ? options->ca_file : "");
     g->ca_option = strdup(options->ca_option ? options->ca_option : "ca_file");

@@ -34,8 +34,9 @@ struct http_engine {
     struct timers timers;
     struct call_list pending, active, pool;
     size_t n_pooled;
-    CURLSH *share; /* TLS sessions; one thread, so no locks */
-    char *user_agent, *ca_file, *ca_option;
+    CURLSH *share;    /* TLS sessions; one thread, so no locks */
+    char *user_agent; /* the header's line: libcurl would write one of its own option twice for each request */
+    char *ca_file, *ca_option;
     int64_t ca_keep_s;
     size_t max_connections;  /* idle ones to keep */
     size_t connection_limit; /* what libcurl was told: idle and in use */
