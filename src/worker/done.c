@@ -65,7 +65,7 @@ done_note(struct done *d, struct slice id, uint64_t hash)
 {
     done_forget(d, id, hash);
     struct done_id *old = d->count == d->capacity ? take_oldest(d) : NULL;
-    struct done_id *x = realloc(old, sizeof *x + id.n);
+    struct done_id *x = old && old->n == id.n ? old : realloc(old, sizeof *x + id.n); /* SQS's are all as long */
     if (!x) {
         free(old);
         return;
