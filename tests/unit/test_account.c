@@ -163,6 +163,34 @@ put(struct world *w, unsigned n, enum account_fate fate)
     account_put(w->account, n, fate, 0, ACCOUNT_NO_GROUP);
 }
 
+/* Message 0, handled in its first delivery. */
+static void
+put_and_handle(struct world *w, enum account_fate fate, int32_t verdict)
+{
+    put(w, 0, fate);
+    deliver(w, 0, 1);
+    handle(w, 0, verdict);
+}
+
+/* Message 0, rejected and deleted, its dead letter sent with this reason. */
+static void
+put_and_reject(struct world *w, bool confirmed, const char *reason)
+{
+    put_and_handle(w, ACCOUNT_REJECTED, HANDLER_REJECT);
+    move_it(w, 0, confirmed);
+    remove_it(w, 0, 1, true);
+    lie(w, 0, reason);
+}
+
+/* Messages 0 and 1, of one event. */
+static void
+put_twins(struct world *w)
+{
+    put(w, 0, ACCOUNT_DONE);
+    put(w, 1, ACCOUNT_DONE);
+    account_put_twin(w->account, 1, 0);
+}
+
 /* A life without a reproach. */
 static void
 live(struct world *w, unsigned n)
@@ -197,12 +225,7 @@ static void
 right_ends_are_right(void **state)
 {
     struct world *w = *state;
-    put(w, 0, ACCOUNT_REJECTED);
-    deliver(w, 0, 1);
-    handle(w, 0, HANDLER_REJECT);
-    move_it(w, 0, true);
-    remove_it(w, 0, 1, true);
-    lie(w, 0, "message 0 is rejected");
+    put_and_reject(w, true, "message 0 is rejected");
     put(w, 1, ACCOUNT_FAILED);
     for (unsigned i = 1; i <= 3; i++) {
         deliver(w, 1, i);
@@ -232,9 +255,7 @@ static void
 a_rejected_one_that_is_no_dead_letter_is_lost(void **state)
 {
     struct world *w = *state;
-    put(w, 0, ACCOUNT_REJECTED);
-    deliver(w, 0, 1);
-    handle(w, 0, HANDLER_REJECT);
+    put_and_handle(w, ACCOUNT_REJECTED, HANDLER_REJECT);
     fill(w, 1);
     judge(w, "lost: message 0");
 }
@@ -255,12 +276,7 @@ static void
 a_delete_before_the_dead_letter_is_confirmed_is_found(void **state)
 {
     struct world *w = *state;
-    put(w, 0, ACCOUNT_REJECTED);
-    deliver(w, 0, 1);
-    handle(w, 0, HANDLER_REJECT);
-    move_it(w, 0, false);
-    remove_it(w, 0, 1, true);
-    lie(w, 0, "message 0 is rejected");
+    put_and_reject(w, false, "message 0 is rejected");
     fill(w, 1);
     judge(w, "delete: message 0");
 }
@@ -294,9 +310,7 @@ static void
 an_event_that_was_completed_is_not_handled_again(void **state)
 {
     struct world *w = *state;
-    put(w, 0, ACCOUNT_DONE);
-    deliver(w, 0, 1);
-    handle(w, 0, HANDLER_DONE);
+    put_and_handle(w, ACCOUNT_DONE, HANDLER_DONE);
     remove_it(w, 0, 1, false);
     deliver(w, 0, 2);
     handle_by(w, 0, HANDLER_DONE, 2);
@@ -309,9 +323,7 @@ static void
 one_of_two_twins_is_enough(void **state)
 {
     struct world *w = *state;
-    put(w, 0, ACCOUNT_DONE);
-    put(w, 1, ACCOUNT_DONE);
-    account_put_twin(w->account, 1, 0);
+    put_twins(w);
     deliver(w, 1, 1);
     deliver(w, 0, 1);
     handle(w, 1, HANDLER_DONE);
@@ -325,9 +337,7 @@ static void
 both_twins_are_too_many(void **state)
 {
     struct world *w = *state;
-    put(w, 0, ACCOUNT_DONE);
-    put(w, 1, ACCOUNT_DONE);
-    account_put_twin(w->account, 1, 0);
+    put_twins(w);
     live(w, 0);
     live(w, 1);
     fill(w, 2);
@@ -338,9 +348,7 @@ static void
 no_twin_at_all_is_too_few(void **state)
 {
     struct world *w = *state;
-    put(w, 0, ACCOUNT_DONE);
-    put(w, 1, ACCOUNT_DONE);
-    account_put_twin(w->account, 1, 0);
+    put_twins(w);
     deliver(w, 1, 1);
     deliver(w, 0, 1);
     handle(w, 0, HANDLER_RETRY);
@@ -371,12 +379,7 @@ static void
 wrong_reasons_are_found(void **state)
 {
     struct world *w = *state;
-    put(w, 0, ACCOUNT_REJECTED);
-    deliver(w, 0, 1);
-    handle(w, 0, HANDLER_REJECT);
-    move_it(w, 0, true);
-    remove_it(w, 0, 1, true);
-    lie(w, 0, "message 1 is rejected");
+    put_and_reject(w, true, "message 1 is rejected");
     fill(w, 1);
     judge(w, "reason: message 0");
 }
@@ -385,9 +388,7 @@ static void
 given_up_too_early_is_found(void **state)
 {
     struct world *w = *state;
-    put(w, 0, ACCOUNT_FAILED);
-    deliver(w, 0, 1);
-    handle(w, 0, HANDLER_RETRY);
+    put_and_handle(w, ACCOUNT_FAILED, HANDLER_RETRY);
     move_it(w, 0, true);
     remove_it(w, 0, 1, true);
     lie(w, 0, "failed 2 times, as often as retry.max_attempts allows; last: x");
@@ -399,9 +400,7 @@ static void
 the_queue_s_own_move_is_found(void **state)
 {
     struct world *w = *state;
-    put(w, 0, ACCOUNT_FAILED);
-    deliver(w, 0, 1);
-    handle(w, 0, HANDLER_RETRY);
+    put_and_handle(w, ACCOUNT_FAILED, HANDLER_RETRY);
     lie(w, 0, NULL);
     fill(w, 1);
     judge(w, "end: message 0");

@@ -20,6 +20,15 @@ takes_so_long(struct bench *b, const struct message *m)
     return *(const int64_t *)b->context;
 }
 
+/* Handlers take *ms for each message. */
+static void
+begin(struct bench *b, const struct engine_options *o, int64_t *ms)
+{
+    bench_init(b, 1, o);
+    b->takes = takes_so_long;
+    b->context = ms;
+}
+
 static void
 a_slow_handler_keeps_its_messages(void **state)
 {
@@ -28,10 +37,8 @@ a_slow_handler_keeps_its_messages(void **state)
     for (size_t i = 0; i < 4; i++) {
         struct bench b;
         int64_t ms = 10 * MINUTE;
-        bench_init(&b, 1, NULL);
+        begin(&b, NULL, &ms);
         b.sim.visibility_s = visibilities_s[i];
-        b.takes = takes_so_long;
-        b.context = &ms;
         bench_put(&b, 3);
         assert_true(bench_run_until(&b, bench_all_deleted, HOUR));
         for (size_t k = 0; k < 3; k++)
@@ -47,9 +54,7 @@ extensions_go_out_at_half_the_visibility_timeout_ten_a_call(void **state)
     (void)state;
     struct bench b;
     int64_t ms = HOUR;
-    bench_init(&b, 1, NULL);
-    b.takes = takes_so_long;
-    b.context = &ms;
+    begin(&b, NULL, &ms);
     bench_put(&b, 40);
     bench_run(&b, 10 * MINUTE);
     /* 40 messages, every 15 s for 10 minutes: 4 calls each time */
@@ -67,9 +72,7 @@ queued_messages_are_extended_too(void **state)
     struct engine_options o = bench_defaults();
     int64_t ms = 5 * MINUTE;
     o.batch_size = 1;
-    bench_init(&b, 1, &o);
-    b.takes = takes_so_long;
-    b.context = &ms;
+    begin(&b, &o, &ms);
     bench_put(&b, 8); /* four are handled, four wait for five minutes */
     assert_true(bench_run_until(&b, bench_all_deleted, HOUR));
     for (size_t k = 0; k < 8; k++)
@@ -108,9 +111,7 @@ a_lease_that_cannot_be_extended_is_lost_and_its_message_comes_back(void **state)
     (void)state;
     struct bench b;
     int64_t ms = 2 * MINUTE;
-    bench_init(&b, 1, NULL);
-    b.takes = takes_so_long;
-    b.context = &ms;
+    begin(&b, NULL, &ms);
     b.sim.hook = no_visibility;
     bench_put(&b, 1);
     bench_run(&b, 40000);
@@ -126,9 +127,7 @@ an_extension_that_its_whole_call_is_refused_for_costs_no_other_message_its_lease
     (void)state;
     struct bench b;
     int64_t ms = 5 * MINUTE;
-    bench_init(&b, 1, NULL);
-    b.takes = takes_so_long;
-    b.context = &ms;
+    begin(&b, NULL, &ms);
     b.sim.poisoned_call = SIM_VISIBILITY;
     b.sim.poison = "m-3";
     bench_put(&b, 40);
@@ -179,9 +178,7 @@ a_lost_message_that_comes_back_to_the_same_worker_is_its_own_again(void **state)
     struct engine_options o = bench_defaults();
     int64_t ms = MINUTE;
     o.batch_size = 1;
-    bench_init(&b, 1, &o);
-    b.takes = takes_so_long;
-    b.context = &ms;
+    begin(&b, &o, &ms);
     b.sim.hook = no_visibility;
     bench_put(&b, 1);
     bench_run(&b, 29500);
@@ -211,9 +208,7 @@ a_refused_extension_loses_that_message_alone(void **state)
     (void)state;
     struct bench b;
     int64_t ms = 60000;
-    bench_init(&b, 1, NULL);
-    b.takes = takes_so_long;
-    b.context = &ms;
+    begin(&b, NULL, &ms);
     bench_put(&b, 10);
     b.sim.hook = refuse_extensions;
     while (b.sim.calls[SIM_VISIBILITY] == 0)
@@ -242,9 +237,7 @@ an_extension_that_failed_for_no_fault_of_ours_is_tried_again(void **state)
     struct bench b;
     int64_t ms = 60000;
     unsigned times = 3;
-    bench_init(&b, 1, NULL);
-    b.takes = takes_so_long;
-    b.context = &ms;
+    begin(&b, NULL, &ms);
     b.sim.hook = fail_one_entry;
     b.sim.context = &times;
     bench_put(&b, 1);
@@ -265,9 +258,7 @@ nothing_is_extended_past_twelve_hours_from_the_receive(void **state)
     struct engine_options o = bench_defaults();
     int64_t ms = 30 * HOUR;
     o.visibility_timeout_s = 600;
-    bench_init(&b, 1, &o);
-    b.takes = takes_so_long;
-    b.context = &ms;
+    begin(&b, &o, &ms);
     bench_put(&b, 1);
     bench_run(&b, 11 * HOUR + 59 * MINUTE);
     assert_int_equal(BENCH_COUNT(&b, lost), 0);
@@ -302,9 +293,7 @@ no_message_is_held_for_its_handler_past_lease_max_s(void **state)
     o.threads = 1;
     o.batch_size = 1;
     o.lease_max_s = 100;
-    bench_init(&b, 1, &o);
-    b.takes = takes_so_long;
-    b.context = &ms;
+    begin(&b, &o, &ms);
     bench_put(&b, 2); /* one is handled, one waits */
     bench_run(&b, 98000);
     assert_int_equal(BENCH_COUNT(&b, lost), 0);
@@ -474,9 +463,7 @@ what_is_decided_is_held_past_lease_max_s_until_that_is_confirmed(void **state)
     struct engine_options o = bench_defaults();
     int64_t ms = 20000;
     o.lease_max_s = 40;
-    bench_init(&b, 1, &o);
-    b.takes = takes_so_long;
-    b.context = &ms;
+    begin(&b, &o, &ms);
     b.sim.hook = fail_deletes;
     bench_put(&b, 1);
     bench_run(&b, 5 * MINUTE);
@@ -517,9 +504,7 @@ a_handlers_wish_for_a_longer_lease_is_asked_of_the_queue_at_once(void **state)
     struct engine_options o = bench_defaults();
     int64_t ms = HOUR;
     o.batch_size = 1;
-    bench_init(&b, 1, &o);
-    b.takes = takes_so_long;
-    b.context = &ms;
+    begin(&b, &o, &ms);
     bench_put(&b, 1);
     while (!b.threads[0].batch)
         bench_run(&b, 10);
@@ -545,9 +530,7 @@ after_its_lease_was_lost_a_queued_message_is_not_started(void **state)
     int64_t ms = MINUTE;
     o.threads = 4;
     o.batch_size = 2;
-    bench_init(&b, 1, &o);
-    b.takes = takes_so_long;
-    b.context = &ms;
+    begin(&b, &o, &ms);
     b.sim.hook = no_visibility;
     bench_put(&b, 16);
     bench_run(&b, 90000);

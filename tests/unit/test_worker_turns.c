@@ -147,16 +147,26 @@ what_comes_behind_one_that_is_being_given_back_is_given_back(void **state)
     drop(second);
 }
 
+/* Both are in hand, and the first one's lease is over while it is being handled. */
 static void
-one_that_is_received_again_keeps_those_behind_it(void **state)
+lose_the_first_of_two(struct message **ret_first, struct message **ret_second)
 {
-    (void)state;
-    struct message *first = make("a", "1"), *second = make("b", "2"), *m;
+    struct message *first = make("a", "1"), *second = make("b", "2");
     assert_true(arrive(first) && arrive(second));
     assert_ptr_equal(pass(), first);
     hand_out(first);
     atomic_store(&first->lost, true);
     order_lost(&order, first);
+    *ret_first = first;
+    *ret_second = second;
+}
+
+static void
+one_that_is_received_again_keeps_those_behind_it(void **state)
+{
+    (void)state;
+    struct message *first, *second, *m;
+    lose_the_first_of_two(&first, &second);
     assert_true(second->order.given_back);
     atomic_store(&first->lost, false);
     order_received_again(&order, first);
@@ -172,12 +182,8 @@ static void
 those_behind_a_lost_one_are_given_back(void **state)
 {
     (void)state;
-    struct message *first = make("a", "1"), *second = make("b", "2"), *m;
-    assert_true(arrive(first) && arrive(second));
-    assert_ptr_equal(pass(), first);
-    hand_out(first);
-    atomic_store(&first->lost, true);
-    order_lost(&order, first);
+    struct message *first, *second, *m;
+    lose_the_first_of_two(&first, &second);
     order_received_again(&order, second); /* the first one was not */
     assert_int_equal(order_next(&order, NULL, 1000, &m), ORDER_STEP_GIVE_BACK);
     assert_ptr_equal(m, second);
