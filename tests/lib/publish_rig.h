@@ -32,9 +32,9 @@ struct publish_rig {
     } failure;
 };
 
-extern struct publish_rig rig; /* one at a time */
+extern struct publish_rig publishing; /* one at a time */
 
-/* Handlers publish rig.pieces of each message, to a bus or as rig says, and are done; init: bench_init or
+/* Handlers publish publishing.pieces of each message, to a bus or as it says, and are done; init: bench_init or
  * bench_init_fifo. */
 void publish_rig_begin_on(uint64_t seed, struct engine_options *o,
                           void (*init)(struct bench *b, uint64_t seed, const struct engine_options *options));
@@ -48,7 +48,7 @@ void publish_rig_end(void);
 void publish_rig_publish(struct message *m);
 void publish_rig_handle(struct bench *b, struct message *m, struct sim_message *s);
 
-/* Calls of this kind fail so, as often (UINT32_MAX: until rig.failure.times is 0). */
+/* Calls of this kind fail so, as often (UINT32_MAX: until publishing.failure.times is 0). */
 void publish_rig_let_fail(enum sim_outlet_call call, struct sim_fault fault, unsigned times);
 
 /* Until all is deleted, looking after each step. */

@@ -22,15 +22,15 @@ a_message_is_deleted_when_all_its_pieces_are_confirmed(void **state)
 {
     (void)state;
     publish_rig_begin(1);
-    rig.queue = "invoices";
-    rig.pieces = 3;
-    bench_put(&rig.bench, 30);
+    publishing.queue = "invoices";
+    publishing.pieces = 3;
+    bench_put(&publishing.bench, 30);
     publish_rig_run(MINUTE);
     publish_rig_assert_one_copy();
-    assert_int_equal(BENCH_COUNT(&rig.bench, published), 180);
-    assert_int_equal(BENCH_COUNT(&rig.bench, done), 30);
-    assert_int_equal(BENCH_COUNT(&rig.bench, publish_dropped), 0);
-    assert_int_equal(rig.out.calls[SIM_FIND_TARGET], 1);
+    assert_int_equal(BENCH_COUNT(&publishing.bench, published), 180);
+    assert_int_equal(BENCH_COUNT(&publishing.bench, done), 30);
+    assert_int_equal(BENCH_COUNT(&publishing.bench, publish_dropped), 0);
+    assert_int_equal(publishing.out.calls[SIM_FIND_TARGET], 1);
     publish_rig_end();
 }
 
@@ -39,11 +39,11 @@ pieces_go_out_ten_a_call(void **state)
 {
     (void)state;
     publish_rig_begin(1);
-    rig.pieces = 10;
-    bench_put(&rig.bench, 100);
+    publishing.pieces = 10;
+    bench_put(&publishing.bench, 100);
     publish_rig_run(MINUTE);
-    assert_int_equal(rig.out.largest_call, 10);
-    assert_in_range(rig.out.calls[SIM_PUT], 100, 110);
+    assert_int_equal(publishing.out.largest_call, 10);
+    assert_in_range(publishing.out.calls[SIM_PUT], 100, 110);
     publish_rig_end();
 }
 
@@ -52,9 +52,9 @@ a_lone_piece_waits_a_few_milliseconds(void **state)
 {
     (void)state;
     publish_rig_begin(1);
-    rig.bench.sim.latency_ms = 0;
-    bench_run(&rig.bench, 1000);
-    bench_put(&rig.bench, 1);
+    publishing.bench.sim.latency_ms = 0;
+    bench_run(&publishing.bench, 1000);
+    bench_put(&publishing.bench, 1);
     int64_t start_ms = sim_now_ms();
     publish_rig_run(MINUTE);
     assert_in_range(sim_now_ms() - start_ms, 0, 50 + 40); /* the simulated long poll looks every 50 ms */
@@ -66,12 +66,12 @@ a_call_is_no_larger_than_aws_allows(void **state)
 {
     (void)state;
     publish_rig_begin(1);
-    rig.queue = "invoices";
-    rig.detail_bytes = 300000;
-    bench_put(&rig.bench, 20);
+    publishing.queue = "invoices";
+    publishing.detail_bytes = 300000;
+    bench_put(&publishing.bench, 20);
     publish_rig_run(MINUTE);
-    assert_in_range(rig.out.largest_bytes, 900000, 1048576);
-    assert_int_equal(rig.out.largest_call, 3);
+    assert_in_range(publishing.out.largest_bytes, 900000, 1048576);
+    assert_int_equal(publishing.out.largest_call, 3);
     publish_rig_end();
 }
 
@@ -80,13 +80,13 @@ an_early_done_is_published_while_its_batch_still_runs(void **state)
 {
     (void)state;
     publish_rig_begin(1);
-    rig.bench.early = 1000;
-    rig.bench.longest_ms = 2000;
-    bench_put(&rig.bench, 10);
+    publishing.bench.early = 1000;
+    publishing.bench.longest_ms = 2000;
+    bench_put(&publishing.bench, 10);
     bool early = false;
-    while (!bench_all_deleted(&rig.bench)) {
-        bench_run(&rig.bench, 10);
-        early |= rig.out.n_published > 0 && rig.bench.threads[0].batch;
+    while (!bench_all_deleted(&publishing.bench)) {
+        bench_run(&publishing.bench, 10);
+        early |= publishing.out.n_published > 0 && publishing.bench.threads[0].batch;
         publish_rig_assert_nothing_lost();
     }
     assert_true(early);
@@ -100,15 +100,15 @@ what_is_not_done_publishes_nothing(void **state)
     const int32_t verdicts[] = {HANDLER_RETRY, HANDLER_REJECT};
     for (size_t i = 0; i < 2; i++) {
         publish_rig_begin(1);
-        rig.verdict = verdicts[i];
-        rig.pieces = 2;
-        bench_put(&rig.bench, 5);
+        publishing.verdict = verdicts[i];
+        publishing.pieces = 2;
+        bench_put(&publishing.bench, 5);
         publish_rig_run(5 * MINUTE);
-        assert_int_equal(BENCH_COUNT(&rig.bench, publish_dropped), 10);
+        assert_int_equal(BENCH_COUNT(&publishing.bench, publish_dropped), 10);
         if (verdicts[i] == HANDLER_RETRY)
             publish_rig_assert_one_copy();
         else
-            assert_int_equal(rig.out.n_published, 0);
+            assert_int_equal(publishing.out.n_published, 0);
         publish_rig_end();
     }
 }
@@ -130,19 +130,20 @@ the_trace_header_goes_along(void **state)
     struct publish p;
     bool decided = false;
     publish_rig_begin(1);
-    rig.queue = "invoices";
+    publishing.queue = "invoices";
     struct message *m = message_new(&received, "orders", 0, 0);
     assert_non_null(m);
-    publish_init(&p, &rig.bench.sim.world,
-                 &(struct publish_options){.outlet = &rig.out.outlet, .decided = note_decision, .context = &decided});
+    publish_init(
+        &p, &publishing.bench.sim.world,
+        &(struct publish_options){.outlet = &publishing.out.outlet, .decided = note_decision, .context = &decided});
     publish_rig_publish(m);
     m->verdict.kind = HANDLER_DONE;
     publish_start(&p, m, sim_now_ms());
-    sim_run(&rig.bench.sim, 1000);
+    sim_run(&publishing.bench.sim, 1000);
     assert_true(decided);
-    assert_int_equal(rig.out.n_published, 2);
+    assert_int_equal(publishing.out.n_published, 2);
     for (size_t i = 0; i < 2; i++)
-        assert_string_equal(rig.out.published[i].trace, "Root=1-67891233-abcdef012345678912345678");
+        assert_string_equal(publishing.out.published[i].trace, "Root=1-67891233-abcdef012345678912345678");
     message_release(m);
     publish_clean_up(&p);
     publish_rig_end();
@@ -155,16 +156,16 @@ failed_pieces_alone_are_sent_again(void **state)
 {
     (void)state;
     publish_rig_begin(1);
-    rig.pieces = 5;
-    rig.failure.call = SIM_PUT;
-    rig.failure.text = "\"n\":3";
-    rig.failure.fault = (struct sim_fault){.entry = true, .code = "ThrottlingException"};
-    rig.failure.times = 3;
-    bench_put(&rig.bench, 1);
+    publishing.pieces = 5;
+    publishing.failure.call = SIM_PUT;
+    publishing.failure.text = "\"n\":3";
+    publishing.failure.fault = (struct sim_fault){.entry = true, .code = "ThrottlingException"};
+    publishing.failure.times = 3;
+    bench_put(&publishing.bench, 1);
     publish_rig_run(5 * MINUTE);
     publish_rig_assert_one_copy();
-    assert_int_equal(BENCH_COUNT(&rig.bench, publish_errors), 3);
-    assert_int_equal(rig.bench.sim.messages[0].handled, 1);
+    assert_int_equal(BENCH_COUNT(&publishing.bench, publish_errors), 3);
+    assert_int_equal(publishing.bench.sim.messages[0].handled, 1);
     publish_rig_end();
 }
 
@@ -173,13 +174,13 @@ a_lost_answer_sends_the_same_piece_twice_with_the_same_id(void **state)
 {
     (void)state;
     publish_rig_begin(1);
-    rig.queue = "invoices";
+    publishing.queue = "invoices";
     publish_rig_let_fail(SIM_PUT, (struct sim_fault){.call = true, .executed = true}, 1);
-    bench_put(&rig.bench, 1);
+    bench_put(&publishing.bench, 1);
     publish_rig_run(5 * MINUTE);
-    assert_int_equal(sim_outlet_copies(&rig.out, "m-0"), 3);
-    assert_int_equal(sim_outlet_pieces(&rig.out, "m-0"), 2);
-    assert_int_equal(rig.bench.sim.messages[0].handled, 1);
+    assert_int_equal(sim_outlet_copies(&publishing.out, "m-0"), 3);
+    assert_int_equal(sim_outlet_pieces(&publishing.out, "m-0"), 2);
+    assert_int_equal(publishing.bench.sim.messages[0].handled, 1);
     publish_rig_end();
 }
 
@@ -188,17 +189,17 @@ a_piece_refused_for_good_turns_done_into_a_retry(void **state)
 {
     (void)state;
     publish_rig_begin(1);
-    rig.pieces = 3;
-    rig.failure.call = SIM_PUT;
-    rig.failure.text = "\"n\":1";
-    rig.failure.fault = (struct sim_fault){.entry = true, .sender_fault = true, .code = "MalformedDetail"};
-    rig.failure.times = 1;
-    bench_put(&rig.bench, 1);
+    publishing.pieces = 3;
+    publishing.failure.call = SIM_PUT;
+    publishing.failure.text = "\"n\":1";
+    publishing.failure.fault = (struct sim_fault){.entry = true, .sender_fault = true, .code = "MalformedDetail"};
+    publishing.failure.times = 1;
+    bench_put(&publishing.bench, 1);
     publish_rig_run(5 * MINUTE);
-    assert_int_equal(rig.bench.sim.messages[0].handled, 2);
-    assert_int_equal(BENCH_COUNT(&rig.bench, retried), 1);
-    assert_int_equal(BENCH_COUNT(&rig.bench, done), 1);
-    assert_int_equal(BENCH_COUNT(&rig.bench, publish_failed), 1);
+    assert_int_equal(publishing.bench.sim.messages[0].handled, 2);
+    assert_int_equal(BENCH_COUNT(&publishing.bench, retried), 1);
+    assert_int_equal(BENCH_COUNT(&publishing.bench, done), 1);
+    assert_int_equal(BENCH_COUNT(&publishing.bench, publish_failed), 1);
     publish_rig_end();
 }
 
@@ -210,13 +211,13 @@ handled_in_ten_minutes(int64_t delay_ms)
     o.breaker.failure_percent = 50;
     o.breaker.min_calls = 3;
     publish_rig_begin_with(1, &o);
-    rig.bench.sim.max_receive_count = 1000;
-    rig.delay_ms = delay_ms;
+    publishing.bench.sim.max_receive_count = 1000;
+    publishing.delay_ms = delay_ms;
     publish_rig_let_fail(SIM_PUT, (struct sim_fault){.entry = true, .sender_fault = true, .code = "InvalidArgument"},
                          UINT32_MAX);
-    bench_put(&rig.bench, 1);
-    bench_run(&rig.bench, 10 * MINUTE);
-    unsigned n = rig.bench.sim.messages[0].handled;
+    bench_put(&publishing.bench, 1);
+    bench_run(&publishing.bench, 10 * MINUTE);
+    unsigned n = publishing.bench.sim.messages[0].handled;
     publish_rig_end();
     return n;
 }
@@ -234,13 +235,13 @@ a_call_refused_as_invalid_costs_the_piece_at_fault_alone(void **state)
 {
     (void)state;
     publish_rig_begin(1);
-    bench_put(&rig.bench, 1);
-    rig.pieces = 9;
+    bench_put(&publishing.bench, 1);
+    publishing.pieces = 9;
     publish_rig_let_fail(SIM_PUT, (struct sim_fault){.call = true, .code = "ValidationException"}, 1);
     publish_rig_run(5 * MINUTE);
     publish_rig_assert_one_copy();
-    assert_int_equal(rig.out.calls[SIM_PUT], 10);
-    assert_int_equal(rig.bench.sim.messages[0].handled, 1);
+    assert_int_equal(publishing.out.calls[SIM_PUT], 10);
+    assert_int_equal(publishing.bench.sim.messages[0].handled, 1);
     publish_rig_end();
 }
 
@@ -250,18 +251,19 @@ an_outage_costs_a_few_calls_a_minute_and_no_receive(void **state)
     (void)state;
     publish_rig_begin(1);
     publish_rig_let_fail(SIM_PUT, (struct sim_fault){.call = true}, UINT32_MAX);
-    bench_put(&rig.bench, 500);
-    bench_run(&rig.bench, MINUTE);
-    unsigned calls = rig.out.calls[SIM_PUT];
-    bench_run(&rig.bench, 30 * MINUTE);
-    assert_in_range(rig.out.calls[SIM_PUT] - calls, 30, 300);
-    assert_int_equal(bench_in_hand(&rig.bench), engine_cap(rig.bench.engine)); /* under lease, and no more is taken */
+    bench_put(&publishing.bench, 500);
+    bench_run(&publishing.bench, MINUTE);
+    unsigned calls = publishing.out.calls[SIM_PUT];
+    bench_run(&publishing.bench, 30 * MINUTE);
+    assert_in_range(publishing.out.calls[SIM_PUT] - calls, 30, 300);
+    assert_int_equal(bench_in_hand(&publishing.bench),
+                     engine_cap(publishing.bench.engine)); /* under lease, and no more is taken */
     for (size_t i = 0; i < 500; i++) {
-        assert_true(rig.bench.sim.messages[i].receives <= 1);
-        assert_false(rig.bench.sim.messages[i].deleted);
+        assert_true(publishing.bench.sim.messages[i].receives <= 1);
+        assert_false(publishing.bench.sim.messages[i].deleted);
     }
-    rig.failure.times = 0;
-    assert_true(bench_run_until(&rig.bench, bench_all_deleted, MINUTE));
+    publishing.failure.times = 0;
+    assert_true(bench_run_until(&publishing.bench, bench_all_deleted, MINUTE));
     publish_rig_assert_one_copy();
     publish_rig_end();
 }
@@ -272,15 +274,15 @@ a_missing_permission_holds_messages_and_is_told(void **state)
     (void)state;
     publish_rig_begin(1);
     publish_rig_let_fail(SIM_PUT, (struct sim_fault){.call = true, .code = "AccessDenied"}, UINT32_MAX);
-    bench_put(&rig.bench, 3);
-    bench_run(&rig.bench, MINUTE);
-    assert_int_equal(rig.bench.health, IPC_HEALTH_PERMISSION);
-    assert_string_equal(rig.bench.health_text, "events:PutEvents is denied");
-    assert_int_equal(bench_in_hand(&rig.bench), 3);
-    rig.failure.times = 0;
+    bench_put(&publishing.bench, 3);
+    bench_run(&publishing.bench, MINUTE);
+    assert_int_equal(publishing.bench.health, IPC_HEALTH_PERMISSION);
+    assert_string_equal(publishing.bench.health_text, "events:PutEvents is denied");
+    assert_int_equal(bench_in_hand(&publishing.bench), 3);
+    publishing.failure.times = 0;
     publish_rig_run(MINUTE);
-    bench_run(&rig.bench, 1000);
-    assert_int_equal(rig.bench.health, IPC_HEALTH_OK);
+    bench_run(&publishing.bench, 1000);
+    assert_int_equal(publishing.bench.health, IPC_HEALTH_OK);
     publish_rig_assert_one_copy();
     publish_rig_end();
 }
@@ -291,14 +293,14 @@ one_target_that_fails_holds_up_no_other(void **state)
     (void)state;
     publish_rig_begin(1);
     publish_rig_let_fail(SIM_PUT, (struct sim_fault){.call = true}, UINT32_MAX);
-    bench_put(&rig.bench, 1);
-    bench_run(&rig.bench, 1000);
-    rig.bus = NULL;
-    rig.queue = "invoices";
-    bench_put(&rig.bench, 1);
-    bench_run(&rig.bench, 1000);
-    assert_false(rig.bench.sim.messages[0].deleted);
-    assert_true(rig.bench.sim.messages[1].deleted);
+    bench_put(&publishing.bench, 1);
+    bench_run(&publishing.bench, 1000);
+    publishing.bus = NULL;
+    publishing.queue = "invoices";
+    bench_put(&publishing.bench, 1);
+    bench_run(&publishing.bench, 1000);
+    assert_false(publishing.bench.sim.messages[0].deleted);
+    assert_true(publishing.bench.sim.messages[1].deleted);
     publish_rig_end();
 }
 
@@ -309,17 +311,17 @@ a_queue_that_is_not_there_makes_retries_and_no_storm(void **state)
 {
     (void)state;
     publish_rig_begin(1);
-    rig.bus = NULL;
-    rig.queue = "gone";
-    rig.bench.sim.has_dead_letters = false;
+    publishing.bus = NULL;
+    publishing.queue = "gone";
+    publishing.bench.sim.has_dead_letters = false;
     publish_rig_let_fail(SIM_FIND_TARGET, (struct sim_fault){.call = true, .code = "NonExistentQueue"}, UINT32_MAX);
-    bench_put(&rig.bench, 200);
-    bench_run(&rig.bench, 10 * MINUTE);
-    assert_true(BENCH_COUNT(&rig.bench, retried) > 100);
-    assert_in_range(rig.out.calls[SIM_FIND_TARGET], 10, 300);
-    assert_int_equal(BENCH_COUNT(&rig.bench, deleted), 0);
-    rig.failure.times = 0;
-    assert_true(bench_run_until(&rig.bench, bench_all_deleted, 30 * MINUTE));
+    bench_put(&publishing.bench, 200);
+    bench_run(&publishing.bench, 10 * MINUTE);
+    assert_true(BENCH_COUNT(&publishing.bench, retried) > 100);
+    assert_in_range(publishing.out.calls[SIM_FIND_TARGET], 10, 300);
+    assert_int_equal(BENCH_COUNT(&publishing.bench, deleted), 0);
+    publishing.failure.times = 0;
+    assert_true(bench_run_until(&publishing.bench, bench_all_deleted, 30 * MINUTE));
     publish_rig_assert_one_copy();
     publish_rig_end();
 }
@@ -329,15 +331,15 @@ a_queue_that_was_made_again_is_looked_up_again(void **state)
 {
     (void)state;
     publish_rig_begin(1);
-    rig.bus = NULL;
-    rig.queue = "invoices";
-    bench_put(&rig.bench, 1);
+    publishing.bus = NULL;
+    publishing.queue = "invoices";
+    bench_put(&publishing.bench, 1);
     publish_rig_run(MINUTE);
     publish_rig_let_fail(SIM_SEND, (struct sim_fault){.call = true, .code = "NonExistentQueue"}, 1);
-    bench_put(&rig.bench, 1);
+    bench_put(&publishing.bench, 1);
     publish_rig_run(5 * MINUTE);
-    assert_int_equal(rig.out.calls[SIM_FIND_TARGET], 2);
-    assert_int_equal(rig.bench.sim.messages[1].handled, 2);
+    assert_int_equal(publishing.out.calls[SIM_FIND_TARGET], 2);
+    assert_int_equal(publishing.bench.sim.messages[1].handled, 2);
     publish_rig_end();
 }
 
@@ -345,12 +347,12 @@ a_queue_that_was_made_again_is_looked_up_again(void **state)
 static void
 assert_groups_in_order(void)
 {
-    for (size_t i = 0; i < rig.out.n_published; i++)
-        for (size_t k = i + 1; k < rig.out.n_published; k++) {
-            const struct sim_published *a = &rig.out.published[i], *b = &rig.out.published[k];
+    for (size_t i = 0; i < publishing.out.n_published; i++)
+        for (size_t k = i + 1; k < publishing.out.n_published; k++) {
+            const struct sim_published *a = &publishing.out.published[i], *b = &publishing.out.published[k];
             bool seen = false;
             for (size_t n = 0; n < k; n++)
-                seen |= strcmp(rig.out.published[n].dedup_id, b->dedup_id) == 0; /* what FIFO queues leave out */
+                seen |= strcmp(publishing.out.published[n].dedup_id, b->dedup_id) == 0; /* what FIFO queues leave out */
             if (!seen && strcmp(a->message, b->message) == 0 && strcmp(a->group, b->group) == 0)
                 assert_true(atoi(strchr(a->cause, ':') + 1) < atoi(strchr(b->cause, ':') + 1));
         }
@@ -361,18 +363,18 @@ a_fifo_queue_gets_each_group_in_order_whatever_fails(void **state)
 {
     (void)state;
     publish_rig_begin(3);
-    rig.bus = NULL;
-    rig.queue = "invoices.fifo";
-    rig.pieces = 8;
-    rig.groups = true;
-    rig.out.fail_calls = 100;
-    rig.out.lose_answers = 100;
-    rig.out.fail_entries = 200;
-    bench_put(&rig.bench, 10);
+    publishing.bus = NULL;
+    publishing.queue = "invoices.fifo";
+    publishing.pieces = 8;
+    publishing.groups = true;
+    publishing.out.fail_calls = 100;
+    publishing.out.lose_answers = 100;
+    publishing.out.fail_entries = 200;
+    bench_put(&publishing.bench, 10);
     publish_rig_run(60 * MINUTE);
     assert_groups_in_order();
-    for (size_t i = 0; i < rig.out.n_published; i++)
-        assert_string_equal(rig.out.published[i].dedup_id, rig.out.published[i].cause);
+    for (size_t i = 0; i < publishing.out.n_published; i++)
+        assert_string_equal(publishing.out.published[i].dedup_id, publishing.out.published[i].cause);
     publish_rig_end();
 }
 
@@ -382,16 +384,16 @@ targets_that_are_used_no_more_are_not_kept(void **state)
     (void)state;
     char name[40];
     publish_rig_begin(1);
-    rig.bus = NULL;
-    rig.queue = name;
+    publishing.bus = NULL;
+    publishing.queue = name;
     for (int i = 0; i < 200; i++) {
         snprintf(name, sizeof name, "reply-%d", i);
-        bench_put(&rig.bench, 1);
+        bench_put(&publishing.bench, 1);
         publish_rig_run(MINUTE);
     }
     for (int i = 0; i < 200; i++) {
         snprintf(name, sizeof name, "http://sim/reply-%d", i);
-        assert_string_equal(rig.out.published[i].target, name);
+        assert_string_equal(publishing.out.published[i].target, name);
     }
     publish_rig_end();
 }
@@ -408,13 +410,13 @@ nothing_is_lost_whatever_fails(void **state)
     seeds_init(&seeds, KEPT_SEEDS, sizeof KEPT_SEEDS / sizeof *KEPT_SEEDS);
     while (seeds_next(&seeds, &seed)) {
         publish_rig_begin(seed);
-        rig.queue = seed % 2 ? "invoices.fifo" : "invoices";
-        rig.pieces = 1 + seed % 3;
-        rig.bench.early = 300;
-        rig.bench.longest_ms = 50;
-        rig.bench.sim.fail_calls = rig.bench.sim.lose_answers = rig.bench.sim.fail_entries = 20;
-        rig.out.fail_calls = rig.out.lose_answers = rig.out.fail_entries = 100;
-        bench_put(&rig.bench, 150);
+        publishing.queue = seed % 2 ? "invoices.fifo" : "invoices";
+        publishing.pieces = 1 + seed % 3;
+        publishing.bench.early = 300;
+        publishing.bench.longest_ms = 50;
+        publishing.bench.sim.fail_calls = publishing.bench.sim.lose_answers = publishing.bench.sim.fail_entries = 20;
+        publishing.out.fail_calls = publishing.out.lose_answers = publishing.out.fail_entries = 100;
+        bench_put(&publishing.bench, 150);
         publish_rig_run(120 * MINUTE);
         publish_rig_end();
     }
