@@ -48,13 +48,20 @@ fail(struct buf *b)
     return false;
 }
 
+/* The final NUL has its byte; with capacity 0 nothing fits. */
+static inline bool
+has_room(const struct buf *b, size_t n)
+{
+    return !b->failed && n < b->capacity - b->len && (!b->limit || n <= b->limit - b->len);
+}
+
 bool
 buf_reserve(struct buf *b, size_t n)
 {
+    if (has_room(b, n))
+        return true;
     if (b->failed)
         return false;
-    if (n < b->capacity - b->len) /* the final NUL has its byte; with capacity 0 nothing fits */
-        return !b->limit || n <= b->limit - b->len ? true : fail(b);
     size_t most = b->limit && b->limit < PTRDIFF_MAX ? b->limit : PTRDIFF_MAX - 1;
     if (b->len > most || n > most - b->len)
         return fail(b);
@@ -76,7 +83,7 @@ buf_reserve(struct buf *b, size_t n)
 void
 buf_add(struct buf *b, const void *p, size_t n)
 {
-    if (!buf_reserve(b, n))
+    if (!has_room(b, n) && !buf_reserve(b, n))
         return;
     if (n > 0)
         memcpy(b->data + b->len, p, n);
@@ -99,7 +106,10 @@ buf_add_string(struct buf *b, const char *s)
 void
 buf_add_char(struct buf *b, char c)
 {
-    buf_add(b, &c, 1);
+    if (!has_room(b, 1) && !buf_reserve(b, 1))
+        return;
+    b->data[b->len++] = c;
+    b->data[b->len] = '\0';
 }
 
 void
