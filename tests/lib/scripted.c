@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "lib/asleep.h"
 #include "lib/proc.h"
 #include "lib/tmp.h"
 
@@ -22,8 +23,7 @@
 #define DRAIN_MS 20000
 
 /* Each process counts its clock from its own start: they are that much apart at the most. */
-#define SKEW_MS   200
-#define ANSWER_US 5000 /* between two steps, for the calls that were due */
+#define SKEW_MS 200
 
 void
 scripted_make(struct scripted *s, const char *attributes)
@@ -230,15 +230,26 @@ has_turned(void *context)
            (waitid(P_PID, (id_t)e->s->worker.pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid != 0);
 }
 
+/* Nobody has anything to do before the clock moves again: what was due has been asked for, answered and read. Each is
+ * looked at twice, because one may have given the other something to do in between. */
+static bool
+are_asleep(void *context)
+{
+    const struct scripted *s = context;
+    pid_t worker = s->worker.pid, server = proc_pid(local_fixture.process);
+    return (worker <= 0 || asleep(worker)) && asleep(server) && (worker <= 0 || asleep(worker)) && asleep(server);
+}
+
 void
 scripted_pass(struct scripted *s, int64_t ms, int64_t step_ms)
 {
     for (int64_t passed_ms = 0; passed_ms < ms; passed_ms += step_ms) {
         local_server_pass(&local_fixture, step_ms < ms - passed_ms ? step_ms : ms - passed_ms);
         struct expected_beat e = {.s = s, .at_ms = clock_monotonic_ms() - SKEW_MS};
+        local_server_waiting(&local_fixture, s->queue.url); /* answered once the server has seen the time */
         if (s->worker.pid > 0)
             assert_true(proc_wait_until(has_turned, &e, SCRIPTED_SOON_MS));
-        usleep(ANSWER_US);
+        assert_true(proc_wait_until(are_asleep, s, SCRIPTED_SOON_MS));
     }
 }
 

@@ -60,7 +60,8 @@ void scripted_await_logged(struct scripted *s, const char *text, size_t n);
 #define SCRIPTED_AWAIT_COUNT(s, field, n) scripted_await_count(s, METRIC_##field, &(s)->worker.metrics->field, n)
 void scripted_await_count(struct scripted *s, enum metrics_id id, _Atomic uint64_t *counter, uint64_t n);
 
-/* Moves the clock by ms, step_ms at a time; the worker's engine turns at every step. */
+/* Moves the clock by ms, step_ms at a time. At every step the server sees the time, the worker's engine turns, and then
+ * both have come to rest: no request is unanswered but those that wait for the clock. */
 void scripted_pass(struct scripted *s, int64_t ms, int64_t step_ms);
 
 /* The receipt handle under which the worker has the message whose body is this, from its ledger. False: it has none. */
