@@ -186,28 +186,32 @@ check:
 check-run: all $(UNIT) $(ABI) $(SOAK) $(TESTPLUGINS)
 	@tests/lib/run $(sort $(UNIT) $(ABI) $(SOAK))
 
-## make soak             random tests at full size, each for SOAK_SECONDS (600) with new seeds (make chaos's: 100 of them),
-##                       or with SEEDS="7 20-29"; SOAK_EVENTS=20000 of a run
+## make soak             random tests at full size, each for SOAK_SECONDS (600) with new seeds, or with SEEDS="7 20-29";
+##                       SOAK_EVENTS=20000 of a run. Then CHAOS_SEEDS (100) new ones of make chaos, of MESSAGES=50000:
+##                       SOAKHOURS
 SOAK_SECONDS ?= 600
 SOAK_EVENTS  ?= 20000
+CHAOS_SEEDS  ?= 100
 soak:
 	@.ci/deps test
 	+@$(again) soak-run
 
 soak-run: all $(SOAK) $(TESTPLUGINS)
-	@failed=0; export FANOUT_EVENTS='$(SOAK_EVENTS)' TEST_TIMEOUT_S=86400 TEST_SHOW='seed ' TEST_LOG_LINES=100000; \
+	@failed=0; export FANOUT_EVENTS='$(SOAK_EVENTS)' TEST_TIMEOUT_S=86400 TEST_SHOW='seed' TEST_LOG_LINES=100000; \
 	FANOUT_SEEDS='$(SEEDS)' FANOUT_SOAK_S='$(SOAK_SECONDS)' tests/lib/run $(filter-out $(B)/tests/chaos/%,$(SOAK)) || failed=1; \
-	$(if $(CHAOS),FANOUT_SEEDS='$(or $(SEEDS),$(shell shuf -i 1000-999999999 -n 100))' tests/lib/run $(CHAOS) || failed=1;) \
+	$(if $(CHAOS),FANOUT_EVENTS='$(MESSAGES)' FANOUT_SEEDS='$(or $(SEEDS),$(shell shuf -i 1000-999999999 -n $(CHAOS_SEEDS)))' \
+	  tests/lib/run $(CHAOS) || failed=1;) \
 	exit $$failed
 
-## make chaos            the whole fleet in storms of faults: two fixed ones, or SEEDS="7 20-29"; of MESSAGES=50000 each
+## make chaos            the whole fleet in storms of faults, each in a configuration of its own: two fixed ones, or
+##                       SEEDS="7 20-29"; of MESSAGES=50000 each
 MESSAGES ?= 50000
 chaos:
 	@.ci/deps test
 	+@$(again) chaos-run
 
 chaos-run: all $(CHAOS) $(TESTPLUGINS)
-	@FANOUT_SEEDS='$(SEEDS)' FANOUT_EVENTS='$(MESSAGES)' TEST_TIMEOUT_S=86400 TEST_SHOW='seed ' TEST_LOG_LINES=1000 \
+	@FANOUT_SEEDS='$(SEEDS)' FANOUT_EVENTS='$(MESSAGES)' TEST_TIMEOUT_S=86400 TEST_SHOW='seed' TEST_LOG_LINES=1000 \
 	  tests/lib/run $(CHAOS)
 
 ## make lint             clang-format, clang-tidy, cppcheck, headers that stand alone

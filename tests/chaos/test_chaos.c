@@ -22,6 +22,7 @@
 static const uint64_t KEPT_SEEDS[] = {1, 2};
 
 struct chaos_test {
+    struct chaos_coverage coverage;
     uint64_t seed;
     size_t messages;
     struct chaos_run run;
@@ -43,6 +44,10 @@ every_message_becomes_what_it_should(void **state)
     struct buf findings = BUF_INIT, sums = BUF_INIT;
     t->passed = false;
     chaos_run_begin(&t->run, t->seed, t->messages);
+    chaos_coverage_add(&t->coverage, &t->run.plan);
+    chaos_plan_describe(&t->run.plan, &sums);
+    print_message("seed %llu: %s\n", (unsigned long long)t->seed, sums.data);
+    buf_reset(&sums);
     chaos_run_fill(&t->run);
     chaos_run_start_fleet(&t->run);
     chaos_storm(&t->run);
@@ -72,6 +77,12 @@ main(void)
         snprintf(name, sizeof name, "every_message_becomes_what_it_should, seed %llu", (unsigned long long)test.seed);
         const struct CMUnitTest tests[] = {{name, every_message_becomes_what_it_should, NULL, clean_up, &test}};
         failed += cmocka_run_group_tests_name("chaos", tests, NULL, NULL);
+    }
+    if (test.coverage.runs > 1) {
+        struct buf met = BUF_INIT;
+        chaos_coverage_describe(&test.coverage, &met);
+        print_message("%s", met.data);
+        buf_clean_up(&met);
     }
     return failed > 0;
 }

@@ -41,6 +41,7 @@ account_new(const struct account_rules *rules)
     struct account *a = calloc(1, sizeof *a);
     ACCOUNT_CHECK(a);
     a->rules = *rules;
+    a->began_ms = rules->now_ms();
     a->n_handles = 16 * rules->messages + 65536;
     a->messages = calloc(rules->messages, sizeof *a->messages);
     a->handles = calloc(a->n_handles, sizeof *a->handles);
@@ -60,6 +61,7 @@ account_destroy(struct account *a)
     free(a->messages);
     free(a->handles);
     free(a->receives);
+    free(a->vain);
     free(a);
 }
 
@@ -81,6 +83,13 @@ account_put_twin(struct account *a, uint32_t n, uint32_t of)
 }
 
 void
+account_put_pieces(struct account *a, uint32_t n, unsigned pieces)
+{
+    ACCOUNT_CHECK(n < a->rules.messages && pieces <= ACCOUNT_PIECES);
+    a->messages[n].pieces = pieces;
+}
+
+void
 account_cap(struct account *a, unsigned queue, size_t cap)
 {
     pthread_mutex_lock(&a->lock);
@@ -97,17 +106,6 @@ void
 account_allow_doubles(struct account *a)
 {
     a->doubles = true;
-}
-
-bool
-account_awaits_answer(struct account *a, int64_t wait_ms)
-{
-    pthread_mutex_lock(&a->lock);
-    bool awaits = a->n_others > 0;
-    for (size_t i = 0; i < a->n_receives; i++)
-        awaits = awaits || a->rules.now_ms() - a->receives[i].asked_ms > wait_ms;
-    pthread_mutex_unlock(&a->lock);
-    return awaits;
 }
 
 size_t
@@ -142,5 +140,16 @@ account_letter(struct account *a, const struct account_letter *l)
 {
     pthread_mutex_lock(&a->lock);
     note_letter(a, l);
+    pthread_mutex_unlock(&a->lock);
+}
+
+void
+account_piece(struct account *a, uint32_t n, unsigned piece)
+{
+    pthread_mutex_lock(&a->lock);
+    if (n < a->rules.messages && piece < ACCOUNT_PIECES)
+        a->messages[n].published[piece].times++;
+    else
+        account_find(a, "publish: piece %u of message %u, which nobody has sent", piece, n);
     pthread_mutex_unlock(&a->lock);
 }

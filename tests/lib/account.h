@@ -12,7 +12,12 @@
  *   - of its group, none was begun before those ahead of it were decided (FIFO);
  *   - no batched call had an entry twice, or more than ten;
  *   - at no time were more in hand, or asked for, than the consumer's cap (checked as it goes, while it is said to
- *     hold).
+ *     hold);
+ *   - no more calls of it failed than its attempts allow, and each call has its cause (account_limits.c);
+ *   - no more were handled in a while than rate.max_per_s allows, and no more requests in vain were sent than pauses
+ *     between them leave room for (account_limits.c);
+ *   - what its handler published was sent only once it was done, and confirmed before the delete, and is there; of one
+ *     that was not done nothing is (account_publish.c).
  *
  * FANOUT_CHAOS_TRACE="12 17" tells what was heard of these messages, and what was done with them.
  *
@@ -34,6 +39,8 @@ enum account_fate {
     ACCOUNT_REJECTED,    /* dead-lettered with the handler's reason */
     ACCOUNT_FAILED,      /* dead-lettered because its attempts were exhausted */
     ACCOUNT_FILTERED,    /* deleted, and never handled */
+    ACCOUNT_MISMATCHED,  /* filtered out, too: dead-lettered with that reason, and never handled */
+    ACCOUNT_LEFT,        /* filtered out, too: never handled, deleted or dead-lettered by us; moved by the queue */
     ACCOUNT_UNDECODABLE, /* dead-lettered as such, and never handled */
     ACCOUNT_FATES
 };
@@ -41,6 +48,7 @@ enum account_fate {
 #define ACCOUNT_QUEUES   2 /* by number; the second one is FIFO */
 #define ACCOUNT_FIFO     1
 #define ACCOUNT_NO_GROUP UINT32_MAX
+#define ACCOUNT_PIECES   2 /* published by a message, at most */
 #define ACCOUNT_REASON   300
 
 /* Who knows what was done. */
@@ -50,10 +58,15 @@ struct account;
 
 struct account_rules {
     size_t messages;
-    unsigned visibility_s;              /* a change of visibility to as much or more is an extension */
-    unsigned max_attempts;              /* a message that is given up has been received or handled so often */
-    bool ordered;                       /* groups are to be in order */
-    const char *queues[ACCOUNT_QUEUES]; /* names, and their dead-letter queues' */
+    unsigned visibility_s;                /* a change of visibility to as much or more is an extension */
+    unsigned max_attempts;                /* a message that is given up has been received or handled so often */
+    unsigned max_receives;                /* then the queue moves it */
+    bool skips;                           /* the FIFO queue's groups: what failed has given up its order */
+    bool leaves[ACCOUNT_QUEUES];          /* what failed so often is left to the queue */
+    unsigned rate[ACCOUNT_QUEUES];        /* messages handled in a second at most; 0: no bound */
+    unsigned lease_max_s[ACCOUNT_QUEUES]; /* 0: none */
+    const char *events;                   /* the queue that has in the end what was published */
+    const char *queues[ACCOUNT_QUEUES];   /* names, and their dead-letter queues' */
     const char *dead[ACCOUNT_QUEUES];
     enum account_memory memory[ACCOUNT_QUEUES]; /* of events */
     int64_t (*now_ms)(void);                    /* the run's clock */
@@ -67,6 +80,9 @@ void account_put(struct account *a, uint32_t n, enum account_fate fate, unsigned
 /* n, which is to be done, has the event of another such message of the queue: one of the two is handled. */
 void account_put_twin(struct account *a, uint32_t n, uint32_t of);
 
+/* n's handler publishes so many pieces, {"n":N,"piece":0} and so on, each time it is called. */
+void account_put_pieces(struct account *a, uint32_t n, unsigned pieces);
+
 /* wiretap_fn's. */
 void account_hear(void *account, enum wiretap_moment moment, const struct wiretap_exchange *exchange);
 
@@ -75,9 +91,6 @@ void account_cap(struct account *a, unsigned queue, size_t cap);
 
 /* From now on a dead letter may arrive twice, because the server was told to double it. */
 void account_allow_doubles(struct account *a);
-
-/* Whether an answer is due: of a receive that has waited for longer than wait_ms, or of any other call. */
-bool account_awaits_answer(struct account *a, int64_t wait_ms);
 
 /* How many are known to be deleted. */
 size_t account_deleted(struct account *a);
@@ -91,6 +104,9 @@ struct account_letter {
     bool keeps_attribute; /* what it was sent with */
 };
 void account_letter(struct account *a, const struct account_letter *l);
+
+/* A piece that lies in the queue of events. */
+void account_piece(struct account *a, uint32_t n, unsigned piece);
 
 /* Reads the record, judges, and appends what is wrong to out, a line each (the first 40). Returns how many are. sums: a
  * line of figures. */

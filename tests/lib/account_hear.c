@@ -10,8 +10,11 @@
 #include "base/json.h"
 #include "lib/account_impl.h"
 
-#define BATCH_MAX  10
-#define CAUTION_MS 8000 /* less than half of the visibility timeout */
+#define BATCH_MAX 10
+
+/* A worker ends a lease that a receive began a second early, one that it extended from when it asked; and it may have
+ * asked before a leap of the clock or two that came before we heard it. */
+#define CAUTION_MS 8000
 
 /* ---- handles ----------------------------------------------------------------------------------------------------- */
 
@@ -54,15 +57,25 @@ message_of_entry(struct account *a, struct json entry)
     return h->hash ? &a->messages[h->n] : NULL;
 }
 
-/* A body lies in the call as a JSON string, its quotes escaped. */
+/* A body lies in the call as a JSON string, its quotes escaped; in an SNS notification they are so twice. */
+struct account_message *
+account_message_in(struct account *a, struct slice s)
+{
+    static const char *const NAMES[] = {"\\\"n\\\":", "\\\"n\\\\\\\":"};
+    for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++) {
+        size_t length = strlen(NAMES[i]);
+        const char *at = s.n > 0 ? memmem(s.p, s.n, NAMES[i], length) : NULL;
+        size_t n = at ? strtoul(at + length, NULL, 10) : SIZE_MAX;
+        if (n < a->rules.messages)
+            return &a->messages[n];
+    }
+    return NULL;
+}
+
 static struct account_message *
 message_of_body(struct account *a, struct json body)
 {
-    static const char NAME[] = "\\\"n\\\":";
-    struct slice s = json_raw(body);
-    const char *at = s.n > 0 ? memmem(s.p, s.n, NAME, sizeof NAME - 1) : NULL;
-    size_t n = at ? strtoul(at + sizeof NAME - 1, NULL, 10) : SIZE_MAX;
-    return n < a->rules.messages ? &a->messages[n] : NULL;
+    return account_message_in(a, json_raw(body));
 }
 
 /* ---- what is in hand --------------------------------------------------------------------------------------------- */
@@ -75,7 +88,8 @@ leave_hand(struct account *a, struct account_message *m)
     m->in_hand = false;
 }
 
-/* Those whose lease is over are in nobody's hand. Who holds one is more cautious about its end than we are. */
+/* Those whose lease is over are in nobody's hand. Who holds one is more cautious about its end than we are: CAUTION_MS.
+ */
 static void
 sweep(struct account *a, unsigned queue)
 {
@@ -85,6 +99,21 @@ sweep(struct account *a, unsigned queue)
             leave_hand(a, &a->messages[i]);
 }
 
+/* Whether a consumer has more in hand, with what its receives may bring, than its cap. What is counted here is never
+ * more than what the worker counts, or this would be an alarm about nothing:
+ *
+ *   - a worker has a message in hand until what was decided is confirmed; here it leaves when that is asked for, and
+ *     when a change of visibility may be a retry or an extension, it is taken for a retry
+ *   - a worker knows of an answer after us, and asks for more after that: what it let go was let go here before. It
+ *     knows of no answer that it did not read: those messages, and those whose extension was in it, leave (..._broken)
+ *   - a receive counts from when it is asked for, and the worker had reserved that much before
+ *   - a lease that ends without a word ends here before (CAUTION_MS); one that the queue will not extend, when it says
+ * so
+ *   - what another worker had in hand is not counted, nor a receive that was its own (epoch): after a change of workers
+ *     too little is known for a while
+ *
+ * A message that is in hand here and given up there without any request, or a worker that asks beyond its room, is what
+ * is found. */
 static void
 check_cap(struct account *a, unsigned queue)
 {
@@ -166,8 +195,11 @@ receive_answered(struct account *a, const struct wiretap_exchange *x)
 {
     struct account_receive r = end_receive(a, x->number);
     struct json answer, messages, body;
-    if (x->status != 200 || json_parse(x->answer, &answer, NULL) != 0 || !json_get(answer, "Messages", &messages))
+    if (x->status != 200 || json_parse(x->answer, &answer, NULL) != 0 || !json_get(answer, "Messages", &messages)) {
+        if (x->status == 200)
+            account_note_vain(a);
         return;
+    }
     for (struct json_iter it = json_iter(messages); json_next(&it);) {
         struct account_message *m = json_get(it.value, "Body", &body) ? message_of_body(a, body) : NULL;
         if (m)
@@ -178,14 +210,14 @@ receive_answered(struct account *a, const struct wiretap_exchange *x)
     check_cap(a, r.queue);
 }
 
-/* What it had brought may not have come to any hand. */
+/* What it had brought, or the extension it had granted, may not have come to any hand. */
 static void
-receive_broken(struct account *a, uint64_t number)
+answer_unread(struct account *a, uint64_t number)
 {
     if (end_receive(a, number).number)
         return;
     for (size_t i = 0; i < a->rules.messages; i++)
-        if (a->messages[i].receive_number == number)
+        if (a->messages[i].receive_number == number || a->messages[i].change_number == number)
             leave_hand(a, &a->messages[i]);
 }
 
@@ -212,7 +244,7 @@ change_asked(struct account *a, struct json entry)
     if (!m || !json_get(entry, "VisibilityTimeout", &timeout) || !json_int64(timeout, &s))
         return;
     account_trace(a, m, 0, "visibility asked, s", s);
-    if (s < a->rules.visibility_s)
+    if (s < a->rules.visibility_s || m->fate == ACCOUNT_LEFT) /* which is given back for longer than that */
         leave_hand(a, m);
     else
         m->extension_ms = a->rules.now_ms() + s * 1000;
@@ -228,6 +260,8 @@ change_confirmed(struct account *a, struct json entry)
         account_trace(a, m, 0, "visibility confirmed", 0);
     if (m && json_get(entry, "VisibilityTimeout", &timeout) && json_int64(timeout, &s) && s < a->rules.visibility_s)
         leave_hand(a, m); /* it may have been delivered once more since that was asked */
+    if (m)
+        m->change_number = a->number;
     if (m && m->extension_ms > m->lease_ms)
         m->lease_ms = m->extension_ms;
 }
@@ -374,19 +408,6 @@ answered(struct account *a, const struct wiretap_exchange *x)
     } else if (slice_equals_string(x->operation, "SendMessageBatch")) {
         each_answered(a, x, "Successful", letter_confirmed);
     }
-    a->failed_calls += x->status != 200;
-}
-
-static void
-note_other(struct account *a, enum wiretap_moment moment, uint64_t number)
-{
-    size_t i = 0;
-    while (i < a->n_others && a->others[i] != number)
-        i++;
-    if (moment == WIRETAP_ASKED && a->n_others < ACCOUNT_RECEIVES_MAX)
-        a->others[a->n_others++] = number;
-    else if (moment != WIRETAP_ASKED && i < a->n_others)
-        a->others[i] = a->others[--a->n_others];
 }
 
 void
@@ -394,15 +415,19 @@ account_hear(void *account, enum wiretap_moment moment, const struct wiretap_exc
 {
     struct account *a = account;
     pthread_mutex_lock(&a->lock);
+    a->number = x->number;
     a->calls += moment == WIRETAP_ASKED;
-    if (moment == WIRETAP_ASKED)
+    a->failed_calls += moment == WIRETAP_ANSWERED && x->status != 200;
+    a->broken_calls += moment == WIRETAP_BROKEN;
+    if (moment == WIRETAP_BROKEN || (moment == WIRETAP_ANSWERED && x->status != 200))
+        account_note_vain(a);
+    if (account_hear_publish(a, moment, x))
+        ;
+    else if (moment == WIRETAP_ASKED)
         asked(a, x);
     else if (moment == WIRETAP_ANSWERED)
         answered(a, x);
-    else if (slice_equals_string(x->operation, "ReceiveMessage"))
-        receive_broken(a, x->number);
-    if (!slice_equals_string(x->operation, "ReceiveMessage"))
-        note_other(a, moment, x->number);
-    a->broken_calls += moment == WIRETAP_BROKEN;
+    else
+        answer_unread(a, x->number);
     pthread_mutex_unlock(&a->lock);
 }

@@ -17,6 +17,8 @@ read_entry(struct account *a, struct chaos_entry *e)
         return; /* killed before it was written */
     struct account_message *m = &a->messages[e->message];
     m->handled++;
+    account_count_call(m, e, verdict);
+    account_check_lease(a, e, verdict);
     account_trace(a, m, e->began_ns, "handling begun, receive count", e->receives);
     account_trace(a, m, ended_ns, "handling ended, verdict", verdict);
     if (!m->first_began_ns || e->began_ns < m->first_began_ns)
@@ -27,6 +29,10 @@ read_entry(struct account *a, struct chaos_entry *e)
         m->last_ended_ns = ended_ns;
         m->last_pid = e->pid;
     }
+    bool stumbled = verdict != HANDLER_DONE && verdict != HANDLER_REJECT;
+    int64_t stumbled_ns = ended_ns ? ended_ns : e->began_ns;
+    if (stumbled && (!m->stumbled_ns || stumbled_ns < m->stumbled_ns))
+        m->stumbled_ns = stumbled_ns;
     if (verdict == HANDLER_REJECT && (!m->rejected_ns || ended_ns < m->rejected_ns))
         m->rejected_ns = ended_ns;
     if (verdict == HANDLER_DONE && (!m->done_ns || ended_ns < m->done_ns)) {
@@ -75,13 +81,20 @@ is_given_up(const struct account *a, const struct account_message *m)
            times <= m->receives;
 }
 
+/* What its handler published was refused each time, or once more when that had happened before. */
+static bool
+is_given_up_done(const struct account *a, const struct account_message *m)
+{
+    return m->pieces > 0 && is_given_up(a, m) && strstr(m->reason, "; last: publish to ");
+}
+
 static bool
 has_right_reason(const struct account *a, const struct account_message *m, uint32_t n)
 {
     char wanted[ACCOUNT_REASON];
     switch (m->fate) {
     case ACCOUNT_DONE:
-        return m->done_ns == 0 && is_given_up(a, m);
+        return (m->done_ns == 0 && is_given_up(a, m)) || is_given_up_done(a, m);
     case ACCOUNT_REJECTED:
         snprintf(wanted, sizeof wanted, "message %u is rejected", n);
         return strcmp(m->reason, wanted) == 0;
@@ -89,6 +102,8 @@ has_right_reason(const struct account *a, const struct account_message *m, uint3
         return is_given_up(a, m);
     case ACCOUNT_UNDECODABLE:
         return begins_with(m->reason, "undecodable body: ");
+    case ACCOUNT_MISMATCHED:
+        return strcmp(m->reason, "does not match the consumer's filter") == 0;
     default:
         return false;
     }
@@ -101,13 +116,30 @@ is_done_by_twin(const struct account_message *m)
     return m->twin && m->twin->done_ns && m->delete_asked_ns > m->twin->done_ns;
 }
 
+static bool
+is_never_handled(const struct account_message *m)
+{
+    return m->fate == ACCOUNT_FILTERED || m->fate == ACCOUNT_UNDECODABLE || m->fate == ACCOUNT_MISMATCHED ||
+           m->fate == ACCOUNT_LEFT;
+}
+
+/* That the queue moved it is what it was to come to: it was left to it, and it was received as often as it may be. */
+static bool
+is_moved_rightly(const struct account *a, const struct account_message *m)
+{
+    bool failed = m->fate == ACCOUNT_FAILED || (m->fate == ACCOUNT_DONE && (!m->done_ns || m->pieces > 0));
+    return (m->fate == ACCOUNT_LEFT || (failed && a->rules.leaves[m->queue])) && m->receives >= a->rules.max_attempts &&
+           m->receives <= a->rules.max_receives;
+}
+
 static void
 judge_end(struct account *a, const struct account_message *m, uint32_t n)
 {
-    bool unhandled = m->fate == ACCOUNT_FILTERED || m->fate == ACCOUNT_UNDECODABLE;
-    if (unhandled && m->handled > 0)
+    if (is_never_handled(m) && m->handled > 0)
         account_find(a, "handled: message %u, which was to be %s, %u times", n,
-                     m->fate == ACCOUNT_FILTERED ? "filtered out" : "found undecodable", m->handled);
+                     m->fate == ACCOUNT_UNDECODABLE ? "found undecodable" : "filtered out", m->handled);
+    if (m->letters > 0 && !m->letter_by_us && is_moved_rightly(a, m))
+        return;
     if (m->letters > 0 && !m->letter_by_us)
         account_find(a, "end: message %u was moved by the queue, not by us, after %u receives and %u calls", n,
                      m->receives, m->handled);
@@ -164,10 +196,18 @@ decided_ns(const struct account_message *m)
 {
     if (m->rejected_ns)
         return m->rejected_ns;
-    if (m->letters > 0)
+    if (m->letters > 0 && m->letter_by_us)
         return m->letter_confirmed_ns;
     int64_t twin_ns = m->twin ? m->twin->done_ns : 0;
     return twin_ns && (!m->done_ns || twin_ns < m->done_ns) ? twin_ns : m->done_ns;
+}
+
+/* With fifo.on_failure = skip those behind one that failed may be begun from then on. */
+static int64_t
+passable_ns(const struct account *a, const struct account_message *m)
+{
+    int64_t at_ns = decided_ns(m);
+    return a->rules.skips && m->stumbled_ns && (!at_ns || m->stumbled_ns < at_ns) ? m->stumbled_ns : at_ns;
 }
 
 /* ---- groups ------------------------------------------------------------------------------------------------------ */
@@ -187,15 +227,15 @@ judge_order(struct account *a)
         if (m->group == ACCOUNT_NO_GROUP)
             continue;
         struct account_message *before = last[m->group];
-        bool passes = m->fate == ACCOUNT_FILTERED || m->fate == ACCOUNT_UNDECODABLE || (m->twin && m->handled == 0);
+        bool passes = is_never_handled(m) || (m->twin && m->handled == 0);
         if (!passes)
             last[m->group] = m;
-        if (before && m->first_began_ns && (!decided_ns(before) || m->first_began_ns < decided_ns(before)))
+        if (before && m->first_began_ns && (!passable_ns(a, before) || m->first_began_ns < passable_ns(a, before)))
             account_find(a,
                          "order: message %zu (fate %d, %u deliveries) of group %u was begun %.3f ms before message %zu "
                          "(fate %d, %u deliveries, %u calls, %u letters) was decided",
                          i, m->fate, m->deliveries, m->group,
-                         decided_ns(before) ? (double)(decided_ns(before) - m->first_began_ns) / 1e6 : -1,
+                         passable_ns(a, before) ? (double)(passable_ns(a, before) - m->first_began_ns) / 1e6 : -1,
                          (size_t)(before - a->messages), before->fate, before->deliveries, before->handled,
                          before->letters);
     }
@@ -207,24 +247,31 @@ judge_order(struct account *a)
 static void
 sum_up(const struct account *a, struct buf *out)
 {
-    size_t handled = 0, again = 0, twins = 0, letters = 0, deliveries = 0, by_fate[ACCOUNT_FATES] = {0};
+    size_t handled = 0, again = 0, twins = 0, letters = 0, moved = 0, deliveries = 0, by_fate[ACCOUNT_FATES] = {0};
+    size_t downs = 0, lost = 0, pieces = 0;
     for (size_t i = 0; i < a->rules.messages; i++) {
         const struct account_message *m = &a->messages[i];
         handled += m->handled;
         again += m->handled > 1;
         letters += m->letters;
+        moved += m->letters > 0 && !m->letter_by_us;
+        downs += m->downs;
+        lost += m->lost;
+        for (size_t k = 0; k < ACCOUNT_PIECES; k++)
+            pieces += m->published[k].times;
         deliveries += m->deliveries;
         twins += m->twin != NULL;
         by_fate[m->fate]++;
     }
     buf_add_format(out,
-                   "%zu messages (to be done %zu, of which %zu are twins, rejected %zu, given up %zu, filtered out "
-                   "%zu, found undecodable "
-                   "%zu): %zu deliveries, %zu calls of the handler "
-                   "(%zu messages more than once), %zu dead letters; %zu requests, %zu failed, %zu broken off",
+                   "%zu messages (to be done %zu, of which %zu are twins, rejected %zu, given up %zu, filtered out %zu "
+                   "+ %zu dead-lettered + %zu left, found undecodable %zu): %zu deliveries, %zu calls of the handler "
+                   "(%zu messages more than once, %zu times down, %zu leases lost), %zu dead letters (%zu by the "
+                   "queue), %zu pieces published; %zu requests, %zu failed, %zu broken off, %u in vain in 10 s",
                    a->rules.messages, by_fate[ACCOUNT_DONE], twins, by_fate[ACCOUNT_REJECTED], by_fate[ACCOUNT_FAILED],
-                   by_fate[ACCOUNT_FILTERED], by_fate[ACCOUNT_UNDECODABLE], deliveries, handled, again, letters,
-                   a->calls, a->failed_calls, a->broken_calls);
+                   by_fate[ACCOUNT_FILTERED], by_fate[ACCOUNT_MISMATCHED], by_fate[ACCOUNT_LEFT],
+                   by_fate[ACCOUNT_UNDECODABLE], deliveries, handled, again, downs, lost, letters, moved, pieces,
+                   a->calls, a->failed_calls, a->broken_calls, account_most_vain(a));
 }
 
 size_t
@@ -236,9 +283,11 @@ account_judge(struct account *a, struct chaos_record *record, struct buf *out, s
         judge_end(a, &a->messages[n], n);
         judge_delete(a, &a->messages[n], n);
         judge_event(a, &a->messages[n], n);
+        account_judge_pieces(a, &a->messages[n], n, is_done_by_twin(&a->messages[n]));
     }
-    if (a->rules.ordered)
-        judge_order(a);
+    account_judge_calls(a);
+    account_judge_rates(a, record);
+    judge_order(a);
     sum_up(a, sums);
     if (a->found > 0)
         buf_add_slice(out, buf_slice(&a->findings));

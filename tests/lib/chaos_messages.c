@@ -23,7 +23,24 @@ struct message {
     unsigned times, queue;
     uint32_t group;
     uint32_t event; /* the number of the message whose event it has: its own, or its twin's */
+    unsigned pieces;
+    bool notifies; /* an undecodable one that is a notification of S3's */
+    bool wrapped;  /* in an SNS notification */
 };
+
+/* Of so many messages each a stretch is bad: half of those that would be done fail first. */
+#define STRETCH_EVERY 3000
+#define STRETCH       120
+
+/* What becomes of those that the filter keeps away. */
+static enum account_fate
+mismatch(const struct chaos_run *r, unsigned queue)
+{
+    static const enum account_fate FATES[] = {[CHAOS_MISMATCH_DELETE] = ACCOUNT_FILTERED,
+                                              [CHAOS_MISMATCH_LEAVE] = ACCOUNT_LEFT,
+                                              [CHAOS_MISMATCH_DEAD_LETTER] = ACCOUNT_MISMATCHED};
+    return FATES[r->plan.choice[queue][CHAOS_ON_MISMATCH]];
+}
 
 /* What is the number's alone, whatever was drawn before. */
 static struct message
@@ -33,27 +50,35 @@ draw_message(const struct chaos_run *r, uint32_t n)
         unsigned below; /* of a thousand */
         const char *what;
         enum account_fate fate;
-    } KINDS[] = {{60, "retry", ACCOUNT_DONE},
-                 {75, "violate", ACCOUNT_DONE},
-                 {100, "reject", ACCOUNT_REJECTED},
-                 {104, "fail", ACCOUNT_FAILED},
-                 {106, "slow", ACCOUNT_DONE},
-                 {130, "filtered", ACCOUNT_FILTERED},
-                 {140, "undecodable", ACCOUNT_UNDECODABLE},
-                 {160, "twin", ACCOUNT_DONE},
-                 {161, "down", ACCOUNT_DONE},
+    } KINDS[] = {{60, "retry", ACCOUNT_DONE},         {75, "violate", ACCOUNT_DONE},
+                 {100, "reject", ACCOUNT_REJECTED},   {104, "fail", ACCOUNT_FAILED},
+                 {105, "slow", ACCOUNT_DONE},         {106, "dawdle", ACCOUNT_DONE},
+                 {130, "filtered", ACCOUNT_FILTERED}, {140, "undecodable", ACCOUNT_UNDECODABLE},
+                 {160, "twin", ACCOUNT_DONE},         {161, "down", ACCOUNT_DONE},
                  {1000, "done", ACCOUNT_DONE}};
     uint64_t random = (r->seed << 32) + n, kind = seeds_draw(&random, 1000), times = 1 + seeds_draw(&random, 3),
              group = seeds_draw(&random, GROUPS), away = ACCOUNT_QUEUES * (1 + seeds_draw(&random, TWINS_AWAY));
+    uint64_t wrap = seeds_draw(&random, 2), pieces = seeds_draw(&random, 5 * ACCOUNT_PIECES),
+             bad = seeds_draw(&random, 2);
+    unsigned queue = n % ACCOUNT_QUEUES;
+    const unsigned *choice = r->plan.choice[queue];
     size_t k = 0;
+    if (kind >= 161 && bad && n % STRETCH_EVERY < STRETCH)
+        kind = 0;
     while (kind >= KINDS[k].below)
         k++;
-    struct message m = {.what = KINDS[k].what,
-                        .fate = KINDS[k].fate,
-                        .times = k == 0 ? (unsigned)times : 1,
-                        .queue = n % ACCOUNT_QUEUES,
-                        .group = n % ACCOUNT_QUEUES == ACCOUNT_FIFO ? (uint32_t)group : ACCOUNT_NO_GROUP,
-                        .event = n};
+    struct message m = {
+        .what = KINDS[k].what,
+        .fate = KINDS[k].fate,
+        .times = k == 0 ? (unsigned)times : 1,
+        .queue = queue,
+        .group = queue == ACCOUNT_FIFO ? (uint32_t)group : ACCOUNT_NO_GROUP,
+        .event = n,
+        .wrapped = choice[CHAOS_UNWRAP] != CHAOS_UNWRAP_NONE && wrap,
+        .pieces = pieces < ACCOUNT_PIECES && choice[CHAOS_PUBLISH] != CHAOS_PUBLISH_NONE ? (unsigned)pieces + 1 : 0};
+    m.notifies = m.fate == ACCOUNT_UNDECODABLE && times == 1;
+    if (m.fate == ACCOUNT_FILTERED || (m.notifies && choice[CHAOS_UNWRAP] == CHAOS_UNWRAP_AUTO))
+        m.fate = mismatch(r, queue);
     if (strcmp(m.what, "twin") == 0 && n >= away)
         m.event = n - (uint32_t)away;
     return m;
@@ -64,6 +89,7 @@ put_message(struct chaos_run *r, uint32_t n)
 {
     struct message m = draw_message(r, n);
     account_put(r->account, n, m.fate, m.queue, m.group);
+    account_put_pieces(r->account, n, m.pieces);
     bool twin = m.event != n && strcmp(draw_message(r, m.event).what, "done") == 0 && !r->twinned[m.event];
     if (twin) {
         r->twinned[m.event] = true;
@@ -75,17 +101,40 @@ put_message(struct chaos_run *r, uint32_t n)
 }
 
 static void
-add_body(struct buf *out, uint32_t n, const struct message *m)
+add_event(struct buf *out, uint32_t n, const struct message *m)
 {
-    if (m->fate != ACCOUNT_UNDECODABLE)
+    bool undecodable = strcmp(m->what, "undecodable") == 0;
+    if (m->notifies)
+        buf_add_string(out, "{\"Records\":[{\"eventVersion\":\"2.1\",\"eventSource\":\"aws:s3\",\"eventName\":"
+                            "\"ObjectCreated:Put\",\"s3\":{\"bucket\":{\"name\":\"b\"},\"object\":{\"key\":\"k\"}},"
+                            "\"responseElements\":");
+    if (!undecodable)
         buf_add_format(out,
                        "{\"version\":\"0\",\"id\":\"00000000-0000-4000-8000-%012u\",\"detail-type\":\"%s\","
                        "\"source\":\"tests.chaos\",\"account\":\"000000000000\",\"time\":\"2026-01-01T00:00:00Z\","
                        "\"region\":\"us-east-1\",\"resources\":[],\"detail\":",
-                       m->event, m->fate == ACCOUNT_FILTERED ? "unwanted" : "wanted");
-    buf_add_format(out, "{\"n\":%u,\"do\":\"%s\",\"times\":%u}", n, m->what, m->times);
-    if (m->fate != ACCOUNT_UNDECODABLE)
-        buf_add_char(out, '}');
+                       m->event, strcmp(m->what, "filtered") == 0 ? "unwanted" : "wanted");
+    buf_add_format(out, "{\"n\":%u,\"do\":\"%s\",\"times\":%u,\"pieces\":%u}", n, m->what, m->times, m->pieces);
+    buf_add_string(out, m->notifies ? "}]}" : undecodable ? "" : "}");
+}
+
+/* As SNS writes it (its guide, "HTTP/HTTPS notification JSON format"). */
+static void
+add_body(struct buf *out, uint32_t n, const struct message *m)
+{
+    struct buf event = BUF_INIT;
+    add_event(&event, n, m);
+    if (m->wrapped) {
+        buf_add_format(out,
+                       "{\"Type\":\"Notification\",\"MessageId\":\"00000000-0000-4000-9000-%012u\",\"TopicArn\":"
+                       "\"arn:aws:sns:us-east-1:000000000000:chaos\",\"Message\":",
+                       n);
+        json_write_string(out, buf_slice(&event));
+        buf_add_string(out, ",\"Timestamp\":\"2026-01-01T00:00:00.000Z\",\"SignatureVersion\":\"1\"}");
+    } else {
+        buf_add_slice(out, buf_slice(&event));
+    }
+    buf_clean_up(&event);
 }
 
 static void
@@ -137,7 +186,24 @@ chaos_run_fill(struct chaos_run *r)
         aws_call_clean_up(&calls[q]);
 }
 
-/* ---- dead letters ------------------------------------------------------------------------------------------------ */
+/* ---- what lies in the other queues ------------------------------------------------------------------------------- */
+
+/* "n":5, or \"n\":5 where a string of JSON has it. */
+static bool
+number_in(const char *body, const char *name, uint32_t *ret)
+{
+    static const char *const ESCAPES[] = {"", "\\"};
+    for (size_t i = 0; i < sizeof ESCAPES / sizeof *ESCAPES; i++) {
+        char text[20];
+        int n = snprintf(text, sizeof text, "%s\"%s%s\":", ESCAPES[i], name, ESCAPES[i]);
+        const char *at = strstr(body, text);
+        if (!at)
+            continue;
+        *ret = (uint32_t)strtoul(at + n, NULL, 10);
+        return true;
+    }
+    return false;
+}
 
 static void
 read_letter(struct chaos_run *r, unsigned queue, struct aws_call *c, size_t i)
@@ -146,9 +212,7 @@ read_letter(struct chaos_run *r, unsigned queue, struct aws_call *c, size_t i)
     struct account_letter l = {.queue = queue};
     snprintf(path, sizeof path, "Messages.%zu.Body", i);
     assert_true(aws_call_text(c, path, body, sizeof body));
-    const char *n = strstr(body, "\"n\":");
-    l.has_n = n != NULL;
-    l.n = n ? (uint32_t)strtoul(n + 4, NULL, 10) : 0;
+    l.has_n = number_in(body, "n", &l.n);
     struct json attributes, value; /* "fanout.reason" is no path */
     snprintf(path, sizeof path, "Messages.%zu.MessageAttributes", i);
     if (aws_call_at(c, path, &attributes) && json_get_path(attributes, &value, "fanout.reason", "StringValue", NULL)) {
@@ -164,7 +228,21 @@ read_letter(struct chaos_run *r, unsigned queue, struct aws_call *c, size_t i)
 }
 
 static void
-read_letters(struct chaos_run *r, unsigned queue)
+read_piece(struct chaos_run *r, unsigned queue, struct aws_call *c, size_t i)
+{
+    char path[120], body[2000];
+    uint32_t n, piece;
+    (void)queue;
+    snprintf(path, sizeof path, "Messages.%zu.Body", i);
+    assert_true(aws_call_text(c, path, body, sizeof body));
+    assert_true(number_in(body, "n", &n) && number_in(body, "piece", &piece));
+    account_piece(r->account, n, piece);
+}
+
+/* Until it is empty. */
+static void
+read_queue(struct chaos_run *r, const char *url, unsigned queue,
+           void (*read)(struct chaos_run *r, unsigned queue, struct aws_call *c, size_t i))
 {
     struct aws_call c, deleter;
     size_t n;
@@ -172,21 +250,20 @@ read_letters(struct chaos_run *r, unsigned queue)
     aws_call_init(&deleter, r->system->url);
     do {
         aws_call_sqs(&c, "ReceiveMessage",
-                     "{\"QueueUrl\": \"%s\", \"MaxNumberOfMessages\": 10, \"MessageAttributeNames\": [\"All\"]}",
-                     r->dead_urls[queue]);
+                     "{\"QueueUrl\": \"%s\", \"MaxNumberOfMessages\": 10, \"MessageAttributeNames\": [\"All\"]}", url);
         assert_int_equal(c.status, 200);
         n = aws_call_count(&c, "Messages");
         struct buf entries = BUF_INIT;
         for (size_t i = 0; i < n; i++) {
             char path[60], handle[800];
-            read_letter(r, queue, &c, i);
+            read(r, queue, &c, i);
             snprintf(path, sizeof path, "Messages.%zu.ReceiptHandle", i);
             assert_true(aws_call_text(&c, path, handle, sizeof handle));
             buf_add_format(&entries, "%s{\"Id\": \"%zu\", \"ReceiptHandle\": \"%s\"}", i > 0 ? ", " : "", i, handle);
         }
         if (n > 0)
             assert_int_equal(aws_call_sqs(&deleter, "DeleteMessageBatch", "{\"QueueUrl\": \"%s\", \"Entries\": [%s]}",
-                                          r->dead_urls[queue], entries.data),
+                                          url, entries.data),
                              200);
         buf_clean_up(&entries);
     } while (n > 0);
@@ -198,5 +275,11 @@ void
 chaos_run_read_letters(struct chaos_run *r)
 {
     for (unsigned q = 0; q < ACCOUNT_QUEUES; q++)
-        read_letters(r, q);
+        read_queue(r, r->dead_urls[q], q, read_letter);
+}
+
+void
+chaos_run_read_pieces(struct chaos_run *r)
+{
+    read_queue(r, r->events_url, 0, read_piece);
 }

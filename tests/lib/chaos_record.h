@@ -3,7 +3,8 @@
  * One entry for each time a message was handed to the handler: begun when it is, ended just before its verdict is told
  * to the worker. So no kill takes away what was done, and what a worker did with a verdict comes after the entry that
  * has it. Entries are taken with an atomic counter and never written again by anybody else. Times are CLOCK_MONOTONIC's
- * in nanoseconds, comparable between processes. Needs libc alone: the plugin includes it. */
+ * in nanoseconds, comparable between processes; those of the run's clock are as old as its last pass. Needs libc alone:
+ * the plugin includes it. */
 #ifndef FANOUT_TESTS_LIB_CHAOS_RECORD_H
 #define FANOUT_TESTS_LIB_CHAOS_RECORD_H
 
@@ -14,16 +15,17 @@
 
 #define CHAOS_RECORD_MAGIC UINT64_C(0x6368616f73303031)
 
-/* Verdicts besides the handler's: it broke the contract; it was told to stop. */
+/* Verdicts besides the handler's: it broke the contract; the host said that the lease was over. */
 #define CHAOS_VIOLATION 50
+#define CHAOS_LOST      51
 
 struct chaos_entry {
     uint32_t message; /* its number */
     int32_t pid;
     uint32_t receives;
-    _Atomic int32_t verdict; /* 0: none yet, or killed before */
-    int64_t began_ns;
-    _Atomic int64_t ended_ns;
+    _Atomic int32_t verdict;          /* 0: none yet, or killed before */
+    int64_t began_ns, began_clock_ms; /* ... by the run's clock */
+    _Atomic int64_t ended_ns, ended_clock_ms;
 };
 
 struct chaos_record {

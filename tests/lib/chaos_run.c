@@ -15,24 +15,24 @@
 #include <cmocka.h>
 
 #include "lib/admin.h"
+#include "lib/asleep.h"
 #include "lib/aws_call.h"
 #include "lib/seeds.h"
 #include "lib/tmp.h"
 
-#define THREADS      4
-#define BATCH        10
-#define PREFETCH     1
-#define CAP          (THREADS * BATCH * (1 + PREFETCH))
-#define VISIBILITY_S 37
-#define SLOW_MS      25000 /* more than half of it */
-#define MAX_ATTEMPTS 12
-#define CALLS_MAX    40 /* of the handler, for each message, on average */
+#define SLOW_MS      25000 /* more than half of the visibility timeout */
+#define DAWDLE_MS    60000 /* more than lease.max_s */
+#define CALLS_MAX    40    /* of the handler, for each message, on average */
 #define QUIET_NS     6000000
-#define OVERDUE_NS   150000000
-#define WAIT_S       5 /* of a long poll */
-#define LEAP_MS      1000
+#define CALM_LEAP_MS 4000 /* of the clock, when the storm is over */
 #define SOON_MS      60000
-#define STUCK_MS     (1200 * 1000) /* of the run's clock: nothing takes so long */
+#define STUCK_MS     (3600 * 1000) /* of the run's clock: the queue takes as long to move what is left to it */
+
+#define TEXT(x)   #x
+#define NUMBER(x) TEXT(x)
+#define RECEIVES  NUMBER(CHAOS_MAX_RECEIVES)
+#define ARN       "arn:aws:sqs:us-east-1:000000000000:"
+#define EVENTS    "chaos-events"
 
 static const char *const QUEUES[ACCOUNT_QUEUES] = {"chaos", "chaos.fifo"};
 static const char *const DEAD[ACCOUNT_QUEUES] = {"chaos-dead", "chaos-dead.fifo"};
@@ -45,14 +45,22 @@ chaos_run_clock_ms(const struct chaos_run *r)
     return clock_wall_ms() - r->clock_began_ms;
 }
 
-/* Nobody speaks, and nobody is about to: an answer that is due comes soon, unless a fault holds it back. */
+/* Nobody speaks, and nobody is about to: whoever has something to do or to answer is awake, unless it is not to be done
+ * before the clock has moved. */
 static bool
 is_idle(const struct chaos_run *r)
 {
-    int64_t now_ns = clock_monotonic_ns(), quiet_ns = now_ns - wiretap_heard_ns(r->tap);
-    if (quiet_ns < QUIET_NS || now_ns - r->stepped_ns < QUIET_NS)
+    pid_t workers[CHAOS_WORKERS_MAX];
+    int64_t now_ns = clock_monotonic_ns();
+    if (now_ns - wiretap_heard_ns(r->tap) < QUIET_NS || now_ns - r->stepped_ns < QUIET_NS)
         return false;
-    return quiet_ns > OVERDUE_NS || !account_awaits_answer(r->account, WAIT_S * 1000);
+    if (!r->system->fleet)
+        return asleep(proc_pid(r->system->local));
+    size_t n = system_workers(r->system, workers, CHAOS_WORKERS_MAX);
+    bool all = asleep(proc_pid(r->system->local)) && asleep(proc_pid(r->system->fleet));
+    for (size_t i = 0; all && i < n; i++)
+        all = asleep(workers[i]);
+    return all;
 }
 
 void
@@ -60,7 +68,7 @@ chaos_run_pass(struct chaos_run *r)
 {
     nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     if (is_idle(r)) {
-        atomic_fetch_add(&r->clock->offset_ms, LEAP_MS);
+        atomic_fetch_add(&r->clock->offset_ms, r->leap_ms);
         r->stepped_ns = clock_monotonic_ns();
     }
     atomic_store(&r->record->clock_ms, clock_wall_ms());
@@ -92,7 +100,7 @@ make_record(struct chaos_run *r)
 }
 
 static void
-make_queue(struct chaos_run *r, const char *name, const char *dead, char *ret_url, size_t size)
+make_queue(const struct chaos_run *r, const char *name, const char *dead, char *ret_url, size_t size)
 {
     struct aws_call c;
     bool fifo = strstr(name, ".fifo");
@@ -100,8 +108,9 @@ make_queue(struct chaos_run *r, const char *name, const char *dead, char *ret_ur
     aws_call_sqs(&c, "CreateQueue",
                  "{\"QueueName\": \"%s\", \"Attributes\": {\"VisibilityTimeout\": \"%d\", \"MessageRetentionPeriod\": "
                  "\"1209600\"%s%s%s%s}}",
-                 name, VISIBILITY_S, fifo ? ", \"FifoQueue\": \"true\"" : "",
-                 dead ? ", \"RedrivePolicy\": \"{\\\"maxReceiveCount\\\":40,\\\"deadLetterTargetArn\\\":\\\"arn:aws:"
+                 name, CHAOS_VISIBILITY_S, fifo ? ", \"FifoQueue\": \"true\"" : "",
+                 dead ? ", \"RedrivePolicy\": \"{\\\"maxReceiveCount\\\":" RECEIVES
+                        ",\\\"deadLetterTargetArn\\\":\\\"arn:aws:"
                         "sqs:us-east-1:000000000000:"
                       : "",
                  dead ? dead : "", dead ? "\\\"}\"" : "");
@@ -111,11 +120,56 @@ make_queue(struct chaos_run *r, const char *name, const char *dead, char *ret_ur
     aws_call_clean_up(&c);
 }
 
+/* What reaches the default bus from a handler goes on to the queue of events. */
+static void
+make_rule(const struct chaos_run *r)
+{
+    static const struct {
+        const char *target, *body;
+    } CALLS[] = {
+        {"AWSEvents.PutRule", "{\"Name\":\"chaos\",\"EventPattern\":\"{\\\"source\\\":[\\\"tests.chaos\\\"]}\"}"},
+        {"AWSEvents.PutTargets", "{\"Rule\":\"chaos\",\"Targets\":[{\"Id\":\"1\",\"Arn\":\"" ARN EVENTS "\"}]}"}};
+    struct aws_call c;
+    aws_call_init(&c, r->system->url);
+    for (size_t i = 0; i < sizeof CALLS / sizeof *CALLS; i++) {
+        assert_true(aws_call_begin(&c, "events", CALLS[i].target, slice_of_string(CALLS[i].body)));
+        if (aws_call_finish(&c) != 200)
+            fail_msg("%s: %d %s: %s", CALLS[i].target, c.status, c.error, c.message);
+    }
+    aws_call_clean_up(&c);
+}
+
+static struct account_rules
+make_rules(const struct chaos_run *r)
+{
+    static const enum account_memory MEMORIES[] = {[CHAOS_DEDUP_NONE] = ACCOUNT_NOBODY,
+                                                   [CHAOS_DEDUP_MEMORY] = ACCOUNT_PROCESS,
+                                                   [CHAOS_DEDUP_SQLITE] = ACCOUNT_HOST};
+    struct account_rules rules = {.messages = r->messages,
+                                  .visibility_s = CHAOS_VISIBILITY_S,
+                                  .max_attempts = CHAOS_MAX_ATTEMPTS,
+                                  .max_receives = CHAOS_MAX_RECEIVES,
+                                  .skips = r->plan.choice[ACCOUNT_FIFO][CHAOS_ON_FAILURE] == CHAOS_SKIP,
+                                  .events = EVENTS,
+                                  .now_ms = clock_wall_ms};
+    for (unsigned q = 0; q < ACCOUNT_QUEUES; q++) {
+        rules.queues[q] = QUEUES[q];
+        rules.dead[q] = DEAD[q];
+        rules.memory[q] = MEMORIES[r->plan.choice[q][CHAOS_DEDUP]];
+        rules.leaves[q] = r->plan.choice[q][CHAOS_THEN] == CHAOS_LEAVE_TO_QUEUE;
+        rules.rate[q] = chaos_plan_rate(&r->plan, q);
+        rules.lease_max_s[q] = chaos_plan_lease_s(&r->plan, q);
+    }
+    return rules;
+}
+
 void
 chaos_run_begin(struct chaos_run *r, uint64_t seed, size_t messages)
 {
     struct err e;
-    *r = (struct chaos_run){.seed = seed, .random = seed, .messages = messages, .dir = tmp_new()};
+    *r = (struct chaos_run){
+        .seed = seed, .random = seed, .messages = messages, .leap_ms = CHAOS_LEAP_MS, .dir = tmp_new()};
+    chaos_plan_draw(&r->plan, seed);
     prctl(PR_SET_CHILD_SUBREAPER, 1); /* the workers of a fleet that failed are ours to end */
     const char *clock = tmp_path(r->dir, "clock");
     if (clock_page_create(clock, &r->clock, &e) != 0)
@@ -129,14 +183,9 @@ chaos_run_begin(struct chaos_run *r, uint64_t seed, size_t messages)
         make_queue(r, DEAD[q], NULL, r->dead_urls[q], sizeof r->dead_urls[q]);
         make_queue(r, QUEUES[q], DEAD[q], r->urls[q], sizeof r->urls[q]);
     }
-    const struct account_rules rules = {.messages = messages,
-                                        .visibility_s = VISIBILITY_S,
-                                        .max_attempts = MAX_ATTEMPTS,
-                                        .ordered = true,
-                                        .queues = {QUEUES[0], QUEUES[1]},
-                                        .dead = {DEAD[0], DEAD[1]},
-                                        .memory = {ACCOUNT_HOST, ACCOUNT_PROCESS},
-                                        .now_ms = clock_wall_ms};
+    make_queue(r, EVENTS, NULL, r->events_url, sizeof r->events_url);
+    make_rule(r);
+    const struct account_rules rules = make_rules(r);
     r->account = account_new(&rules);
     r->twinned = calloc(messages, sizeof *r->twinned);
     assert_non_null(r->twinned);
@@ -164,20 +213,19 @@ chaos_run_clean_up(struct chaos_run *r, bool failed)
 
 /* ---- the fleet --------------------------------------------------------------------------------------------------- */
 
+/* known: what workers there are. */
 static void
-set_caps(struct chaos_run *r, size_t standard, size_t fifo)
+set_caps(struct chaos_run *r, bool known)
 {
-    account_cap(r->account, 0, standard);
-    account_cap(r->account, ACCOUNT_FIFO, fifo);
+    for (unsigned q = 0; q < ACCOUNT_QUEUES; q++)
+        account_cap(r->account, q, known ? chaos_plan_cap(&r->plan, q) : 0);
 }
 
 void
 chaos_run_start_fleet(struct chaos_run *r)
 {
+    static const char *const PUBLISH[] = {"none", "bus", "queue"};
     struct buf text = BUF_INIT;
-    char memory[300];
-    const char *const settings[ACCOUNT_QUEUES] = {memory, "dedup = { store = \"memory\"; };"};
-    snprintf(memory, sizeof memory, "dedup = { store = \"sqlite\"; path = \"%s\"; };", tmp_path(r->dir, "done.db"));
     const char *env[] = {"AWS_ACCESS_KEY_ID=test",
                          "AWS_SECRET_ACCESS_KEY=test",
                          "AWS_REGION=us-east-1",
@@ -187,19 +235,25 @@ chaos_run_start_fleet(struct chaos_run *r)
                          NULL};
     memcpy(r->env, env, sizeof env);
     r->system->env = r->env;
-    set_caps(r, CAP, CAP);
-    buf_add_string(&text, "log = { level = \"info\"; };\n");
+    set_caps(r, true);
+    const char *log = getenv("FANOUT_CHAOS_LOG");
+    buf_add_format(&text, "log = { level = \"%s\"; file = \"%s\"; };\n", log ? "debug" : "info", log ? log : "");
     buf_add_string(&text, "consumers = (\n");
-    for (unsigned q = 0; q < ACCOUNT_QUEUES; q++)
+    for (unsigned q = 0; q < ACCOUNT_QUEUES; q++) {
         buf_add_format(&text,
-                       "  %s{ name = \"%s\"; queue = \"%s\"; plugin = \"%s\"; threads = %d; prefetch = %d; %s\n"
-                       "    wait_time_s = %d; retry = { base_ms = 500; cap_ms = 20000; max_attempts = %d; };\n"
-                       "    envelope = \"eventbridge\"; filter = \"{\\\"detail-type\\\": [\\\"wanted\\\"]}\";\n"
-                       "    breaker = { pause_ms = 1000; pause_cap_ms = 5000; };\n"
-                       "    options = { record = \"%s\"; slow_ms = %d; in_order = %s; }; }\n",
+                       "  %s{ name = \"%s\"; queue = \"%s\"; plugin = \"%s\";\n"
+                       "    envelope = \"eventbridge\"; filter = \"{\\\"detail-type\\\": [\\\"wanted\\\"]}\";\n",
                        q > 0 ? ", " : "", q == ACCOUNT_FIFO ? "fifo" : "standard", QUEUES[q],
-                       proc_path("tests/plugins/chaos.so"), THREADS, PREFETCH, settings[q], WAIT_S, MAX_ATTEMPTS,
-                       r->record_path, SLOW_MS, q == ACCOUNT_FIFO ? "true" : "false");
+                       proc_path("tests/plugins/chaos.so"));
+        chaos_plan_configure(&r->plan, q, tmp_path(r->dir, "done"), &text);
+        buf_add_format(&text,
+                       "    options = { record = \"%s\"; slow_ms = %d; dawdle_ms = %d; in_order = %s; skip = %s; "
+                       "publish = \"%s\"; }; }\n",
+                       r->record_path, SLOW_MS, chaos_plan_lease_s(&r->plan, q) > 0 ? DAWDLE_MS : SLOW_MS,
+                       q == ACCOUNT_FIFO ? "true" : "false",
+                       r->plan.choice[q][CHAOS_ON_FAILURE] == CHAOS_SKIP ? "true" : "false",
+                       PUBLISH[r->plan.choice[q][CHAOS_PUBLISH]]);
+    }
     buf_add_string(&text, ");");
     assert_false(buf_failed(&text));
     system_start_fleet(r->system, text.data);
@@ -230,7 +284,7 @@ void
 chaos_run_restart_fleet(struct chaos_run *r)
 {
     r->n_old = 0;
-    set_caps(r, 0, 0);
+    set_caps(r, false);
     stop_fleet(r);
     chaos_run_start_fleet(r);
     r->restarts++;
@@ -240,7 +294,7 @@ chaos_run_restart_fleet(struct chaos_run *r)
 static void
 expect_others(struct chaos_run *r)
 {
-    set_caps(r, 0, 0);
+    set_caps(r, false);
     r->n_old = system_workers(r->system, r->old, CHAOS_WORKERS_MAX);
 }
 
@@ -253,7 +307,7 @@ chaos_run_look_at_fleet(struct chaos_run *r)
         same += now[i / r->n_old] == r->old[i % r->n_old];
     if (r->n_old == 0 || n != ACCOUNT_QUEUES || same > r->n_kept)
         return;
-    set_caps(r, CAP, CAP);
+    set_caps(r, true);
     r->n_old = 0;
 }
 
@@ -320,6 +374,7 @@ empty_queues(struct chaos_run *r)
     int64_t until_ms = 0;
     size_t deleted = 0, asked = 0;
     long left = 1;
+    r->leap_ms = CALM_LEAP_MS;
     while (left > 0) {
         chaos_run_pass(r);
         if (++asked % 20 == 0)
@@ -342,5 +397,6 @@ chaos_run_finish(struct chaos_run *r, struct buf *out, struct buf *sums)
     empty_queues(r);
     stop_fleet(r);
     chaos_run_read_letters(r);
+    chaos_run_read_pieces(r);
     return account_judge(r->account, r->record, out, sums);
 }

@@ -1,12 +1,13 @@
 /* chaos_run: one run of the whole fleet in a storm that a seed draws.
  *
- * fanout-local with a standard and a FIFO queue, each with its dead-letter queue; fanoutd with a consumer (plugin
- * chaos, tests/plugins) for each, behind a wiretap; an account that hears everything. The messages, what their handler
- * does with each, and the storm (lib/chaos_storm.h) follow from the seed; what the scheduler makes of it does not, so a
- * seed gives the same plan, not the same run. The clock is the run's own: it leaps when nothing else happens, so that
- * backoffs and visibility timeouts take no time.
+ * fanout-local with a standard and a FIFO queue, each with its dead-letter queue, and a bus with a queue behind it for
+ * what handlers publish; fanoutd with a consumer (plugin chaos, tests/plugins) for each, behind a wiretap; an account
+ * that hears everything. The configuration (lib/chaos_plan.h), the messages, what their handler does with each, and the
+ * storm (lib/chaos_storm.h) follow from the seed; what the scheduler makes of it does not, so a seed gives the same
+ * plan, not the same run. The clock is the run's own: it leaps when every thread of the fleet and of the server sleeps,
+ * so that backoffs and visibility timeouts take no time.
  *
- * What goes wrong fails the test. One thread. */
+ * FANOUT_CHAOS_LOG=FILE has the fleet write all it can say there. What goes wrong fails the test. One thread. */
 #ifndef FANOUT_TESTS_LIB_CHAOS_RUN_H
 #define FANOUT_TESTS_LIB_CHAOS_RUN_H
 
@@ -17,6 +18,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "lib/account.h"
+#include "lib/chaos_plan.h"
 #include "lib/system.h"
 #include "lib/wiretap.h"
 
@@ -25,13 +27,15 @@
 struct chaos_run {
     uint64_t seed, random; /* random: seeds_draw's */
     size_t messages;
+    struct chaos_plan plan;
     const char *dir;
     struct clock_page *clock;
     int64_t clock_began_ms;
-    int64_t stepped_ns;
+    int64_t stepped_ns, leap_ms;
     struct system *system;
     struct proc *last_fleet;                                        /* that has ended, for what it said */
     char urls[ACCOUNT_QUEUES][200], dead_urls[ACCOUNT_QUEUES][200]; /* at fanout-local itself */
+    char events_url[200];
     struct account *account;
     bool *twinned; /* by message: another one has its event */
     struct wiretap *tap;
@@ -47,9 +51,11 @@ struct chaos_run {
 void chaos_run_begin(struct chaos_run *r, uint64_t seed, size_t messages);
 void chaos_run_clean_up(struct chaos_run *r, bool failed); /* failed: prints what the programs wrote */
 
-/* Puts the messages into the queues; takes the dead letters out of theirs, for the account (chaos_messages.c). */
+/* Puts the messages into the queues; takes the dead letters out of theirs, and what was published, for the account
+ * (chaos_messages.c). */
 void chaos_run_fill(struct chaos_run *r);
 void chaos_run_read_letters(struct chaos_run *r);
+void chaos_run_read_pieces(struct chaos_run *r);
 
 /* Starts fanoutd. It is stopped, and started again; reloaded; fanout-local is killed, and started again. */
 void chaos_run_start_fleet(struct chaos_run *r);

@@ -40,6 +40,12 @@ static const struct rule {
     {"sqs:DeleteMessageBatch", "delay", "\"status\": 500", 0, 60000},
     {"sqs:ReceiveMessage", "duplicate", "\"status\": 500", 0, 0},
     {"sqs:SendMessageBatch", "duplicate", "\"status\": 500", 0, 0},
+    {"events:PutEvents", "error", "\"status\": 500, \"code\": \"InternalFailure\"", 0, 0},
+    {"events:PutEvents", "error", "\"status\": 400, \"code\": \"ThrottlingException\"", 100, 0},
+    {"events:PutEvents", "error", "\"status\": 400, \"code\": \"ValidationException\"", 0, 0},
+    {"events:PutEvents", "error", "\"status\": 400, \"code\": \"AccessDeniedException\"", 100, 0},
+    {"events:PutEvents", "drop_after", "\"status\": 500", 0, 0},
+    {"events:PutEvents", "delay", "\"status\": 500", 0, 60000},
 };
 
 static void

@@ -21,7 +21,7 @@
 
 #define LINES_MAX   256 /* connections */
 #define PIECE_BYTES 65536
-#define UNREAD_NS   50000000
+#define UNREAD_NS   INT64_C(1000000000) /* a client that was not given a core may have it unread for so long */
 
 #define CHECK(condition)                                                                                               \
     do {                                                                                                               \

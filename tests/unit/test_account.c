@@ -15,7 +15,7 @@
 #include "lib/account.h"
 
 #define MESSAGES 4
-#define ENTRIES  16
+#define ENTRIES  300
 
 static int64_t now_ms;
 
@@ -39,7 +39,10 @@ set_up(void **state)
     const struct account_rules rules = {.messages = MESSAGES,
                                         .visibility_s = 30,
                                         .max_attempts = 3,
-                                        .ordered = true,
+                                        .max_receives = 4,
+                                        .rate = {1, 0},
+                                        .lease_max_s = {40, 0},
+                                        .events = "events",
                                         .memory = {ACCOUNT_HOST, ACCOUNT_PROCESS},
                                         .queues = {"q", "q.fifo"},
                                         .dead = {"dead", "dead.fifo"},
@@ -486,6 +489,182 @@ a_message_twice_in_one_delete_is_found(void **state)
     judge(w, "batch: DeleteMessageBatch");
 }
 
+/* ---- what was published ------------------------------------------------------------------------------------------ */
+
+static void
+publish(struct world *w, unsigned n, unsigned piece, bool confirmed)
+{
+    char request[200];
+    snprintf(request, sizeof request, "{\"Entries\":[{\"Detail\":\"{\\\"n\\\":%u,\\\"piece\\\":%u}\"}]}", n, piece);
+    uint64_t number = ask(w, "PutEvents", request);
+    answer(w, number, "PutEvents", request,
+           confirmed ? "{\"FailedEntryCount\":0,\"Entries\":[{\"EventId\":\"e\"}]}"
+                     : "{\"FailedEntryCount\":1,\"Entries\":[{\"ErrorCode\":\"InternalFailure\"}]}");
+}
+
+static void
+put_one_that_publishes(struct world *w)
+{
+    put(w, 0, ACCOUNT_DONE);
+    account_put_pieces(w->account, 0, 1);
+    deliver(w, 0, 1);
+    fill(w, 1);
+}
+
+static void
+what_was_published_before_the_delete_is_right(void **state)
+{
+    struct world *w = *state;
+    put_one_that_publishes(w);
+    handle(w, 0, HANDLER_DONE);
+    publish(w, 0, 0, false);
+    publish(w, 0, 0, true);
+    remove_it(w, 0, 1, true);
+    account_piece(w->account, 0, 0);
+    judge(w, NULL);
+}
+
+static void
+a_delete_before_the_event_is_confirmed_is_found(void **state)
+{
+    struct world *w = *state;
+    put_one_that_publishes(w);
+    handle(w, 0, HANDLER_DONE);
+    publish(w, 0, 0, false);
+    remove_it(w, 0, 1, true);
+    account_piece(w->account, 0, 0);
+    judge(w, "publish: message 0 was deleted before its piece 0 was confirmed");
+}
+
+static void
+an_event_of_one_that_was_not_done_is_found(void **state)
+{
+    struct world *w = *state;
+    put_one_that_publishes(w);
+    handle(w, 0, HANDLER_RETRY);
+    publish(w, 0, 0, true);
+    deliver(w, 0, 2);
+    handle(w, 0, HANDLER_DONE);
+    publish(w, 0, 0, true);
+    remove_it(w, 0, 2, true);
+    account_piece(w->account, 0, 0);
+    judge(w, "publish: piece 0 of message 0 was sent before that was done");
+}
+
+static void
+an_event_that_is_nowhere_is_found(void **state)
+{
+    struct world *w = *state;
+    put(w, 0, ACCOUNT_DONE);
+    account_put_pieces(w->account, 0, 1);
+    deliver(w, 0, 1);
+    fill(w, 1);
+    handle(w, 0, HANDLER_DONE);
+    judge(w, "publish: piece 0 of message 0, which was done, is nowhere");
+}
+
+/* ---- how often --------------------------------------------------------------------------------------------------- */
+
+static void
+as_many_failures_as_attempts_and_one_for_each_drain_are_right(void **state)
+{
+    struct world *w = *state;
+    put(w, 0, ACCOUNT_DONE);
+    fill(w, 1);
+    for (unsigned i = 1; i <= 5; i++) {
+        deliver(w, 0, i);
+        handle_by(w, 0, HANDLER_RETRY, i < 4 ? 1 : 2);
+    }
+    deliver(w, 0, 6);
+    handle(w, 0, HANDLER_DONE);
+    remove_it(w, 0, 6, true);
+    judge(w, NULL);
+}
+
+static void
+more_failures_than_that_are_found(void **state)
+{
+    struct world *w = *state;
+    put(w, 0, ACCOUNT_DONE);
+    fill(w, 1);
+    for (unsigned i = 1; i <= 6; i++) {
+        deliver(w, 0, i);
+        handle_by(w, 0, HANDLER_RETRY, i < 4 ? 1 : 2);
+    }
+    deliver(w, 0, 7);
+    handle(w, 0, HANDLER_DONE);
+    remove_it(w, 0, 7, true);
+    judge(w, "attempts: message 0 failed 6 times, of 3");
+}
+
+static void
+a_call_without_a_cause_is_found(void **state)
+{
+    struct world *w = *state;
+    put(w, 0, ACCOUNT_DONE);
+    fill(w, 1);
+    deliver(w, 0, 1);
+    handle(w, 0, HANDLER_DOWN);
+    handle(w, 0, HANDLER_DONE);
+    handle(w, 0, HANDLER_DONE);
+    remove_it(w, 0, 1, true);
+    judge(w, "calls: message 0 was handled 3 times");
+}
+
+static void
+what_is_left_to_the_queue_is_moved_by_it_alone(void **state)
+{
+    struct world *w = *state;
+    put(w, 0, ACCOUNT_LEFT);
+    put(w, 1, ACCOUNT_LEFT);
+    for (unsigned i = 1; i <= 4; i++) {
+        deliver(w, 0, i);
+        deliver(w, 1, i);
+    }
+    lie(w, 0, NULL);
+    lie(w, 1, NULL);
+    remove_it(w, 1, 4, false);
+    fill(w, 2);
+    judge(w, "delete: message 1 was deleted before it was done or moved");
+}
+
+static void
+more_than_the_rate_allows_is_found(void **state)
+{
+    struct world *w = *state;
+    put(w, 0, ACCOUNT_DONE);
+    deliver(w, 0, 1);
+    for (unsigned i = 0; i < 200; i++) {
+        handle(w, 0, HANDLER_DOWN);
+        chaos_record_entries(w->record)[i].began_clock_ms = 1000 + i * 50;
+    }
+    handle(w, 0, HANDLER_DONE);
+    remove_it(w, 0, 1, true);
+    fill(w, 1);
+    judge(w, "rate: q: more than 140 messages");
+}
+
+static void
+one_that_was_held_past_its_lease_and_done_is_found(void **state)
+{
+    struct world *w = *state;
+    fill(w, 0);
+    chaos_record_entries(w->record)[2].ended_clock_ms = 60000;
+    judge(w, "lease: message 2 was done 60000 ms after its handler began");
+}
+
+static void
+requests_in_a_loop_are_found(void **state)
+{
+    struct world *w = *state;
+    fill(w, 0);
+    for (unsigned i = 0; i < 700; i++) {
+        answer(w, ask(w, "ReceiveMessage", "{}"), "ReceiveMessage", "{}", "{}");
+        now_ms += 10;
+    }
+    judge(w, "requests: 700 in vain within 10 s");
+}
+
 int
 main(void)
 {
@@ -511,6 +690,17 @@ main(void)
         TEST(more_in_hand_than_the_cap_is_found),
         TEST(a_message_twice_in_one_delete_is_found),
         TEST(what_was_given_back_or_whose_lease_is_over_is_in_nobodys_hand),
+        TEST(what_was_published_before_the_delete_is_right),
+        TEST(a_delete_before_the_event_is_confirmed_is_found),
+        TEST(an_event_of_one_that_was_not_done_is_found),
+        TEST(an_event_that_is_nowhere_is_found),
+        TEST(as_many_failures_as_attempts_and_one_for_each_drain_are_right),
+        TEST(more_failures_than_that_are_found),
+        TEST(a_call_without_a_cause_is_found),
+        TEST(what_is_left_to_the_queue_is_moved_by_it_alone),
+        TEST(more_than_the_rate_allows_is_found),
+        TEST(one_that_was_held_past_its_lease_and_done_is_found),
+        TEST(requests_in_a_loop_are_found),
     };
     return cmocka_run_group_tests_name("account", tests, NULL, NULL);
 }
