@@ -187,8 +187,8 @@ check-run: all $(UNIT) $(ABI) $(SOAK) $(TESTPLUGINS)
 	@tests/lib/run $(sort $(UNIT) $(ABI) $(SOAK))
 
 ## make soak             random tests at full size, each for SOAK_SECONDS (600) with new seeds, or with SEEDS="7 20-29";
-##                       SOAK_EVENTS=20000 of a run. Then CHAOS_SEEDS (100) new ones of make chaos, of MESSAGES=50000:
-##                       SOAKHOURS
+##                       SOAK_EVENTS=20000 of a run. Then CHAOS_SEEDS (100) new ones of make chaos, of MESSAGES=50000,
+##                       or SEEDS: two hours and more, a minute or two each
 SOAK_SECONDS ?= 600
 SOAK_EVENTS  ?= 20000
 CHAOS_SEEDS  ?= 100

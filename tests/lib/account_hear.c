@@ -14,7 +14,7 @@
 
 /* A worker ends a lease that a receive began a second early, one that it extended from when it asked; and it may have
  * asked before a leap of the clock or two that came before we heard it. */
-#define CAUTION_MS 8000
+#define CAUTION_MS 10000
 
 /* ---- handles ----------------------------------------------------------------------------------------------------- */
 
@@ -197,9 +197,10 @@ receive_answered(struct account *a, const struct wiretap_exchange *x)
     struct json answer, messages, body;
     if (x->status != 200 || json_parse(x->answer, &answer, NULL) != 0 || !json_get(answer, "Messages", &messages)) {
         if (x->status == 200)
-            account_note_vain(a);
+            account_note_use(a, false);
         return;
     }
+    account_note_use(a, true);
     for (struct json_iter it = json_iter(messages); json_next(&it);) {
         struct account_message *m = json_get(it.value, "Body", &body) ? message_of_body(a, body) : NULL;
         if (m)
@@ -420,7 +421,9 @@ account_hear(void *account, enum wiretap_moment moment, const struct wiretap_exc
     a->failed_calls += moment == WIRETAP_ANSWERED && x->status != 200;
     a->broken_calls += moment == WIRETAP_BROKEN;
     if (moment == WIRETAP_BROKEN || (moment == WIRETAP_ANSWERED && x->status != 200))
-        account_note_vain(a);
+        account_note_use(a, false);
+    else if (moment == WIRETAP_ANSWERED && !slice_equals_string(x->operation, "ReceiveMessage"))
+        account_note_use(a, true);
     if (account_hear_publish(a, moment, x))
         ;
     else if (moment == WIRETAP_ASKED)

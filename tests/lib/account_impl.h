@@ -95,7 +95,7 @@ struct account {
     size_t deleted, calls, failed_calls, broken_calls;
     bool doubles; /* of dead letters */
     int64_t began_ms;
-    uint32_t *vain; /* requests in vain, by second of the run's clock */
+    int32_t *vain; /* requests in vain less those of use, by second of the run's clock */
     size_t n_vain;
     struct buf findings;
     size_t found;
@@ -113,12 +113,12 @@ void account_judge_pieces(struct account *a, const struct account_message *m, ui
 
 /* ---- account_limits.c ---- */
 
-void account_note_vain(struct account *a); /* a request brought nothing */
+void account_note_use(struct account *a, bool useful); /* of a request that has ended */
 void account_count_call(struct account_message *m, const struct chaos_entry *e, int32_t verdict);
 void account_check_lease(struct account *a, const struct chaos_entry *e, int32_t verdict);
 void account_judge_calls(struct account *a);
 void account_judge_rates(struct account *a, struct chaos_record *record);
-unsigned account_most_vain(const struct account *a); /* in a while */
+unsigned account_most_vain(const struct account *a); /* more than of use, in a while */
 
 /* The message whose number stands in a string of JSON, be it in a string of its own once more; NULL: there is none. */
 struct account_message *account_message_in(struct account *a, struct slice raw);

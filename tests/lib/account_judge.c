@@ -263,15 +263,16 @@ sum_up(const struct account *a, struct buf *out)
         twins += m->twin != NULL;
         by_fate[m->fate]++;
     }
-    buf_add_format(out,
-                   "%zu messages (to be done %zu, of which %zu are twins, rejected %zu, given up %zu, filtered out %zu "
-                   "+ %zu dead-lettered + %zu left, found undecodable %zu): %zu deliveries, %zu calls of the handler "
-                   "(%zu messages more than once, %zu times down, %zu leases lost), %zu dead letters (%zu by the "
-                   "queue), %zu pieces published; %zu requests, %zu failed, %zu broken off, %u in vain in 10 s",
-                   a->rules.messages, by_fate[ACCOUNT_DONE], twins, by_fate[ACCOUNT_REJECTED], by_fate[ACCOUNT_FAILED],
-                   by_fate[ACCOUNT_FILTERED], by_fate[ACCOUNT_MISMATCHED], by_fate[ACCOUNT_LEFT],
-                   by_fate[ACCOUNT_UNDECODABLE], deliveries, handled, again, downs, lost, letters, moved, pieces,
-                   a->calls, a->failed_calls, a->broken_calls, account_most_vain(a));
+    buf_add_format(
+        out,
+        "%zu messages (to be done %zu, of which %zu are twins, rejected %zu, given up %zu, filtered out %zu "
+        "+ %zu dead-lettered + %zu left, found undecodable %zu): %zu deliveries, %zu calls of the handler "
+        "(%zu messages more than once, %zu times down, %zu leases lost), %zu dead letters (%zu by the "
+        "queue), %zu pieces published; %zu requests, %zu failed, %zu broken off, %u more in vain than of use in 10 s",
+        a->rules.messages, by_fate[ACCOUNT_DONE], twins, by_fate[ACCOUNT_REJECTED], by_fate[ACCOUNT_FAILED],
+        by_fate[ACCOUNT_FILTERED], by_fate[ACCOUNT_MISMATCHED], by_fate[ACCOUNT_LEFT], by_fate[ACCOUNT_UNDECODABLE],
+        deliveries, handled, again, downs, lost, letters, moved, pieces, a->calls, a->failed_calls, a->broken_calls,
+        account_most_vain(a));
 }
 
 size_t

@@ -14,9 +14,8 @@
 
 #define CHAOS_VISIBILITY_S 37
 #define CHAOS_MAX_ATTEMPTS 12
-#define CHAOS_MAX_RECEIVES 40   /* the queues' maxReceiveCount */
-#define CHAOS_WAIT_S       5    /* of a long poll */
-#define CHAOS_LEAP_MS      1000 /* of the clock, while the storm lasts */
+#define CHAOS_MAX_RECEIVES 40 /* the queues' maxReceiveCount */
+#define CHAOS_WAIT_S       5  /* of a long poll */
 
 enum chaos_option {
     CHAOS_SHAPE, /* threads, batch.size, prefetch, batch.window_ms */

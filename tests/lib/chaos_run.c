@@ -20,13 +20,14 @@
 #include "lib/seeds.h"
 #include "lib/tmp.h"
 
-#define SLOW_MS      25000 /* more than half of the visibility timeout */
-#define DAWDLE_MS    60000 /* more than lease.max_s */
-#define CALLS_MAX    40    /* of the handler, for each message, on average */
-#define QUIET_NS     6000000
-#define CALM_LEAP_MS 4000 /* of the clock, when the storm is over */
-#define SOON_MS      60000
-#define STUCK_MS     (3600 * 1000) /* of the run's clock: the queue takes as long to move what is left to it */
+#define SLOW_MS         25000 /* more than half of the visibility timeout */
+#define DAWDLE_MS       60000 /* more than lease.max_s */
+#define CALLS_MAX       40    /* of the handler, for each message, on average */
+#define QUIET_NS        6000000
+#define LEAP_MS         1000
+#define LONGEST_LEAP_MS 4000 /* while nobody says a word; account_hear.c and account_limits.c allow for two */
+#define SOON_MS         60000
+#define STUCK_MS        (3600 * 1000) /* of the run's clock: the queue takes as long to move what is left to it */
 
 #define TEXT(x)   #x
 #define NUMBER(x) TEXT(x)
@@ -68,6 +69,8 @@ chaos_run_pass(struct chaos_run *r)
 {
     nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     if (is_idle(r)) {
+        r->leap_ms = wiretap_heard_ns(r->tap) > r->stepped_ns ? LEAP_MS : r->leap_ms * 2;
+        r->leap_ms = r->leap_ms < LONGEST_LEAP_MS ? r->leap_ms : LONGEST_LEAP_MS;
         atomic_fetch_add(&r->clock->offset_ms, r->leap_ms);
         r->stepped_ns = clock_monotonic_ns();
     }
@@ -167,8 +170,7 @@ void
 chaos_run_begin(struct chaos_run *r, uint64_t seed, size_t messages)
 {
     struct err e;
-    *r = (struct chaos_run){
-        .seed = seed, .random = seed, .messages = messages, .leap_ms = CHAOS_LEAP_MS, .dir = tmp_new()};
+    *r = (struct chaos_run){.seed = seed, .random = seed, .messages = messages, .leap_ms = LEAP_MS, .dir = tmp_new()};
     chaos_plan_draw(&r->plan, seed);
     prctl(PR_SET_CHILD_SUBREAPER, 1); /* the workers of a fleet that failed are ours to end */
     const char *clock = tmp_path(r->dir, "clock");
@@ -374,7 +376,6 @@ empty_queues(struct chaos_run *r)
     int64_t until_ms = 0;
     size_t deleted = 0, asked = 0;
     long left = 1;
-    r->leap_ms = CALM_LEAP_MS;
     while (left > 0) {
         chaos_run_pass(r);
         if (++asked % 20 == 0)

@@ -5,6 +5,7 @@
  * that hears everything. The configuration (lib/chaos_plan.h), the messages, what their handler does with each, and the
  * storm (lib/chaos_storm.h) follow from the seed; what the scheduler makes of it does not, so a seed gives the same
  * plan, not the same run. The clock is the run's own: it leaps when every thread of the fleet and of the server sleeps,
+ * by a second, and by more while nobody says a word,
  * so that backoffs and visibility timeouts take no time.
  *
  * FANOUT_CHAOS_LOG=FILE has the fleet write all it can say there. What goes wrong fails the test. One thread. */
