@@ -203,7 +203,7 @@ soak-run: all $(SOAK) $(TESTPLUGINS)
 	  tests/lib/run $(CHAOS) || failed=1;) \
 	exit $$failed
 
-## make chaos            the whole fleet in storms of faults, each in a configuration of its own: two fixed ones, or
+## make chaos            the whole fleet in storms of faults, each in a configuration of its own: those it keeps, or
 ##                       SEEDS="7 20-29"; of MESSAGES=50000 each
 MESSAGES ?= 50000
 chaos:

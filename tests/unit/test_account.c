@@ -489,6 +489,46 @@ a_message_twice_in_one_delete_is_found(void **state)
     judge(w, "batch: DeleteMessageBatch");
 }
 
+static void
+what_is_left_to_others_for_longer_than_a_lease_is_in_nobodys_hand(void **state)
+{
+    struct world *w = *state;
+    account_cap(w->account, 0, 1);
+    for (unsigned n = 0; n < 2; n++) {
+        char request[200];
+        put(w, n, ACCOUNT_LEFT);
+        for (unsigned i = 1; i <= 4; i++) {
+            deliver(w, n, i);
+            snprintf(request, sizeof request,
+                     "{\"Entries\":[{\"Id\":\"0\",\"ReceiptHandle\":\"h%u-%u\",\"VisibilityTimeout\":60}]}", n, i);
+            ask(w, "ChangeMessageVisibilityBatch", request);
+        }
+        lie(w, n, NULL);
+    }
+    fill(w, 2);
+    judge(w, NULL);
+}
+
+static void
+an_extension_whose_answer_was_not_read_is_none(void **state)
+{
+    struct world *w = *state;
+    const char *request = "{\"Entries\":[{\"Id\":\"0\",\"ReceiptHandle\":\"h0-1\",\"VisibilityTimeout\":30}]}";
+    account_cap(w->account, 0, 1);
+    put(w, 0, ACCOUNT_DONE);
+    deliver(w, 0, 1);
+    uint64_t number = ask(w, "ChangeMessageVisibilityBatch", request);
+    answer(w, number, "ChangeMessageVisibilityBatch", request, "{\"Successful\":[{\"Id\":\"0\"}]}");
+    account_hear(
+        w->account, WIRETAP_BROKEN,
+        &(struct wiretap_exchange){.number = number, .operation = slice_of_string("ChangeMessageVisibilityBatch")});
+    fill(w, 1);
+    deliver(w, 0, 2);
+    handle(w, 0, HANDLER_DONE);
+    remove_it(w, 0, 2, true);
+    judge(w, NULL);
+}
+
 /* ---- what was published ------------------------------------------------------------------------------------------ */
 
 static void
@@ -690,6 +730,8 @@ main(void)
         TEST(more_in_hand_than_the_cap_is_found),
         TEST(a_message_twice_in_one_delete_is_found),
         TEST(what_was_given_back_or_whose_lease_is_over_is_in_nobodys_hand),
+        TEST(what_is_left_to_others_for_longer_than_a_lease_is_in_nobodys_hand),
+        TEST(an_extension_whose_answer_was_not_read_is_none),
         TEST(what_was_published_before_the_delete_is_right),
         TEST(a_delete_before_the_event_is_confirmed_is_found),
         TEST(an_event_of_one_that_was_not_done_is_found),
