@@ -231,11 +231,12 @@ static void
 read_piece(struct chaos_run *r, unsigned queue, struct aws_call *c, size_t i)
 {
     char path[120], body[2000];
-    uint32_t n, piece;
+    uint32_t n = 0, piece = 0;
     (void)queue;
     snprintf(path, sizeof path, "Messages.%zu.Body", i);
     assert_true(aws_call_text(c, path, body, sizeof body));
-    assert_true(number_in(body, "n", &n) && number_in(body, "piece", &piece));
+    assert_true(number_in(body, "n", &n));
+    assert_true(number_in(body, "piece", &piece));
     account_piece(r->account, n, piece);
 }
 
