@@ -11,38 +11,28 @@
 #include <unistd.h>
 
 #include "aws/aws.h"
-#include "aws/creds.h"
-#include "aws/endpoint.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/uuid.h"
 #include "http/http.h"
 #include "ipc/channel.h"
-#include "worker/dedup_store.h"
 #include "worker/engine.h"
 #include "worker/fatal.h"
 #include "worker/publish_list.h"
-#include "worker/publish_outlet.h"
-#include "worker/queue.h"
+#include "worker/services.h"
 
-#define WAIT_MS         1000 /* the beat of an idle loop */
-#define FAILED_MS       50   /* of a loop whose waiting fails */
-#define STATS_EVERY_MS  1000
-#define UNTOLD_MS       1 /* how long batches of a turn may wait for its end */
-#define NO_DRAIN        INT64_MAX
-#define MAX_CONNECTIONS 128
-#define HOST_BYTES      256
+#define WAIT_MS        1000 /* the beat of an idle loop */
+#define FAILED_MS      50   /* of a loop whose waiting fails */
+#define STATS_EVERY_MS 1000
+#define UNTOLD_MS      1 /* how long batches of a turn may wait for its end */
+#define NO_DRAIN       INT64_MAX
+#define HOST_BYTES     256
 
 struct engine_thread {
     char host[HOST_BYTES];
     struct engine_thread_options options;
-    struct http_engine *http;
-    struct creds_provider *credentials;
-    struct aws_client *client; /* belongs to queue */
-    struct aws_client *events; /* NULL: nothing is published */
-    struct publish_aws outlet;
+    struct services services;
     struct publish_desk desk;
-    struct queue *queue;
     struct engine *engine;
     struct pool *pool;
     pthread_t thread;
@@ -117,14 +107,14 @@ update_stats(struct engine_thread *t, int64_t now_ms)
     t->stats_due_ms = now_ms + STATS_EVERY_MS;
     struct metrics *c = ledger_metrics(t->options.ledger);
     struct aws_stats aws, events = {0};
-    aws_client_stats(t->client, &aws);
-    if (t->events)
-        aws_client_stats(t->events, &events);
+    aws_client_stats(t->services.client, &aws);
+    if (t->services.events)
+        aws_client_stats(t->services.events, &events);
     METRICS_SET(c, aws_calls, aws.calls + events.calls);
     METRICS_SET(c, aws_retries, aws.retries + events.retries);
     METRICS_SET(c, aws_throttled, aws.throttled + events.throttled);
     struct http_stats http;
-    http_engine_stats(t->http, &http);
+    http_engine_stats(t->services.http, &http);
     METRICS_SET(c, longest_turn_ms, http.longest_turn_ms);
     METRICS_SET(c, longest_turn_cpu_ms, http.longest_turn_cpu_ms);
     uint64_t dropped = log_dropped();
@@ -165,7 +155,7 @@ run(void *argument)
         if (engine_is_over(t->engine, &t->left))
             break;
         tell_handlers(t); /* of what gates let pass in this turn: the wait may be long */
-        if (http_engine_run(t->http, pool_watch(t->pool, WAIT_MS, clock_monotonic_ms()), &e) != 0) {
+        if (http_engine_run(t->services.http, pool_watch(t->pool, WAIT_MS, clock_monotonic_ms()), &e) != 0) {
             log_write_limited(LOG_ERROR, 10000, "the HTTP engine fails", LOG_ERR(&e));
             poll(NULL, 0, FAILED_MS); /* it may not have waited */
         }
@@ -180,54 +170,6 @@ run(void *argument)
 }
 
 /* ---- life ---- */
-
-/* For handlers that publish: who else needs no client of EventBridge. */
-static int
-make_desk(struct engine_thread *t, const struct aws_client_options *client, struct err *e)
-{
-    const struct conf_consumer *c = t->options.consumer;
-    struct aws_client_options events = *client;
-    if (!*c->publish.bus && !*c->publish.queue)
-        return 0;
-    events.service = AWS_EVENTBRIDGE;
-    int rc = aws_client_new(&events, &t->events, e);
-    if (rc != 0)
-        return rc;
-    publish_aws_init(&t->outlet, t->events, t->client);
-    t->desk.bus = c->publish.bus;
-    t->desk.queue = c->publish.queue;
-    t->desk.max_bytes = (size_t)c->publish.buffer_mb << 20;
-    return 0;
-}
-
-static int
-make_queue(struct engine_thread *t, struct err *e)
-{
-    const struct conf *c = t->options.conf;
-    char *ca_file = NULL;
-    int rc = endpoint_ca_file(c->aws.ca_file, c->aws.profile, &ca_file, e);
-    const struct http_engine_options http = {
-        .ca_file = ca_file, .ca_option = "aws.ca_file", .max_connections = MAX_CONNECTIONS};
-    if (rc == 0)
-        rc = http_engine_new(&http, &t->http, e);
-    free(ca_file);
-    if (rc == 0)
-        rc = creds_default_new(c->aws.profile, &t->credentials, e);
-    if (rc != 0)
-        return rc;
-    const struct aws_client_options client = {.engine = t->http,
-                                              .credentials = t->credentials,
-                                              .service = AWS_SQS,
-                                              .region = c->aws.region,
-                                              .profile = c->aws.profile,
-                                              .endpoint_url = c->aws.endpoint_url};
-    rc = aws_client_new(&client, &t->client, e);
-    if (rc == 0)
-        rc = queue_aws_new(t->client, &t->queue, e);
-    if (rc == 0)
-        rc = make_desk(t, &client, e);
-    return rc;
-}
 
 /* The options of c that are nothing without a dead-letter queue, as a person would name them; NULL: there are none. */
 static const char *
@@ -245,50 +187,17 @@ needs_dead_letters(const struct conf_consumer *c)
 }
 
 static int
-make_dynamodb(struct engine_thread *t, struct dedup_store **ret_store, struct err *e)
-{
-    const struct conf *c = t->options.conf;
-    const struct conf_consumer *consumer = t->options.consumer;
-    const struct aws_client_options options = {.engine = t->http,
-                                               .credentials = t->credentials,
-                                               .service = AWS_DYNAMODB,
-                                               .region = c->aws.region,
-                                               .profile = c->aws.profile,
-                                               .endpoint_url = consumer->dedup.endpoint_url};
-    struct aws_client *client;
-    int rc = aws_client_new(&options, &client, e);
-    return rc == 0 ? dedup_dynamodb_new(client, consumer->dedup.table, ret_store, e) : rc;
-}
-
-static int
-make_dedup_store(struct engine_thread *t, struct dedup_store **ret_store, struct err *e)
-{
-    const struct conf_consumer *c = t->options.consumer;
-    switch (c->dedup.store) {
-    case CONF_DEDUP_NONE:
-        break;
-    case CONF_DEDUP_MEMORY:
-        return dedup_memory_new((size_t)c->dedup.max_entries, ret_store, e);
-    case CONF_DEDUP_SQLITE:
-        return dedup_sqlite_new(c->dedup.path, engine_thread_wake, t, ret_store, e);
-    case CONF_DEDUP_DYNAMODB:
-        return make_dynamodb(t, ret_store, e);
-    }
-    return 0;
-}
-
-static int
 make_engine(struct engine_thread *t, struct err *e)
 {
     const struct conf_consumer *c = t->options.consumer;
     struct dedup_store *store = NULL;
-    int rc = make_dedup_store(t, &store, e);
+    int rc = services_make_dedup_store(&t->services, engine_thread_wake, t, &store, e);
     if (rc != 0)
         return rc;
     struct engine_options engine = {.world = {.clock_ms = clock_monotonic_ms,
                                               .wall_ms = clock_wall_ms,
-                                              .timers = http_engine_timers(t->http),
-                                              .queue = t->queue,
+                                              .timers = http_engine_timers(t->services.http),
+                                              .queue = t->services.queue,
                                               .ledger = t->options.ledger,
                                               .metrics = ledger_metrics(t->options.ledger),
                                               .random = uuid_random_seed()},
@@ -320,12 +229,15 @@ make_engine(struct engine_thread *t, struct err *e)
                                               .by_body = c->dedup.key == CONF_DEDUP_BODY,
                                               .handle_anyway = c->dedup.on_error == CONF_DEDUP_HANDLE},
                                     .fifo_skips = c->fifo.on_failure == CONF_FIFO_SKIP,
-                                    .outlet = t->events ? &t->outlet.outlet : NULL,
+                                    .outlet = t->services.events ? &t->services.outlet.outlet : NULL,
                                     .submit = submit,
                                     .take_back = take_back,
                                     .hold = hold,
                                     .health = health,
                                     .context = t};
+    t->desk.bus = c->publish.bus;
+    t->desk.queue = c->publish.queue;
+    t->desk.max_bytes = (size_t)c->publish.buffer_mb << 20;
     retry_read_policy(c, &engine.retry);
     return engine_new(&engine, &t->engine, e);
 }
@@ -341,7 +253,8 @@ engine_thread_new(const struct engine_thread_options *options, struct engine_thr
         t->host[0] = 0;
     atomic_init(&t->drain_deadline_ms, NO_DRAIN);
     t->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    int rc = t->done_fd < 0 ? err_set_errno(e, errno, "eventfd") : make_queue(t, e);
+    int rc = t->done_fd < 0 ? err_set_errno(e, errno, "eventfd")
+                            : services_init(&t->services, options->conf, options->consumer, e);
     if (rc == 0)
         rc = make_engine(t, e);
     if (rc != 0) {
@@ -361,13 +274,13 @@ engine_thread_cap(const struct engine_thread *t)
 struct publish_desk *
 engine_thread_desk(struct engine_thread *t)
 {
-    return t->events ? &t->desk : NULL;
+    return t->services.events ? &t->desk : NULL;
 }
 
 void
 engine_thread_wake(void *engine_thread)
 {
-    http_engine_wakeup(((struct engine_thread *)engine_thread)->http);
+    http_engine_wakeup(((struct engine_thread *)engine_thread)->services.http);
 }
 
 void
@@ -425,14 +338,7 @@ engine_thread_destroy(struct engine_thread *t)
     if (!t)
         return;
     engine_destroy(t->engine);
-    if (t->queue)
-        t->queue->ops->destroy(t->queue);
-    else if (t->client)
-        aws_client_destroy(t->client);
-    if (t->events)
-        aws_client_destroy(t->events);
-    creds_provider_destroy(t->credentials);
-    http_engine_destroy(t->http);
+    services_clean_up(&t->services);
     if (t->done_fd >= 0)
         close(t->done_fd);
     free(t);
