@@ -358,7 +358,7 @@ entries_that_fail_alone_are_sent_again_alone_and_their_messages_wait(void **stat
     assert_in_range(admin_queue_figure(world.s->url, "first", "in_flight"), 1, 19);
     assert_int_equal(proc_count_lines(world.s->fleet, " ERROR "), 0);
     admin_clear_faults(world.s->url);
-    await_and_stop();
+    await_all();
     assert_arrived("last", true); /* what was confirmed beside them was not sent again */
 }
 
@@ -370,7 +370,7 @@ an_entry_that_is_refused_for_good_has_its_message_alone_handled_again(void **sta
     admin_set_fault(world.s->url, "{\"action\": \"events:PutEvents\", \"kind\": \"partial\", \"every\": 10, "
                                   "\"code\": \"NotAuthorizedForSourceException\"}");
     start_chain("last");
-    await_and_stop();
+    await_all();
     assert_int_equal(admin_struck(world.s->url, 0), 1);
     assert_arrived("last", true);
 }
@@ -511,7 +511,6 @@ a_reload_moves_to_another_bus_and_loses_and_doubles_nothing(void **state)
     put_events(1);
     await_arrivals("last", 7);
     assert_int_equal(admin_queue_figure(world.s->url, "second", "visible"), 5);
-    system_stop_fleet(world.s);
 }
 
 static void

@@ -86,7 +86,6 @@ each_store_remembers_its_own_and_none_is_asked_that_is_not_configured(void **sta
     assert_int_equal(handled_after(f, 1), 6);
     take_over(f, "");
     assert_int_equal(handled_after(f, 2), 8);
-    system_stop_fleet(f->s);
 }
 
 static void
@@ -107,7 +106,6 @@ what_cannot_be_had_is_named_and_the_old_worker_goes_on_as_before(void **state)
     assert_int_equal(system_worker(f->s), worker);
     take_over(f, dedup(f, "sqlite", "two", settings));
     assert_int_equal(handled_after(f, 2), 2);
-    system_stop_fleet(f->s);
 }
 
 int

@@ -17,8 +17,8 @@
 
 #define ONE_PLACE "threads = 1; prefetch = 0; batch = { size = 1; }; "
 #define OTHERS    40
-#define BAD       20
-#define RATED     60
+#define BAD       12
+#define RATED     40
 
 static int
 forget_faults(void **state)
