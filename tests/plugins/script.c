@@ -40,7 +40,7 @@ static int n_late;
 static void
 note(const char *name, const char *what, long long result)
 {
-    char line[256];
+    char line[700]; /* a command may be as long as perform's text */
     int n = snprintf(line, sizeof line, "%s %s %lld\n", name, what, result);
     if (write(record_fd, line, (size_t)n) != n)
         abort();
