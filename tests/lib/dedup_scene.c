@@ -104,9 +104,11 @@ dedup_scene_start(struct dedup_scene *s, unsigned i, const char *settings, const
                    "log = { level = \"info\"; file = \"%s/log-%u\"; };\n"
                    "aws = { region = \"us-east-1\"; endpoint_url = \"%s\"; };\n"
                    "consumers = ( { name = \"orders\"; queue = \"%s\"; plugin = \"flaky\"; wait_time_s = 1;\n"
-                   "  visibility_timeout_s = 2; threads = 4; batch = { size = 1; }; %s\n"
+                   "  %s threads = 4; batch = { size = 1; }; %s\n"
                    "  options = { record = \"%s\"; record_body = true; %s }; } );\n",
-                   s->dir, i, s->system->url, SYSTEM_QUEUE, settings, s->record, options);
+                   s->dir, i, s->system->url, SYSTEM_QUEUE,
+                   strstr(settings, "visibility_timeout_s") ? "" : "visibility_timeout_s = 2;", settings, s->record,
+                   options);
     assert_false(buf_failed(&conf));
     lone_worker_start(&s->workers[i], conf.data, 4, 1000, NULL, NULL);
     buf_clean_up(&conf);

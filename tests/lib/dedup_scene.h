@@ -32,7 +32,8 @@ int dedup_scene_set_up(void **state);
 int dedup_scene_set_up_with_clock(void **state);
 int dedup_scene_tear_down(void **state);
 
-/* Starts worker i and waits until it is ready. settings: of the consumer ("dedup = { ... };"), options: of flaky. */
+/* Starts worker i and waits until it is ready. settings: of the consumer ("dedup = { ... };"); its leases are two
+ * seconds unless they say otherwise. options: of flaky. */
 void dedup_scene_start(struct dedup_scene *s, unsigned i, const char *settings, const char *options);
 
 /* kill -9; or a drain, after which it has ended well. */

@@ -23,6 +23,8 @@
 #define BEFORE  3
 #define HELD    4
 
+#define LEASE_MS 20000 /* start */
+
 static const char *why_not; /* there is no namespace */
 static const char *disk;
 
@@ -77,7 +79,8 @@ static void
 start(struct dedup_scene *s, const char *options)
 {
     char settings[200];
-    snprintf(settings, sizeof settings, "dedup = { store = \"sqlite\"; path = \"%s/dedup.sqlite\"; };", disk);
+    snprintf(settings, sizeof settings,
+             "visibility_timeout_s = 20; dedup = { store = \"sqlite\"; path = \"%s/dedup.sqlite\"; };", disk);
     dedup_scene_start(s, 0, settings, options);
 }
 
@@ -114,19 +117,29 @@ struct goal {
     struct dedup_scene *s;
     _Atomic uint64_t *counter;
     uint64_t n;
+    unsigned long extended; /* when the clock had passed for so long */
+    int64_t passed_ms;
 };
 
-/* Lets a fifth of a second of the clock pass each time it is asked. */
+/* Lets half a second of the clock pass each time it is asked, but never a lease before it was extended. */
 static bool
 is_reached(void *context)
 {
-    const struct goal *g = context;
-    dedup_scene_pass(g->s, 200);
+    struct goal *g = context;
+    unsigned long extended = DEDUP_SCENE_COUNT(g->s, 0, extended);
+    if (extended != g->extended)
+        g->passed_ms = 0;
+    g->extended = extended;
+    if (g->passed_ms < LEASE_MS * 3 / 4) {
+        dedup_scene_pass(g->s, 500);
+        g->passed_ms += 500;
+    }
     return atomic_load(g->counter) >= g->n;
 }
 
 #define PASS_UNTIL(s, name, at_least)                                                                                  \
-    assert_true(proc_wait_until(is_reached, &(struct goal){(s), &(s)->workers[0].metrics->name, at_least},             \
+    assert_true(proc_wait_until(is_reached,                                                                            \
+                                &(struct goal){.s = (s), .counter = &(s)->workers[0].metrics->name, .n = at_least},    \
                                 DEDUP_SCENE_SOON_MS))
 
 static void
@@ -143,7 +156,7 @@ messages_wait_for_a_full_disk_under_lease_which_is_one_error_and_go_on_when_ther
     await_health(s, IPC_HEALTH_DEDUP, &m);
     assert_non_null(strstr(m.text, "disk is full"));
     PASS_UNTIL(s, dedup_errors, 3 * HELD); /* each is tried again */
-    PASS_UNTIL(s, extended, 3 * HELD);     /* and is held meanwhile */
+    PASS_UNTIL(s, extended, 2 * HELD);     /* and is held meanwhile */
     assert_int_equal(dedup_scene_recorded(s, "held-"), 0);
     assert_int_equal(DEDUP_SCENE_COUNT(s, 0, received), BEFORE + HELD);
     assert_int_equal(logged(s, " ERROR "), 1);
@@ -179,7 +192,7 @@ what_was_handled_and_could_not_be_noted_is_deleted_counted_and_named(void **stat
     dedup_scene_await_empty(s);
 
     send_events(s, "event", 1); /* as was said: the same event is handled again, but not while the disk is full */
-    PASS_UNTIL(s, extended, 5);
+    PASS_UNTIL(s, extended, 2);
     assert_int_equal(dedup_scene_recorded(s, "event-0."), 1);
     make_room();
     PASS_UNTIL(s, deleted, 2);
