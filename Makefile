@@ -72,7 +72,8 @@ PROCESS  := $(call tests_in,process)
 INTEROP  := $(call tests_in,interop)
 INTEROP_MORE := $(call tests_in,interop/more)
 ABI      := $(call tests_in,abi)
-TESTS    := $(UNIT) $(ABI) $(PROCESS) $(INTEROP)
+# Those that take long first, where it is not known yet how long each takes.
+TESTS    := $(INTEROP) $(PROCESS) $(UNIT) $(ABI)
 # The random ones: every test program with seeds of its own (tests/lib/seeds.h).
 SOAK     := $(patsubst tests/%.c,$(B)/tests/%,$(shell grep -l 'KEPT_SEEDS' tests/*/test_*.c | grep -v test_seeds))
 CHAOS    := $(call tests_in,chaos)
@@ -151,7 +152,7 @@ test:
 	+@$(again) test-run
 
 test-run: all $(TESTS) $(TESTPLUGINS) | interop-tools $(BUILD)/peers/moto/.installed
-	@tests/lib/run $(TESTS)
+	@TEST_TIMES=$(BUILD)/test-times tests/lib/run $(TESTS)
 
 # What tests/interop needs of package indexes, in a folder of its own. Without an index there is none of it, and those
 # tests skip themselves. FANOUT_AWS and FANOUT_PYTHON name an aws-cli and a python with boto3 to be used instead.
@@ -184,7 +185,7 @@ check:
 	+@$(again) check-run
 
 check-run: all $(UNIT) $(ABI) $(SOAK) $(TESTPLUGINS)
-	@tests/lib/run $(sort $(UNIT) $(ABI) $(SOAK))
+	@TEST_TIMES=$(BUILD)/test-times tests/lib/run $(sort $(UNIT) $(ABI) $(SOAK))
 
 ## make soak             random tests at full size, each for SOAK_SECONDS (600) with new seeds, or with SEEDS="7 20-29";
 ##                       SOAK_EVENTS=20000 of a run. Then CHAOS_SEEDS (100) new ones of make chaos, of MESSAGES=50000,
