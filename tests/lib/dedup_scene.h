@@ -23,6 +23,9 @@ struct dedup_scene {
     char queue[200];          /* its URL */
     const char *record;       /* of the handlers: ID VERDICT RECEIVES BODY, a line each */
     struct clock_page *clock; /* of all programs; NULL: the machine's */
+    bool hurries; /* set by a test with a clock: its waits move it, as fast as engines and handlers follow. A lease may
+                   * then be over before what was decided is confirmed: not for tests that count redeliveries */
+    int64_t turned_ms[DEDUP_SCENE_WORKERS]; /* private: when an engine has seen the last step */
     struct lone_worker workers[DEDUP_SCENE_WORKERS];
 };
 
