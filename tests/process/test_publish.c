@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "event/envelope.h"
 #include "lib/admin.h"
 #include "lib/aws_call.h"
@@ -31,6 +32,8 @@ struct arrived {
 static struct world {
     const char *dir;
     struct system *s;
+    struct clock_page
+        *clock; /* of all programs: runs, and is moved where only time is waited for; NULL: the machine's */
     struct aws_call call;
     char ids[EVENTS][64]; /* of the events that were put, by their number */
     unsigned put;
@@ -96,10 +99,14 @@ make_rule(const char *source, const char *queue)
 }
 
 static int
-make_world(void **state)
+make(bool with_clock)
 {
-    (void)state;
     world = (struct world){.dir = tmp_new()};
+    if (with_clock) {
+        const char *page = tmp_path(world.dir, "clock");
+        assert_int_equal(clock_page_create(page, &world.clock, NULL), 0);
+        setenv("FANOUT_TEST_CLOCK", page, 1);
+    }
     world.s = system_start(world.dir);
     connect_again();
     make_queue("first", "");
@@ -112,11 +119,27 @@ make_world(void **state)
 }
 
 static int
+make_world(void **state)
+{
+    (void)state;
+    return make(true);
+}
+
+/* Nobody wakes up there without a reason. */
+static int
+make_world_on_the_machines_clock(void **state)
+{
+    (void)state;
+    return make(false);
+}
+
+static int
 end_world(void **state)
 {
     (void)state;
     aws_call_clean_up(&world.call);
     system_stop(world.s);
+    unsetenv("FANOUT_TEST_CLOCK");
     tmp_remove(world.dir);
     return 0;
 }
@@ -148,6 +171,13 @@ all_is_through(void *context)
     return is_empty("first") && is_empty("second");
 }
 
+static void
+pass(int64_t ms)
+{
+    if (world.clock)
+        atomic_fetch_add(&world.clock->offset_ms, ms);
+}
+
 /* ---- the fleet ---- */
 
 /* The chain; `last` is its end. */
@@ -163,6 +193,32 @@ start_chain(const char *last)
              "    publish = { queue = \"%s\"; }; options = { queue = \"%s\"; }; } );",
              last, last);
     system_start_fleet(world.s, text);
+}
+
+static bool
+has_ended(void *context)
+{
+    (void)context;
+    return !proc_is_running(world.s->fleet);
+}
+
+/* Ends the fleet, which has been told to: the long polls that are outstanding end with the time they have, or those
+ * that were begun meanwhile. */
+static void
+end_fleet(void)
+{
+    for (int i = 0; i < 5 && !proc_wait_until(has_ended, NULL, 100); i++)
+        pass(1000);
+    assert_int_equal(proc_wait_exit(world.s->fleet, SOON_MS), 0);
+    proc_destroy(world.s->fleet);
+    world.s->fleet = NULL;
+}
+
+static void
+stop_fleet(void)
+{
+    proc_signal(world.s->fleet, SIGTERM);
+    end_fleet();
 }
 
 /* ---- what arrived ---- */
@@ -244,6 +300,15 @@ assert_arrived(const char *queue, bool once)
     }
 }
 
+/* Pauses before tries again are over sooner, as long as no lease (30 s) is in danger even if nothing is done meanwhile.
+ */
+static void
+hasten(void)
+{
+    for (int i = 0; i < 200 && !proc_wait_until(all_is_through, NULL, 10); i++)
+        pass(50);
+}
+
 static void
 await_all(void)
 {
@@ -257,7 +322,7 @@ static void
 await_and_stop(void)
 {
     await_all();
-    system_stop_fleet(world.s);
+    stop_fleet();
     assert_true(all_is_through(NULL));
 }
 
@@ -328,6 +393,7 @@ what_throttles_drops_and_fails_loses_nothing(void **state)
     for (size_t i = 0; i < sizeof FAULTS / sizeof *FAULTS; i++)
         admin_set_fault(world.s->url, FAULTS[i]);
     start_chain("last");
+    hasten();
     await_all();
     admin_clear_faults(world.s->url);
     await_and_stop();
@@ -387,14 +453,34 @@ a_fifo_queue_leaves_out_what_was_sent_twice(void **state)
     assert_arrived("last.fifo", true);
 }
 
+static bool
+is_being_published(void *context)
+{
+    (void)context;
+    return admin_struck(world.s->url, 0) == 1; /* by what is delayed, as soon as it has come */
+}
+
+static bool
+is_extended(void *extensions)
+{
+    return admin_figure(world.s->url, "operations.sqs:ChangeMessageVisibilityBatch.calls") >= *(int64_t *)extensions;
+}
+
 static void
 a_bus_that_hangs_costs_nothing_but_time(void **state)
 {
     (void)state;
-    set_visibility(3);
+    set_visibility(20);
     put_events(5);
-    admin_set_fault(world.s->url, "{\"action\": \"events:PutEvents\", \"kind\": \"delay\", \"delay_ms\": 4000}");
+    admin_set_fault(world.s->url, "{\"action\": \"events:PutEvents\", \"kind\": \"delay\", \"delay_ms\": 24000}");
     start_chain("last"); /* for longer than the visibility timeout: leases are extended meanwhile */
+    assert_true(proc_wait_until(is_being_published, NULL, SOON_MS));
+    for (int64_t n = 1; n <= 2; n++) {
+        pass(11000);
+        assert_true(proc_wait_until(is_extended, &n, SOON_MS));
+        assert_false(is_empty("first"));
+    }
+    pass(2000);
     await_and_stop();
     assert_arrived("last", true);
 }
@@ -422,22 +508,20 @@ a_missing_permission_is_named_and_holds_what_waits(void **state)
     assert_arrived("last", true);
 }
 
-static bool
-is_being_published(void *context)
-{
-    (void)context;
-    return admin_struck(world.s->url, 0) == 1; /* by what is delayed, as soon as it has come */
-}
-
 static void
 a_drain_waits_for_what_is_being_published(void **state)
 {
     (void)state;
     put_events(5);
-    admin_set_fault(world.s->url, "{\"action\": \"events:PutEvents\", \"kind\": \"delay\", \"delay_ms\": 1500}");
+    admin_set_fault(world.s->url, "{\"action\": \"events:PutEvents\", \"kind\": \"delay\", \"delay_ms\": 10000}");
     start_chain("last");
     assert_true(proc_wait_until(is_being_published, NULL, SOON_MS));
-    system_stop_fleet(world.s); /* asserts that it ends with 0 */
+    proc_signal(world.s->fleet, SIGTERM);
+    for (int i = 0; i < 2; i++) /* workers */
+        assert_non_null(proc_wait_line(world.s->fleet, "msg=stopping", SOON_MS));
+    assert_false(is_empty("first"));
+    pass(10000);
+    end_fleet();
     assert_true(is_empty("first"));
     admin_clear_faults(world.s->url);
     start_chain("last");
@@ -538,7 +622,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(an_event_goes_through_two_handlers_as_it_was_written, make_world, end_world),
+        cmocka_unit_test_setup_teardown(an_event_goes_through_two_handlers_as_it_was_written,
+                                        make_world_on_the_machines_clock, end_world),
         cmocka_unit_test_setup_teardown(attributes_correlation_and_trace_header_go_on, make_world, end_world),
         cmocka_unit_test_setup_teardown(what_throttles_drops_and_fails_loses_nothing, make_world, end_world),
         cmocka_unit_test_setup_teardown(entries_that_fail_alone_are_sent_again_alone_and_their_messages_wait,
