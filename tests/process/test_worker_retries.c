@@ -382,7 +382,7 @@ receives_without_a_handler_are_no_attempts(void **state)
     for (int i = 0; i < 2; i++) {
         char members[200];
         snprintf(members, sizeof members,
-                 ", \"MessageBody\": \"%c always retry:60000\", \"MessageGroupId\": \"g\", "
+                 ", \"MessageBody\": \"%c always retry:30000\", \"MessageGroupId\": \"g\", "
                  "\"MessageDeduplicationId\": \"d-%d\"",
                  'a' + i, i);
         local_queue_ok(&s.queue, "SendMessage", members);
@@ -394,11 +394,11 @@ receives_without_a_handler_are_no_attempts(void **state)
     assert_int_equal(scripted_recorded(&s, "a begin"), 3);
     assert_int_equal(scripted_recorded(&s, "b begin"), 3);
     take_dead_letter(&s);
-    assert_string_equal(local_queue_text(&s.dead, "Messages.0.Body"), "a always retry:60000");
+    assert_string_equal(local_queue_text(&s.dead, "Messages.0.Body"), "a always retry:30000");
     assert_string_equal(local_queue_text(&s.dead, "Messages.1.Body"), "(no Messages.1.Body)");
     local_queue_settle(&s.dead, "DeleteMessage", local_queue_text(&s.dead, "Messages.0.ReceiptHandle"), "");
     take_dead_letter(&s);
-    assert_string_equal(local_queue_text(&s.dead, "Messages.0.Body"), "b always retry:60000");
+    assert_string_equal(local_queue_text(&s.dead, "Messages.0.Body"), "b always retry:30000");
     ASSERT_ATTRIBUTE(&s, "fanout.attempts", "3");
     assert_true(atoi(attribute(&s, "fanout.receive-count")) > 3); /* or nothing was tested */
     assert_int_equal(scripted_drain(&s), 0);
@@ -475,7 +475,7 @@ a_handler_that_wants_its_message_at_once_over_and_over_gets_it_once_a_second(voi
     scripted_await_recorded(&s, "a begin", 2); /* the first time it is at once */
     int64_t start_ms = clock_monotonic_ms(), receives = asked("ReceiveMessage");
     int64_t changes = asked("ChangeMessageVisibilityBatch");
-    scripted_pass(&s, 30000, 100);
+    scripted_pass(&s, 30000, 250);
     int64_t passed_s = (clock_monotonic_ms() - start_ms) / 1000 + 1;
     assert_in_range(scripted_recorded(&s, "a begin"), 10, 2 + (size_t)passed_s + 1);
     assert_in_range(asked("ChangeMessageVisibilityBatch") - changes, 10, passed_s + 1);
@@ -499,21 +499,21 @@ an_extension_under_way_does_not_overwrite_the_delay(void **state)
     scripted_start(&s, "script", "");
     scripted_await_recorded(&s, "a waits", 1);
     for (int i = 0; i < 30 && admin_struck(local_fixture.url, 0) == 0; i++)
-        scripted_pass(&s, 1000, 200);
+        scripted_pass(&s, 1000, 1000);
     assert_int_equal(admin_struck(local_fixture.url, 0), 1);
     scripted_open_gate(&s, 1);
     SCRIPTED_AWAIT_COUNT(&s, retried, 1);
     int64_t retried_ms = clock_monotonic_ms();
     for (int i = 0; i < 30 && METRICS_GET(s.worker.metrics, in_flight) > 0; i++)
-        scripted_pass(&s, 1000, 200);
+        scripted_pass(&s, 1000, 500);
     assert_int_equal(METRICS_GET(s.worker.metrics, in_flight), 0);
     while (clock_monotonic_ms() - retried_ms < 110000) {
         assert_int_equal(local_queue_attribute(&s.queue, "ApproximateNumberOfMessages"), 0);
         assert_int_equal(scripted_recorded(&s, "a again"), 0);
-        scripted_pass(&s, 5000, 2500);
+        scripted_pass(&s, 5000, 5000);
     }
     for (int i = 0; i < 30 && scripted_recorded(&s, "a again") == 0; i++)
-        scripted_pass(&s, 1000, 200);
+        scripted_pass(&s, 1000, 500);
     assert_in_range(clock_monotonic_ms() - retried_ms, 115000, 140000);
     scripted_await_queue(&s.queue, 0, 0);
     assert_int_equal(scripted_drain(&s), 0);
