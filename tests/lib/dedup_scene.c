@@ -156,23 +156,13 @@ dedup_scene_fault(struct dedup_scene *s, const char *json)
 
 /* ---- waits ---- */
 
-static bool
-is_inside_a_handler(void *worker)
-{
-    const struct ledger *l = ((struct lone_worker *)worker)->ledger;
-    for (uint32_t i = 0; i < ledger_threads(l); i++)
-        if (atomic_load(&ledger_thread(l, i)->entered_mono_ms) != 0)
-            return true;
-    return false;
-}
-
 /* Every engine has seen the last step, and no handler is at work, whose message's lease would be over too early. */
 static bool
 may_step(struct dedup_scene *s)
 {
     for (unsigned i = 0; i < DEDUP_SCENE_WORKERS; i++)
         if (s->workers[i].pid > 0 && (METRICS_GET(s->workers[i].metrics, engine_beat_ms) < s->turned_ms[i] ||
-                                      is_inside_a_handler(&s->workers[i])))
+                                      lone_worker_is_handling(&s->workers[i])))
             return false;
     return true;
 }
@@ -235,10 +225,16 @@ dedup_scene_await_empty(struct dedup_scene *s)
                  tmp_read(tmp_path(s->dir, "log-0"), NULL)); /* it lives as long as the program */
 }
 
+static bool
+is_handling(void *worker)
+{
+    return lone_worker_is_handling(worker);
+}
+
 void
 dedup_scene_await_handler(struct dedup_scene *s, unsigned i)
 {
-    assert_true(proc_wait_until(is_inside_a_handler, &s->workers[i], DEDUP_SCENE_SOON_MS));
+    assert_true(proc_wait_until(is_handling, &s->workers[i], DEDUP_SCENE_SOON_MS));
 }
 
 struct await {

@@ -102,6 +102,15 @@ lone_worker_wait(struct lone_worker *w, enum ipc_type type, struct ipc_message *
     }
 }
 
+bool
+lone_worker_is_handling(const struct lone_worker *w)
+{
+    for (uint32_t i = 0; i < ledger_threads(w->ledger); i++)
+        if (atomic_load(&ledger_thread(w->ledger, i)->entered_mono_ms) != 0)
+            return true;
+    return false;
+}
+
 int
 lone_worker_end(struct lone_worker *w, int timeout_ms)
 {

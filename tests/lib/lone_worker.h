@@ -28,6 +28,9 @@ void lone_worker_start(struct lone_worker *w, const char *conf, unsigned threads
 /* The next message of this type; others are skipped. False: it did not come in time, or the channel ended. */
 bool lone_worker_wait(struct lone_worker *w, enum ipc_type type, struct ipc_message *ret_message, int timeout_ms);
 
+/* Whether one of its threads is inside the handler. */
+bool lone_worker_is_handling(const struct lone_worker *w);
+
 /* The exit code, -N for signal N. Kills it after timeout_ms: -1000. */
 int lone_worker_end(struct lone_worker *w, int timeout_ms);
 

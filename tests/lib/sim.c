@@ -37,6 +37,7 @@ struct pending {
     struct sqs_result results[SQS_BATCH_MAX];
     unsigned max_messages;
     char attempt_id[40];
+    unsigned new_until; /* the id was none of the sim's before attempt new_until; 0: it was not looked for yet */
     struct sqs_message got[SQS_BATCH_MAX];
     size_t garbled;
     int64_t until_ms, visibility_ms;
@@ -59,6 +60,13 @@ void
 sim_set_now(int64_t now_ms)
 {
     now = now_ms;
+}
+
+void
+sim_undelete(struct sim *s, size_t i)
+{
+    s->messages[i].deleted = false;
+    s->gone = 0;
 }
 
 uint64_t
@@ -284,8 +292,12 @@ pick_again(struct pending *p)
 {
     struct sim *s = p->sim;
     struct sim_attempt *a = s->attempts;
+    if (p->new_until == s->next_attempt + 1) /* as the last look found */
+        return false;
     while (a < s->attempts + SIM_ATTEMPTS && strcmp(a->id, p->attempt_id) != 0)
         a++;
+    if (a == s->attempts + SIM_ATTEMPTS)
+        p->new_until = s->next_attempt + 1;
     if (a == s->attempts + SIM_ATTEMPTS || now - a->at_ms > FIVE_MIN || a->visible_at_ms <= now)
         return false;
     for (size_t i = 0; i < a->n; i++) {
@@ -334,6 +346,14 @@ pick_from_groups(struct pending *p)
         s->attempts[s->next_attempt++ % SIM_ATTEMPTS] = a;
 }
 
+static bool
+all_are_deleted(struct sim *s)
+{
+    while (s->gone < s->n_messages && s->messages[s->gone].deleted && s->messages[s->gone].receives > 0)
+        s->gone++;
+    return s->gone == s->n_messages;
+}
+
 /* What can be had now. */
 static void
 pick(struct pending *p)
@@ -344,6 +364,13 @@ pick(struct pending *p)
         return;
     }
     size_t offset = s->n_messages ? sim_random(s) % s->n_messages : 0;
+    if (all_are_deleted(s)) { /* what the walk draws is drawn, so that a seed's run stays what it is */
+        uint64_t random = s->random;
+        for (size_t i = 0; i < s->n_messages; i++)
+            xorshift_next(&random);
+        s->random = random;
+        return;
+    }
     for (size_t i = 0; i < s->n_messages && !is_full(p); i++) {
         struct sim_message *m = &s->messages[(offset + i) % s->n_messages];
         bool duplicate = m->receives > 0 && sim_chance(s, s->duplicates);

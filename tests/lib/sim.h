@@ -76,7 +76,8 @@ struct sim {
 
     struct sim_message *messages;
     size_t n_messages;
-    bool fifo; /* set before the first message */
+    size_t gone; /* so many of the first are deleted, and more may be */
+    bool fifo;   /* set before the first message */
     struct sim_group *groups;
     size_t n_groups;
     struct sim_attempt attempts[SIM_ATTEMPTS];
@@ -129,6 +130,8 @@ struct sim_message *sim_put(struct sim *s, const char *body);
 /* The same, into a group of a FIFO queue; groups are numbers from 0. */
 struct sim_message *sim_put_in_group(struct sim *s, int group, const char *body);
 struct sim_message *sim_find(struct sim *s, const char *id);
+/* A copy of message i, which was deleted, turns up. */
+void sim_undelete(struct sim *s, size_t i);
 
 int64_t sim_now_ms(void);
 void sim_set_now(int64_t now_ms);

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "lib/parsed.h"
+#include "lib/rounds.h"
 #include "lib/xorshift.h"
 
 #define N_ELEMENTS(a) (sizeof(a) / sizeof *(a))
@@ -148,8 +149,8 @@ generated_texts_parse_and_come_out_byte_for_byte(void **state)
 {
     (void)state;
     struct buf spaced = BUF_INIT, compact = BUF_INIT, out = BUF_INIT;
-    size_t objects = 0, bytes = 0;
-    for (uint64_t seed = 1; seed <= 20000; seed++) {
+    size_t objects = 0, bytes = 0, n = rounds_of(20000);
+    for (uint64_t seed = 1; seed <= n; seed++) {
         uint64_t random = seed * UINT64_C(0x9E3779B97F4A7C15);
         buf_reset(&spaced);
         buf_reset(&compact);
@@ -182,7 +183,7 @@ generated_texts_parse_and_come_out_byte_for_byte(void **state)
         json_write_compact(&out, v);
         assert_true(slice_equals(buf_slice(&out), buf_slice(&compact)));
     }
-    assert_true(objects > 5000 && bytes > 1000000);
+    assert_true(objects > n / 4 && bytes > n * 50);
     buf_clean_up(&spaced);
     buf_clean_up(&compact);
     buf_clean_up(&out);
@@ -193,8 +194,8 @@ no_truncation_of_an_object_or_array_is_accepted(void **state)
 {
     (void)state;
     struct buf spaced = BUF_INIT, compact = BUF_INIT;
-    size_t tried = 0;
-    for (uint64_t seed = 1; seed <= 1000; seed++) {
+    size_t tried = 0, texts = rounds_of(1000);
+    for (uint64_t seed = 1; seed <= texts; seed++) {
         uint64_t random = seed * UINT64_C(0x9E3779B97F4A7C15);
         buf_reset(&spaced);
         buf_reset(&compact);
@@ -205,7 +206,7 @@ no_truncation_of_an_object_or_array_is_accepted(void **state)
             if (parsed_code(slice_of(spaced.data, n)) != ERR_INVALID)
                 fail_msg("seed %llu cut at %zu: %s", (unsigned long long)seed, n, spaced.data);
     }
-    assert_true(tried > 20000);
+    assert_true(tried > texts * 20);
     buf_clean_up(&spaced);
     buf_clean_up(&compact);
 }
@@ -216,8 +217,8 @@ damaged_texts_are_refused_or_still_sound(void **state)
     (void)state;
     struct buf spaced = BUF_INIT, compact = BUF_INIT, out = BUF_INIT;
     uint64_t random = 2026;
-    size_t refused = 0, accepted = 0;
-    for (int round = 0; round < 50000; round++) {
+    size_t refused = 0, accepted = 0, rounds = rounds_of(50000);
+    for (size_t round = 0; round < rounds; round++) {
         buf_reset(&spaced);
         buf_reset(&compact);
         buf_reset(&out);
@@ -234,7 +235,7 @@ damaged_texts_are_refused_or_still_sound(void **state)
         }
         free(copy);
     }
-    assert_true(refused > 1000 && accepted > 1000);
+    assert_true(refused > rounds / 50 && accepted > rounds / 50);
     buf_clean_up(&spaced);
     buf_clean_up(&compact);
     buf_clean_up(&out);

@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "ipc/checksum.h"
 #include "ipc/ledger_heap.h"
+#include "lib/rounds.h"
 #include "lib/xorshift.h"
 
 #define SECTION 65536 /* the header's, mapped read-only */
@@ -319,7 +320,8 @@ scribbles_are_noticed(void **state)
 
     unsigned corrupt = 0, fine = 0, lengths = 0;
     struct err e;
-    for (int round = 0; round < 30000; round++) {
+    const unsigned rounds = (unsigned)rounds_of(30000);
+    for (unsigned round = 0; round < rounds; round++) {
         size_t at = xorshift_next(&random) % span, n = 1 + (xorshift_next(&random) % 64 >> xorshift_next(&random) % 7);
         n = n > span - at ? span - at : n;
         if (round % 100 == 0) { /* now and then everything */
@@ -355,7 +357,7 @@ scribbles_are_noticed(void **state)
         memcpy(map + at, intact + at, n);
         memcpy(records, intact + 3 * SECTION, stride);
     }
-    assert_true(fine > 1000 && corrupt > 1000 && lengths > 100);
+    assert_true(fine > rounds / 30 && corrupt > rounds / 30 && lengths > rounds / 300);
     free(intact);
     munmap(map, span);
     ledger_close(l);

@@ -14,17 +14,11 @@
 #include "event/ruleset.h"
 #include "lib/naive_pattern.h"
 #include "lib/pattern_gen_parts.h"
+#include "lib/rounds.h"
 #include "lib/seeds.h"
 
 /* Each seed that ever found a difference. */
 static const uint64_t KEPT_SEEDS[] = {1, 2};
-
-/* A sanitizer takes ten times as long, and finds in few pairs what it can find. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SHARE 5
-#else
-#define SHARE 1
-#endif
 
 #define PAIRS_OF_EVENT 5
 #define IN_A_SET       200
@@ -222,12 +216,12 @@ patterns_answer_as_the_naive_matcher_does_alone_and_in_sets(void **state)
     uint64_t seed;
     seeds_init(&seeds, KEPT_SEEDS, sizeof KEPT_SEEDS / sizeof *KEPT_SEEDS);
     while (seeds_next(&seeds, &seed))
-        run_seed(seed, 5 * seeds_events(4000) / SHARE);
+        run_seed(seed, rounds_of(5 * seeds_events(4000)));
 }
 
 /* ---- strings longer than what src/event decodes at once ---- */
 
-#define LONG_STRINGS (200 / SHARE)
+#define LONG_STRINGS 200
 
 static void
 add_some(struct run *r, struct buf *out, const struct buf *text, size_t from, size_t n)
@@ -295,7 +289,7 @@ long_strings_match_as_short_ones_do(void **state)
         assert_non_null(r);
         r->seed = seed;
         pattern_gen_init(&r->gen, seed);
-        for (unsigned i = 0; i < LONG_STRINGS; i++) {
+        for (size_t i = 0; i < rounds_of(LONG_STRINGS); i++) {
             struct buf text = BUF_INIT, pattern = BUF_INIT;
             size_t n = 10000 + (size_t)seeds_draw(&r->gen.random, 40000),
                    letters = seeds_draw(&r->gen.random, 2) ? 4 : 26;
@@ -323,7 +317,7 @@ long_strings_match_as_short_ones_do(void **state)
 
 /* ---- many names given twice ---- */
 
-#define TWICE (400 / SHARE)
+#define TWICE 400
 
 static void
 write_elements(struct run *r, struct buf *out)
@@ -353,7 +347,7 @@ names_given_twice_match_by_either(void **state)
         assert_non_null(r);
         r->seed = seed;
         pattern_gen_init(&r->gen, seed);
-        for (unsigned i = 0; i < TWICE; i++) {
+        for (size_t i = 0; i < rounds_of(TWICE); i++) {
             struct buf pattern = BUF_INIT;
             unsigned names = 1 + (unsigned)seeds_draw(&r->gen.random, 14);
             buf_reset(&r->event_text);

@@ -582,7 +582,7 @@ a_message_delivered_again_after_its_delete_was_confirmed_is_not_handled_again(vo
     bench_init(&b, 1, NULL);
     bench_put(&b, 1);
     assert_true(bench_run_until(&b, bench_all_deleted, MINUTE));
-    b.sim.messages[0].deleted = false; /* a copy of it turned up */
+    sim_undelete(&b.sim, 0);
     bench_run(&b, 2 * MINUTE);
     assert_true(b.sim.messages[0].deleted);
     assert_int_equal(b.sim.messages[0].handled, 1);
