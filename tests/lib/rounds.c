@@ -1,6 +1,5 @@
 #include "lib/rounds.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -11,10 +10,15 @@
 
 #define SHARE 5
 
+bool
+rounds_are_all(void)
+{
+    const char *events = getenv("FANOUT_EVENTS");
+    return !HAS_SANITIZER || (events && *events);
+}
+
 size_t
 rounds_of(size_t n)
 {
-    const char *events = getenv("FANOUT_EVENTS");
-    bool all = !HAS_SANITIZER || (events && *events);
-    return all ? n : n / SHARE > 0 ? n / SHARE : 1;
+    return rounds_are_all() ? n : n / SHARE > 0 ? n / SHARE : 1;
 }

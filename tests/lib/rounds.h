@@ -5,10 +5,14 @@
 #ifndef FANOUT_TESTS_LIB_ROUNDS_H
 #define FANOUT_TESTS_LIB_ROUNDS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* n, or a fifth of it (at least 1) under a sanitizer, unless FANOUT_EVENTS says how long runs are to be, as `make soak`
  * does. */
 size_t rounds_of(size_t n);
+
+/* Whether it is all of them. */
+bool rounds_are_all(void);
 
 #endif

@@ -7,6 +7,9 @@
 #include <time.h>
 
 #include "base/uuid.h"
+#include "lib/rounds.h"
+
+#define SANITIZED_MOST 2
 
 static int64_t
 now_ms(void)
@@ -62,6 +65,8 @@ seeds_init(struct seeds *s, const uint64_t *kept, size_t n_kept)
 {
     const char *soak_s = setting("FANOUT_SOAK_S");
     *s = (struct seeds){.kept = kept, .n_kept = n_kept, .next = 1, .random = uuid_random_seed()};
+    if (!rounds_are_all() && n_kept > SANITIZED_MOST)
+        s->n_kept = SANITIZED_MOST;
     s->list = setting("FANOUT_SEEDS");
     if (s->list) { /* all of it is looked at before the first seed runs */
         struct seeds probe = *s;

@@ -1,7 +1,8 @@
 /* seeds: which seeds a randomised test runs with.
  *
  * FANOUT_SEEDS="7 20-29": those. Otherwise FANOUT_SOAK_S=600: new ones until so many seconds are over. Otherwise the
- * test's own list, which keeps every seed that ever failed. A program that includes this file takes part in
+ * test's own list, which keeps every seed that ever failed; under a sanitizer the first two of it, unless FANOUT_EVENTS
+ * is given (lib/rounds.h). A program that includes this file takes part in
  * `make soak`. */
 #ifndef FANOUT_TESTS_LIB_SEEDS_H
 #define FANOUT_TESTS_LIB_SEEDS_H

@@ -8,7 +8,7 @@
 
 #include "lib/xorshift.h"
 
-#define LOOK_MS  50 /* how often a waiting receive looks for messages */
+#define LOOK_MS  50
 #define TWELVE_H INT64_C(43200000)
 #define START_MS 1000000
 #define FIVE_MIN INT64_C(300000)
@@ -393,8 +393,8 @@ receive_fires(struct timer *t, int64_t now_ms)
     if (!p->executed && !fails) {
         pick(p);
         p->executed = p->n + p->garbled > 0 || now_ms >= p->until_ms;
-        int64_t left_ms = p->until_ms - now_ms;
-        wait(p, p->executed ? p->way_ms + p->sim->transfer_ms : left_ms < LOOK_MS ? left_ms : LOOK_MS);
+        int64_t left_ms = p->until_ms - now_ms, look_ms = p->sim->look_ms ? p->sim->look_ms : LOOK_MS;
+        wait(p, p->executed ? p->way_ms + p->sim->transfer_ms : left_ms < look_ms ? left_ms : look_ms);
         return;
     }
     struct aws_error error = error_of(p);

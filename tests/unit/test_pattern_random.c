@@ -289,7 +289,8 @@ long_strings_match_as_short_ones_do(void **state)
         assert_non_null(r);
         r->seed = seed;
         pattern_gen_init(&r->gen, seed);
-        for (size_t i = 0; i < rounds_of(LONG_STRINGS); i++) {
+        const unsigned n_strings = (unsigned)rounds_of(LONG_STRINGS);
+        for (unsigned i = 0; i < n_strings; i++) {
             struct buf text = BUF_INIT, pattern = BUF_INIT;
             size_t n = 10000 + (size_t)seeds_draw(&r->gen.random, 40000),
                    letters = seeds_draw(&r->gen.random, 2) ? 4 : 26;
@@ -309,7 +310,7 @@ long_strings_match_as_short_ones_do(void **state)
             buf_clean_up(&pattern);
         }
         print_message("%u match, %u do not, the witness is unsure of %u\n", r->match, r->no_match, r->unsure);
-        assert_true(r->match > LONG_STRINGS && r->no_match > LONG_STRINGS && r->unsure < LONG_STRINGS);
+        assert_true(r->match > n_strings && r->no_match > n_strings && r->unsure < n_strings);
         buf_clean_up(&r->event_text);
         free(r);
     }
@@ -347,7 +348,8 @@ names_given_twice_match_by_either(void **state)
         assert_non_null(r);
         r->seed = seed;
         pattern_gen_init(&r->gen, seed);
-        for (size_t i = 0; i < rounds_of(TWICE); i++) {
+        const unsigned n_twice = (unsigned)rounds_of(TWICE);
+        for (unsigned i = 0; i < n_twice; i++) {
             struct buf pattern = BUF_INIT;
             unsigned names = 1 + (unsigned)seeds_draw(&r->gen.random, 14);
             buf_reset(&r->event_text);
@@ -372,7 +374,7 @@ names_given_twice_match_by_either(void **state)
             buf_clean_up(&pattern);
         }
         print_message("%u match, %u do not, the witness is unsure of %u\n", r->match, r->no_match, r->unsure);
-        assert_true(r->match > TWICE && r->no_match > TWICE && r->unsure == 0);
+        assert_true(r->match > n_twice && r->no_match > n_twice && r->unsure == 0);
         buf_clean_up(&r->event_text);
         free(r);
     }

@@ -1,3 +1,4 @@
+#include "lib/rounds.h"
 #include "lib/seeds.h"
 
 #include <setjmp.h>
@@ -54,6 +55,21 @@ the_kept_ones_run_when_nothing_else_is_asked_for(void **state)
     seeds_init(&s, KEPT, 2);
     assert_string_equal(all(&s), "1 42 ");
     assert_string_equal(seeds_of(""), "1 42 ");
+}
+
+static void
+of_the_kept_ones_two_run_under_a_sanitizer(void **state)
+{
+    static const uint64_t MANY[] = {3, 1, 4};
+    struct seeds s;
+    (void)state;
+    seeds_init(&s, MANY, 3);
+    assert_string_equal(all(&s), rounds_are_all() ? "3 1 4 " : "3 1 ");
+    setenv("FANOUT_EVENTS", "100", 1);
+    assert_true(rounds_are_all());
+    assert_int_equal(rounds_of(100), 100);
+    seeds_init(&s, MANY, 3);
+    assert_string_equal(all(&s), "3 1 4 ");
 }
 
 static void
@@ -130,6 +146,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_kept_ones_run_when_nothing_else_is_asked_for),
+        cmocka_unit_test(of_the_kept_ones_two_run_under_a_sanitizer),
         cmocka_unit_test(a_list_of_seeds_and_ranges_runs_instead),
         cmocka_unit_test(what_makes_no_sense_is_refused_before_anything_runs),
         cmocka_unit_test(a_soak_draws_new_seeds_until_its_time_is_over),

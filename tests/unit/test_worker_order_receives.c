@@ -61,6 +61,7 @@ fail_at_the_last_receive(int64_t delay_ms)
 {
     start_with_receives(4);
     order_bench_put(0, 3);
+    order_bench.sim.look_ms = 1000;
     second_fails_delay_ms = delay_ms;
     order_bench.decide = first_fails_for_ever_and_the_second_once;
     bench_run(&order_bench, 60 * 60 * MINUTE);

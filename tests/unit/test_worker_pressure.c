@@ -14,6 +14,7 @@
 #include "lib/bench.h"
 #include "lib/rounds.h"
 #include "lib/seeds.h"
+#include "lib/skip.h"
 #include "worker/engine_impl.h"
 
 #define MINUTE INT64_C(60000)
@@ -335,6 +336,8 @@ static void
 failing_tries_cost_no_walk_along_all_that_is_kept(void **state)
 {
     (void)state;
+    if (!rounds_are_all())
+        skip_because("instrumented code takes several times as long");
     static const struct {
         bool fifo;
         int groups;
@@ -578,7 +581,7 @@ the_cap_holds_and_nothing_is_lost_in_any_configuration(void **state)
     uint64_t seed;
     seeds_init(&seeds, KEPT_SEEDS, sizeof KEPT_SEEDS / sizeof *KEPT_SEEDS);
     while (seeds_next(&seeds, &seed))
-        for (uint64_t i = 0; i < 20; i++)
+        for (uint64_t i = 0; i < rounds_of(20); i++)
             run_anything(seed * 1000 + i, i % 2);
 }
 
