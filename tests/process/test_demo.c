@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "lib/proc.h"
+#include "lib/side_by_side.h"
 #include "lib/tmp.h"
 
 #define END_MS 60000
@@ -190,5 +191,5 @@ main(void)
         cmocka_unit_test(an_interrupt_leaves_nothing_behind),
         cmocka_unit_test(a_closed_terminal_leaves_nothing_behind),
     };
-    return cmocka_run_group_tests_name("demo", tests, NULL, NULL);
+    return side_by_side_run("demo", tests, sizeof tests / sizeof *tests, NULL, NULL);
 }
