@@ -89,9 +89,8 @@ struct sim {
     int max_receive_count; /* of its RedrivePolicy; 0: 10 */
     bool redrives;         /* it moves what was received so often at the next receive, as SQS does */
     const char *dead_letter_arn, *dead_letter_url; /* NULL: the usual ones */
-    int64_t
-        look_ms; /* how often a waiting receive looks for messages; 0: 50, of which long times are long to simulate */
-    int64_t latency_ms;            /* each way, at most; a call is executed between the two */
+    int64_t look_ms;    /* how often a waiting receive looks for messages; 0: 50, of which days are long to simulate */
+    int64_t latency_ms; /* each way, at most; a call is executed between the two */
     int64_t extra_ms[SIM_CALLS];   /* more of it, on the way there */
     int64_t retried_ms[SIM_CALLS]; /* attempts that failed took so long before the one that is answered */
     int64_t transfer_ms;           /* how long the answer of a receive had been coming when it was there */
