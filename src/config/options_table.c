@@ -348,7 +348,9 @@ const struct conf_option conf_options[] = {
      .allowed = "an event pattern; \"\" is none",
      .unit = "",
      .help = "An EventBridge event pattern (JSON; a dollar sign is written $$): only what matches reaches the handler. "
-             "A body that is no JSON object goes to the dead-letter queue.",
+             "A body that is no JSON object goes to the dead-letter queue; without one it stays in its queue, with an "
+             "ERROR in "
+             "the log.",
      .reloadable = true,
      .offset = OF(filter)},
     {.path = "consumers.on_mismatch",

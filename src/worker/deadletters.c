@@ -1,5 +1,7 @@
 #include "worker/deadletters.h"
 
+#include <string.h>
+
 #include "base/log.h"
 #include "worker/letter.h"
 
@@ -25,8 +27,9 @@ send(struct outbox_call *c, struct err *e)
     struct letter letters[SQS_BATCH_MAX];
     struct sqs_send entries[SQS_BATCH_MAX] = {{.delay_s = -1}};
     for (size_t i = 0; i < c->n; i++) {
-        const struct message *m = c->entries[i]->message;
+        struct message *m = c->entries[i]->message;
         letter_write(&d->options.sender, m, wall_ms, &letters[i]);
+        m->letter_is_mute = !letters[i].says_why;
         entries[i] = (struct sqs_send){.body = m->body,
                                        .attributes = letters[i].attributes,
                                        .n_attributes = letters[i].n,
@@ -68,6 +71,29 @@ is_for_good(const struct outbox_outcome *o)
     return o->at_fault;
 }
 
+/* A reason that no dead letter carries is in no other place. */
+static void
+log_moved(const struct message *m, const struct outbox_outcome *o)
+{
+    const char *reason = m->verdict.reason ? m->verdict.reason : "";
+    if (m->letter_is_mute)
+        log_write(LOG_WARN, "message moved to the dead-letter queue, without its reason: there was no room",
+                  LOG_SLICE("id", m->id), LOG_STR("dead_letter_id", o->message_id),
+                  LOG_STR("kind", letter_kind(m->verdict.dead)), LOG_INT("attempts", m->attempts),
+                  LOG_STR("reason", reason));
+    else
+        log_write_limited(LOG_WARN, LOG_EVERY_MS, "message moved to the dead-letter queue", LOG_SLICE("id", m->id),
+                          LOG_STR("dead_letter_id", o->message_id), LOG_STR("kind", letter_kind(m->verdict.dead)),
+                          LOG_INT("attempts", m->attempts), LOG_STR("reason", reason));
+}
+
+/* A queue that was deleted, perhaps because another one has taken its place. */
+static bool
+is_gone(const struct outbox_outcome *o)
+{
+    return o->error && strcmp(o->error->code, "AWS.SimpleQueueService.NonExistentQueue") == 0;
+}
+
 static enum outbox_next
 finished(struct outbox *b, struct outbox_entry *x, const struct outbox_outcome *o, int64_t now_ms)
 {
@@ -75,16 +101,17 @@ finished(struct outbox *b, struct outbox_entry *x, const struct outbox_outcome *
     struct message *m = x->message;
     if (o->ok) {
         WORLD_COUNT(d->world, dead_lettered, 1);
-        log_write_limited(LOG_WARN, LOG_EVERY_MS, "message moved to the dead-letter queue", LOG_SLICE("id", m->id),
-                          LOG_STR("dead_letter_id", o->message_id), LOG_STR("kind", letter_kind(m->verdict.dead)),
-                          LOG_INT("attempts", m->attempts),
-                          LOG_STR("reason", m->verdict.reason ? m->verdict.reason : ""));
+        log_moved(m, o);
         d->options.moved(d->options.context, m, now_ms);
         return OUTBOX_OVER;
     }
     if (atomic_load_explicit(&m->lost, memory_order_relaxed)) {
         d->options.over(d->options.context, m, now_ms);
         return OUTBOX_OVER;
+    }
+    if (is_gone(o)) { /* its successor, if there is one, is where the next try goes */
+        d->options.gone(d->options.context);
+        return OUTBOX_AGAIN;
     }
     if (!is_for_good(o))
         return o->stale ? OUTBOX_AT_ONCE : OUTBOX_AGAIN;

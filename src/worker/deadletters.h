@@ -27,6 +27,8 @@ struct deadletters_options {
     /* The dead-letter queue refuses this message for good, or may not be sent to: its own queue has to decide about
      * it. */
     void (*refused)(void *context, struct message *m, int64_t now_ms);
+    /* The dead-letter queue does not exist any more: which one is it now? Messages are held, and tried again. */
+    void (*gone)(void *context);
     /* Given up without either. */
     void (*over)(void *context, struct message *m, int64_t now_ms);
     void *context;

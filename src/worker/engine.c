@@ -34,6 +34,12 @@ settled(void *context, struct message *m, int64_t now_ms)
 }
 
 static void
+dead_letters_gone(void *context)
+{
+    discover_refresh(&((struct engine *)context)->discover);
+}
+
+static void
 settling(void *context, struct message *m)
 {
     engine_order_settling(context, m);
@@ -256,6 +262,7 @@ engine_new(const struct engine_options *options, struct engine **ret_engine, str
                                           .host = options->host,
                                           .settling = settling,
                                           .over = settled,
+                                          .dead_letters_gone = dead_letters_gone,
                                           .context = g};
     rc = settle_init(&g->settle, &g->world, &g->lease, &settle, e);
     if (rc != 0)

@@ -119,7 +119,7 @@ letter_write(const struct letter_sender *sender, const struct message *m, int64_
     struct sqs_attribute ours[OURS];
     buf_init(&t->folded);
     list_ours(sender, m, wall_ms, t, ours);
-    size_t bytes = keep_own(m, ours, t), wanted = bytes;
+    size_t bytes = keep_own(m, ours, t), wanted = bytes, own = t->n;
     for (size_t i = 0; i < OURS; i++)
         wanted += bytes_of(&ours[i]);
     if (t->n + OURS > LETTER_ATTRIBUTES || wanted > limit_of(m)) {
@@ -130,6 +130,9 @@ letter_write(const struct letter_sender *sender, const struct message *m, int64_
     }
     for (size_t i = 0; i < OURS; i++)
         add_if_it_fits(t, &ours[i], limit_of(m), &bytes);
+    /* The two that have it come first; a reason may be too long where a shorter text still has room. */
+    t->says_why = t->n > own && (slice_equals_string(t->attributes[own].name, FOLDED) ||
+                                 slice_equals(t->attributes[own].name, ours[0].name));
 }
 
 void

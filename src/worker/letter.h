@@ -13,8 +13,8 @@
  * SQS allows ten attributes. Where ours do not all fit beside the message's own, all of them are in one more,
  * fanout.dead-letter, a JSON object ({"reason":...,"reason-kind":...}), and as many of them apart as there is room for,
  * in this order; so too where the message's size would pass SQS's limit, or the queue's own. A message with ten
- * attributes of its own has room for none of this; the log has the reason. What a dead letter carried from an earlier
- * death, before it was redriven, is replaced. */
+ * attributes of its own has room for none of this; the log has the reason, whatever else it has to say. What a dead
+ * letter carried from an earlier death, before it was redriven, is replaced. */
 #ifndef FANOUT_WORKER_LETTER_H
 #define FANOUT_WORKER_LETTER_H
 
@@ -39,6 +39,7 @@ struct letter_sender {
 struct letter {
     struct sqs_attribute attributes[LETTER_ATTRIBUTES];
     size_t n;
+    bool says_why; /* there was room for the reason */
     char attempts[16], receives[16], first[CLOCK_ISO8601_BYTES], last[CLOCK_ISO8601_BYTES];
     struct buf folded;
 };

@@ -111,6 +111,7 @@ struct message {
     int64_t received_ms;             /* monotonic; SQS's 12 h count from here */
     bool dead_lettered;              /* moved: what is left is the delete */
     uint32_t letter_bytes;           /* no larger may its letter be, m itself excepted; 0: LETTER_BYTES (letter.h) */
+    bool letter_is_mute;             /* its letter had no room for the reason */
     bool given_back;                 /* unhandled, because of the drain */
     bool held_back;                  /* waits, decided, to be given back; of MESSAGE_QUEUED */
     int64_t back_at_ms;              /* ... and is to be visible again then */

@@ -105,6 +105,13 @@ refused(void *context, struct message *m, int64_t now_ms)
 }
 
 static void
+gone(void *context)
+{
+    struct settle *s = context;
+    s->options.dead_letters_gone(s->options.context);
+}
+
+static void
 dead_letter(struct settle *s, struct message *m, int64_t now_ms)
 {
     if (s->world->queue->dead_letter_url) {
@@ -230,6 +237,7 @@ settle_init(struct settle *s, struct world *w, struct lease *lease, const struct
     const struct deadletters_options dead = {.sender = {options->consumer, options->handler, options->host},
                                              .moved = moved,
                                              .refused = refused,
+                                             .gone = gone,
                                              .over = finish,
                                              .context = s};
     deadletters_init(&s->deadletters, w, lease, &dead);

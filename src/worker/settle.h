@@ -32,6 +32,7 @@ struct settle_options {
     const char *host;                                   /* its name */
     void (*settling)(void *context, struct message *m); /* m->state has become _DONE, _RETRY or _REJECT; may be NULL */
     void (*over)(void *context, struct message *m, int64_t now_ms);
+    void (*dead_letters_gone)(void *context); /* the dead-letter queue was deleted: which one is it now? */
     void *context;
 };
 

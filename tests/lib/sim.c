@@ -162,9 +162,11 @@ error_of(const struct pending *p)
     snprintf(e.code, sizeof e.code, "%s", p->fault.code ? p->fault.code : "InternalError");
     bool denied = strcmp(e.code, "AccessDenied") == 0, unverified = strcmp(e.code, "tls") == 0;
     bool invalid = strcmp(e.code, "InvalidParameterValue") == 0;
-    e.status = denied || invalid ? 400 : 0;
+    bool missing = strcmp(e.code, "AWS.SimpleQueueService.NonExistentQueue") == 0;
+    e.status = denied || invalid || missing ? 400 : 0;
     err_set(&e.err,
             invalid                ? ERR_INVALID
+            : missing              ? ERR_NOT_FOUND
             : denied || unverified ? ERR_DENIED
                                    : ERR_UNAVAILABLE,
             "simulated failure of call %d: %s", p->call, e.code);

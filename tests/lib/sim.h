@@ -44,8 +44,8 @@ struct sim_fault {
     bool executed;     /* ... after it was executed: its answer is lost */
     bool entry;        /* an entry fails; of a receive: a message arrives garbled */
     bool sender_fault; /* ... as the sender's */
-    const char *code; /* NULL: "InternalError"; "AccessDenied", "InvalidParameterValue" and "tls" (no answer at all) are
-                         worth no retry */
+    const char *code;  /* NULL: "InternalError"; "AccessDenied", "InvalidParameterValue", "tls" (no answer at all) and
+                          "AWS.SimpleQueueService.NonExistentQueue" are worth no retry */
 };
 
 /* Whose letter was sent last from that memory: one that was refused comes again with less to tell by. */

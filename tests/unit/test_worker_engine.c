@@ -40,6 +40,61 @@ reject_the_first_hundred(struct bench *b, struct message *m, struct sim_message 
     m->verdict.kind = is_numbered_below(s->id, 100) ? HANDLER_REJECT : HANDLER_DONE;
 }
 
+/* The dead-letter queue was deleted, and the RedrivePolicy names another one since. */
+static void
+first_dead_letter_queue_is_gone(void *context, enum sim_call call, int entry, struct sim_fault *fault)
+{
+    const struct bench *b = context;
+    if (call == SIM_SEND_DEAD && entry < 0 && strcmp(b->sim.queue.dead_letter_url, "http://sim/orders-dlq") == 0) {
+        fault->call = true;
+        fault->code = "AWS.SimpleQueueService.NonExistentQueue";
+    }
+}
+
+static void
+dead_letters_find_the_queue_that_took_the_place_of_a_deleted_one(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_init(&b, 3, NULL);
+    b.reject = 1000;
+    bench_run(&b, 2 * MINUTE);
+    b.sim.dead_letter_arn = "arn:aws:sqs:us-east-1:000000000000:morgue";
+    b.sim.hook = first_dead_letter_queue_is_gone;
+    b.sim.context = &b;
+    bench_put(&b, 30);
+    assert_true(bench_run_until(&b, bench_all_deleted, 3 * MINUTE));
+    for (size_t i = 0; i < 30; i++) {
+        assert_int_equal(b.sim.messages[i].dead_letters, 1);
+        assert_int_equal(b.sim.messages[i].handled, 1);
+        assert_int_equal(b.sim.messages[i].receives, 1);
+    }
+    assert_string_equal(b.sim.queue.dead_letter_url, "http://sim/morgue");
+    bench_clean_up(&b);
+}
+
+/* ... and none since: they are held for as long as it takes to learn that, then they are retried. */
+static void
+dead_letters_whose_queue_is_gone_for_good_go_back_without_a_storm(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_init(&b, 3, NULL);
+    b.reject = 1000;
+    bench_run(&b, 2 * MINUTE);
+    b.sim.hook = first_dead_letter_queue_is_gone;
+    b.sim.context = &b;
+    bench_put(&b, 30);
+    bench_run(&b, MINUTE);
+    b.sim.has_dead_letters = false;
+    bench_run(&b, 10 * MINUTE);
+    assert_null(b.sim.queue.dead_letter_url);
+    assert_in_range(b.sim.calls[SIM_SEND_DEAD], 2, 100);
+    for (size_t i = 0; i < 30; i++)
+        assert_false(b.sim.messages[i].deleted);
+    bench_clean_up(&b);
+}
+
 static void
 dead_letters_that_may_not_be_sent_do_not_fill_the_worker_for_hours(void **state)
 {
@@ -413,6 +468,8 @@ main(void)
 {
     log_set_level(LOG_ERROR);
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(dead_letters_find_the_queue_that_took_the_place_of_a_deleted_one),
+        cmocka_unit_test(dead_letters_whose_queue_is_gone_for_good_go_back_without_a_storm),
         cmocka_unit_test(dead_letters_that_may_not_be_sent_do_not_fill_the_worker_for_hours),
         cmocka_unit_test(a_dead_letter_queue_is_asked_for_again_until_there_is_an_answer),
         cmocka_unit_test(dead_letters_go_to_no_queue_of_another_account),
