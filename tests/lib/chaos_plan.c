@@ -60,10 +60,13 @@ chaos_plan_values(unsigned queue, enum chaos_option option)
     return queue != ACCOUNT_FIFO && option == CHAOS_ON_FAILURE ? 1 : values_of(&OPTIONS[option]);
 }
 
-/* src/config/check.c says why. */
+/* src/config/check.c says why; but for the breaker: where what fails for ever is left to the queue, in the end there is
+ * nothing else to try it with, and it stays open for hours. */
 static bool
 is_refused(const unsigned choice[CHAOS_OPTIONS], unsigned queue, enum chaos_option option)
 {
+    if (option == CHAOS_BREAKER && choice[CHAOS_THEN] == CHAOS_LEAVE_TO_QUEUE)
+        return true;
     if (queue != ACCOUNT_FIFO)
         return option == CHAOS_ON_FAILURE;
     return (option == CHAOS_ON_MISMATCH && choice[option] == CHAOS_MISMATCH_LEAVE) ||

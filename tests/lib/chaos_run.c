@@ -25,7 +25,9 @@
 #define CALLS_MAX       40    /* of the handler, for each message, on average */
 #define QUIET_NS        6000000
 #define LEAP_MS         1000
-#define LONGEST_LEAP_MS 4000 /* while nobody says a word; account_hear.c and account_limits.c allow for two */
+#define LONGEST_LEAP_MS 4000   /* while nobody says a word; account_hear.c and account_limits.c allow for two */
+#define CALM_MS         120000 /* without a delete: what is left waits for the queue to move it */
+#define WAIT_LEAP_MS    10000  /* less than half of the visibility timeout */
 #define SOON_MS         60000
 #define STUCK_MS        (3600 * 1000) /* of the run's clock: the queue takes as long to move what is left to it */
 
@@ -71,6 +73,8 @@ chaos_run_pass(struct chaos_run *r)
     if (is_idle(r)) {
         r->leap_ms = wiretap_heard_ns(r->tap) > r->stepped_ns ? LEAP_MS : r->leap_ms * 2;
         r->leap_ms = r->leap_ms < LONGEST_LEAP_MS ? r->leap_ms : LONGEST_LEAP_MS;
+        if (r->waits)
+            r->leap_ms = WAIT_LEAP_MS;
         atomic_fetch_add(&r->clock->offset_ms, r->leap_ms);
         r->stepped_ns = clock_monotonic_ns();
     }
@@ -384,6 +388,10 @@ empty_queues(struct chaos_run *r)
             deleted = account_deleted(r->account);
             until_ms = chaos_run_clock_ms(r) + STUCK_MS;
         }
+        bool waits = chaos_run_clock_ms(r) > until_ms - STUCK_MS + CALM_MS;
+        if (waits && !r->waits)
+            set_caps(r, false);
+        r->waits |= waits;
         if (chaos_run_clock_ms(r) > until_ms) {
             dump_fleet(r);
             fail_msg("%ld messages are left, and none was deleted for %d s", left, STUCK_MS / 1000);

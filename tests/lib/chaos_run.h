@@ -33,6 +33,7 @@ struct chaos_run {
     struct clock_page *clock;
     int64_t clock_began_ms;
     int64_t stepped_ns, leap_ms;
+    bool waits; /* nothing more is done: the caps are not looked at, and the clock goes fast */
     struct system *system;
     struct proc *last_fleet;                                        /* that has ended, for what it said */
     char urls[ACCOUNT_QUEUES][200], dead_urls[ACCOUNT_QUEUES][200]; /* at fanout-local itself */
