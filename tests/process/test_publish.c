@@ -343,7 +343,8 @@ assert_attribute(const char *name, const char *expected)
 {
     struct json attributes, attribute, value;
     assert_true(aws_call_at(&world.call, "Messages.0.MessageAttributes", &attributes));
-    assert_true(json_get(attributes, name, &attribute) && json_get(attribute, "StringValue", &value));
+    assert_true(json_get(attributes, name, &attribute));
+    assert_true(json_get(attribute, "StringValue", &value));
     assert_true(json_starts_with(value, slice_of_string(expected)));
 }
 

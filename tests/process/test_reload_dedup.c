@@ -1,5 +1,6 @@
-/* HUP with other deduplication options: the successor works by them, what was remembered where goes on to be remembered
- * there alone, and options that cannot be had leave the old worker at work. With the real fanoutd. */
+/* What deduplication knows when one worker follows another, with the real fanoutd. HUP with other options: the
+ * successor works by them, what was remembered where goes on to be remembered there alone, and options that cannot be
+ * had leave the old worker at work. kill -9: the next worker knows what was done. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,7 +10,9 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 
+#include "lib/admin.h"
 #include "lib/flow.h"
 #include "lib/tmp.h"
 
@@ -108,12 +111,48 @@ what_cannot_be_had_is_named_and_the_old_worker_goes_on_as_before(void **state)
     assert_int_equal(handled_after(f, 2), 2);
 }
 
+static bool
+a_delete_has_come(void *flow)
+{
+    return admin_struck(((struct flow *)flow)->s->url, 0) > 0;
+}
+
+static bool
+another_works(void *worker)
+{
+    const struct takeovers *t = worker;
+    return proc_count_lines(t->fleet, "msg=\"worker ready\"") == t->n;
+}
+
+/* Its delete was never answered; the supervisor starts another worker at once, which gets the message again. */
+static void
+what_a_killed_worker_had_done_and_not_seen_deleted_is_not_handled_by_the_next_one(void **state)
+{
+    struct flow *f = *state;
+    char settings[300];
+    dedup(f, "sqlite", "one", settings);
+    strcat(settings, " visibility_timeout_s = 2;");
+    admin_set_fault(f->s->url, "{\"action\": \"sqs:DeleteMessageBatch\", \"kind\": \"drop_before\", \"count\": 0}");
+    flow_start_fleet(f, settings);
+    flow_send(f, 1);
+    assert_true(proc_wait_until(a_delete_has_come, f, FLOW_SOON_MS));
+    assert_int_equal(kill(system_worker(f->s), SIGKILL), 0);
+    struct takeovers t = {.fleet = f->s->fleet, .n = 2};
+    assert_true(proc_wait_until(another_works, &t, FLOW_SOON_MS));
+    admin_clear_faults(f->s->url);
+    assert_true(proc_wait_until(flow_is_empty, f, FLOW_SOON_MS));
+    assert_int_equal(flow_handled(f), 1);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(each_store_remembers_its_own_and_none_is_asked_that_is_not_configured,
                                         flow_set_up, flow_tear_down),
+        cmocka_unit_test_setup_teardown(
+            what_a_killed_worker_had_done_and_not_seen_deleted_is_not_handled_by_the_next_one, flow_set_up,
+            flow_tear_down),
         cmocka_unit_test_setup_teardown(what_cannot_be_had_is_named_and_the_old_worker_goes_on_as_before, flow_set_up,
                                         flow_tear_down),
     };
