@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "lib/admin.h"
 #include "lib/dedup_scene.h"
+#include "lib/scripted.h"
 #include "lib/tmp.h"
 
 #define SEND 20
@@ -76,26 +77,92 @@ a_delete_whose_answer_was_lost_is_sent_again_and_nothing_is_handled_again(void *
     assert_each_handled_once(s, SEND);
 }
 
-/* Every message comes twice, some in one receive: they are not handled twice, and no two entries of a delete are alike,
- * which would have the whole call refused. */
-static void
-a_message_that_comes_twice_does_not_fail_the_batch_of_deletes(void **state)
+/* ---- messages that are delivered again while they are in hand, or have just been handled ---- */
+
+#define EACH_RECEIVE "{\"action\": \"sqs:ReceiveMessage\", \"kind\": \"duplicate\", \"count\": 0}"
+#define DELETES_FAIL                                                                                                   \
+    "{\"action\": \"sqs:DeleteMessageBatch\", \"kind\": \"error\", \"status\": 500, \"code\": \"InternalError\", "     \
+    "\"count\": 0}"
+#define DELETES_LOST "{\"action\": \"sqs:DeleteMessageBatch\", \"kind\": \"drop_after\", \"count\": 1}"
+
+static int
+forget_faults(void **state)
 {
-    struct dedup_scene *s = *state;
-    /* Every receive counts, and there is no end of them: with a RedrivePolicy a message could be dead before its turn.
-     */
-    assert_int_equal(aws_call_sqs(&s->call, "SetQueueAttributes",
-                                  "{\"QueueUrl\": \"%s\", \"Attributes\": {\"RedrivePolicy\": \"\"}}", s->queue),
-                     200);
-    dedup_scene_fault(s, "{\"action\": \"sqs:ReceiveMessage\", \"kind\": \"duplicate\", \"count\": 0}");
-    send_many(s, SEND, SEND);
-    dedup_scene_start(s, 0, "", "");
-    dedup_scene_await_empty(s);
-    assert_each_handled_once(s, SEND);
-    assert_in_range(DEDUP_SCENE_COUNT(s, 0, redelivered), 1, 10000);
-    assert_int_equal(DEDUP_SCENE_COUNT(s, 0, delete_errors), 0);
-    assert_int_equal(DEDUP_SCENE_COUNT(s, 0, delete_failed), 0);
-    dedup_scene_drain(s, 0);
+    (void)state;
+    admin_clear_faults(local_fixture.url);
+    return 0;
+}
+
+static void
+assert_no_delete_refused(void)
+{
+    assert_true(admin_count_requests(local_fixture.url, "operation=DeleteMessageBatch&status=200") > 0);
+    assert_int_equal(admin_count_requests(local_fixture.url, "operation=DeleteMessageBatch&status=4xx"), 0);
+}
+
+/* They are not handled twice, and no two entries of a delete are alike, which would have the whole call refused. */
+static void
+come_again_and_again(const char *fault_of_deletes)
+{
+    struct scripted s;
+    scripted_make(&s, "");
+    admin_set_fault(local_fixture.url, EACH_RECEIVE);
+    if (fault_of_deletes)
+        admin_set_fault(local_fixture.url, fault_of_deletes);
+    SCRIPTED_SEND(&s, "a wait done", "b done", "c done", "d done", "e done", "f done", "g done", "h done", "i done",
+                  "j done");
+    SCRIPTED_SEND(&s, "k done", "l done", "m done", "n done", "o done", "p done", "q done", "r done", "s done",
+                  "t done");
+    scripted_start(&s, "script", "");
+    scripted_await_recorded(&s, "a begin ", 1);
+    SCRIPTED_AWAIT_COUNT(&s, polls, 4); /* they came with most of these */
+    scripted_open_gate(&s, 1);
+    SCRIPTED_AWAIT_COUNT(&s, deleted, SEND);
+    scripted_await_queue(&s.queue, 0, 0);
+    assert_no_delete_refused();
+    assert_int_equal(scripted_recorded(&s, " begin "), SEND);
+    assert_in_range(SCRIPTED_COUNT(&s, received), SEND + 1, 10000);
+    if (!fault_of_deletes) {
+        assert_int_equal(SCRIPTED_COUNT(&s, delete_errors), 0);
+        assert_int_equal(SCRIPTED_COUNT(&s, delete_failed), 0);
+    }
+    assert_int_equal(scripted_drain(&s), 0);
+    scripted_drop(&s);
+}
+
+static void
+messages_that_come_again_and_again_fail_no_batch_of_deletes(void **state)
+{
+    (void)state;
+    come_again_and_again(NULL);
+}
+
+static void
+nor_do_they_when_the_answer_to_a_delete_is_lost(void **state)
+{
+    (void)state;
+    come_again_and_again(DELETES_LOST);
+}
+
+static void
+what_is_delivered_again_before_its_delete_succeeds_is_not_handled_again(void **state)
+{
+    (void)state;
+    struct scripted s;
+    scripted_make(&s, "");
+    admin_set_fault(local_fixture.url, EACH_RECEIVE);
+    admin_set_fault(local_fixture.url, DELETES_FAIL);
+    SCRIPTED_SEND(&s, "a done", "b done", "c done");
+    scripted_start(&s, "script", "");
+    SCRIPTED_AWAIT_COUNT(&s, redelivered, 6); /* each more than once */
+    assert_int_equal(scripted_recorded(&s, " begin "), 3);
+    admin_clear_faults(local_fixture.url);
+    SCRIPTED_AWAIT_COUNT(&s, deleted, 3);
+    scripted_await_queue(&s.queue, 0, 0);
+    assert_no_delete_refused();
+    assert_int_equal(scripted_recorded(&s, " begin "), 3);
+    assert_int_equal(scripted_drain(&s), 0);
+    scripted_drop(&s);
 }
 
 /* ---- events, with an SQLite file ---- */
@@ -274,7 +341,6 @@ main(void)
     const struct CMUnitTest tests[] = {
         IN_SCENE(a_message_that_comes_back_because_its_delete_failed_is_deleted_and_not_handled),
         IN_SCENE(a_delete_whose_answer_was_lost_is_sent_again_and_nothing_is_handled_again),
-        IN_SCENE(a_message_that_comes_twice_does_not_fail_the_batch_of_deletes),
         /* On the machine's clock, on which nobody wakes up without a reason. */
         cmocka_unit_test_setup_teardown(two_workers_of_a_host_handle_each_event_once, dedup_scene_set_up,
                                         dedup_scene_tear_down),
@@ -284,5 +350,13 @@ main(void)
         IN_SCENE(after_the_window_an_event_is_handled_again),
         IN_SCENE(a_store_that_cannot_be_reached_holds_messages_and_is_a_state_of_health),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    const struct CMUnitTest again[] = {
+        cmocka_unit_test_teardown(messages_that_come_again_and_again_fail_no_batch_of_deletes, forget_faults),
+        cmocka_unit_test_teardown(nor_do_they_when_the_answer_to_a_delete_is_lost, forget_faults),
+        cmocka_unit_test_teardown(what_is_delivered_again_before_its_delete_succeeds_is_not_handled_again,
+                                  forget_faults),
+    };
+    int failed = cmocka_run_group_tests_name("dedup", tests, NULL, NULL);
+    failed += cmocka_run_group_tests_name("redelivery", again, local_fixture_start_with_clock, local_fixture_stop);
+    return failed != 0;
 }
