@@ -27,7 +27,6 @@
 #include "lib/flow.h"
 #include "lib/lone_worker.h"
 #include "lib/proc.h"
-#include "lib/side_by_side.h"
 #include "lib/skip.h"
 #include "lib/stub_server.h"
 #include "lib/tmp.h"
@@ -388,8 +387,7 @@ main(void)
         TEST(a_server_without_descriptors_serves_who_is_connected_and_the_others_when_some_have_gone),
         TEST(a_server_without_a_descriptor_for_its_first_connection_waits_until_there_is_one),
         cmocka_unit_test(refused_connections_are_tried_again_with_patience),
+        cmocka_unit_test(answers_of_megabytes_make_no_long_turn),
     };
-    const struct CMUnitTest figures[] = {cmocka_unit_test(answers_of_megabytes_make_no_long_turn)};
-    int failed = side_by_side_run("scarcity", tests, sizeof tests / sizeof *tests, NULL, NULL);
-    return cmocka_run_group_tests_name("scarcity, alone", figures, NULL, NULL) != 0 || failed != 0;
+    return cmocka_run_group_tests_name("scarcity", tests, NULL, NULL);
 }
