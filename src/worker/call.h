@@ -50,6 +50,7 @@ struct handler_call {
     _Atomic bool running;
     bool down;      /* a message of it was settled as HANDLER_DOWN */
     bool publishes; /* ... as HANDLER_DONE, and has published something */
+    bool posted;    /* ... in whatever way: the engine has it */
     struct batch *batch;
     struct message *const *messages; /* messages[i] is index i of the call */
     uint32_t count;

@@ -96,18 +96,26 @@ submit_batch(void *context, struct batch *b, int64_t now_ms)
     g->options.submit(g->options.context, b);
 }
 
+/* From its handler thread: with a verdict, or, when the engine has that already, out of the call. */
+static void
+came_back(struct engine *g, struct message *m, int64_t now_ms)
+{
+    if (m->again)
+        engine_again(g, m, (enum engine_gate)m->gate, now_ms);
+    else
+        engine_decide(g, m, now_ms);
+}
+
 void
 engine_batch_returned(struct engine *g, struct batch *b, int64_t now_ms)
 {
     for (size_t i = 0; i < b->count; i++) {
         struct message *m = b->messages[i];
+        if (m->batch != b)
+            continue; /* it was let go before, and went on */
         m->batch = NULL;
-        if (m->state != MESSAGE_QUEUED || m->held_back)
-            continue;
-        if (m->again)
-            engine_again(g, m, (enum engine_gate)m->gate, now_ms);
-        else
-            engine_decide(g, m, now_ms);
+        if (m->state == MESSAGE_QUEUED && !m->held_back)
+            came_back(g, m, now_ms);
     }
     batcher_recycle(&g->batcher, b);
 }
@@ -120,7 +128,7 @@ extend_batch(struct engine *g, struct batch *b, int64_t now_ms)
     for (size_t i = 0; i < b->count; i++) {
         struct message *m = b->messages[i];
         int64_t until_ms = atomic_load_explicit(&m->asked_until_ms, memory_order_relaxed);
-        if (m->state == MESSAGE_QUEUED && until_ms > m->wanted_until_ms &&
+        if (m->batch == b && m->state == MESSAGE_QUEUED && until_ms > m->wanted_until_ms &&
             !atomic_load_explicit(&m->lost, memory_order_relaxed))
             lease_reach(&g->lease, m, until_ms, now_ms);
     }
@@ -134,7 +142,7 @@ engine_take(struct engine *g, struct inbox_node *list, int64_t now_ms)
         list = node->next;
         switch (node->kind) {
         case INBOX_SETTLED:
-            engine_decide(g, message_of_settled(node), now_ms);
+            came_back(g, message_of_settled(node), now_ms);
             break;
         case INBOX_RETURNED:
             engine_batch_returned(g, batch_of_returned(node), now_ms);

@@ -25,6 +25,7 @@ static void
 batch_message(struct engine *g, struct message *m, int64_t now_ms)
 {
     message_hold(m);
+    atomic_store_explicit(&m->thread, MESSAGE_LOOKED_AT, memory_order_relaxed); /* before it is handed out */
     if (m->turn == 0)
         pressure_resume(&g->pressure, m);
     if (m->order.group)
@@ -88,6 +89,8 @@ void
 engine_again(struct engine *g, struct message *m, enum engine_gate from, int64_t now_ms)
 {
     assert(m->state == MESSAGE_QUEUED);
+    if (m->batch && message_await_let_go(m))
+        m->batch = NULL; /* others of it may still be handled */
     lease_waits(&g->lease, m, now_ms);
     if (m->order.group)
         order_again(&g->order, m, from == ENGINE_GATE_ORDER);

@@ -146,6 +146,7 @@ host_settle(struct handler_call *call, uint32_t index, int32_t verdict, int64_t 
     m->verdict.reason = verdict == HANDLER_DONE ? NULL : message_copy_reason(reason);
     call->down |= verdict == HANDLER_DOWN;
     call->publishes |= verdict == HANDLER_DONE && publish_list_has_pieces(m->publish);
+    call->posted = true;
     host_post(call->shared, &m->settled);
     return HANDLER_OK;
 }

@@ -3,7 +3,8 @@
  * One block of memory a message, not one a batch: messages of one batch end at different times, and a message can
  * change its batch. Counted references (the registry's, the batch's, those of calls in flight) keep it alive; they are
  * the engine's alone. A handler thread reads what is fixed at creation and the atomics, and owns `verdict` from the
- * moment it takes the batch until it has pushed the message, or the batch, into the inbox. */
+ * moment it takes the message until it has pushed it, or the batch, into the inbox. One that was settled in a call that
+ * goes on is looked at until that is over (`thread`). */
 #ifndef FANOUT_WORKER_MESSAGE_H
 #define FANOUT_WORKER_MESSAGE_H
 
@@ -71,6 +72,13 @@ struct message_verdict {
     bool left; /* of a retry: it is left to the queue, which must see it received for that */
 };
 
+/* Between the engine and the handler threads, of a message in a batch that is out. */
+enum message_thread {
+    MESSAGE_LOOKED_AT, /* by a handler thread, now or later */
+    MESSAGE_AWAITED,   /* the same, and the engine waits for the end of that */
+    MESSAGE_LET_GO,    /* none looks at it any more */
+};
+
 #define MESSAGE_NO_RECORD UINT32_MAX
 
 struct message {
@@ -93,7 +101,7 @@ struct message {
     enum message_state state;
     uint8_t gate; /* of MESSAGE_KEPT: which one keeps it; of `again`: where it goes in */
     struct order_member order;
-    bool again;          /* to be handled again as soon as its batch has returned */
+    bool again;          /* to be handled again as soon as its handler thread lets it go */
     uint32_t turn;       /* the breaker's, while a handler has it; 0: pressure_learn knows how it went */
     uint64_t kept_place; /* among those that wait at the breaker; 0: none, as it is new or was tried */
     uint64_t said_down;  /* how many tries had gone well, and one, when it last was HANDLER_DOWN; 0: never */
@@ -139,6 +147,7 @@ struct message {
     struct publish_list *publish;   /* what the handler publishes; NULL: nothing */
     _Atomic int64_t begun_ms;       /* monotonic: its handler was called with it; 0: it waits, and was not (lease.h) */
     _Atomic int64_t asked_until_ms; /* host->extend */
+    _Atomic int thread;             /* enum message_thread, with `handle` */
     struct inbox_node settled;
 };
 
@@ -173,6 +182,25 @@ uint64_t message_hash(struct slice id);
  * so that it fits MESSAGE_REASON_BYTES with its NUL. malloced; NULL: reason is NULL, or no memory. */
 #define MESSAGE_REASON_BYTES 1024
 char *message_copy_reason(const char *reason);
+
+/* Handler threads, of a message that was posted already, and at which the caller looks no more. True: the engine waits
+ * for that, and it is to be posted again. */
+static inline bool
+message_let_go(struct message *m)
+{
+    return atomic_exchange_explicit(&m->thread, MESSAGE_LET_GO, memory_order_acq_rel) == MESSAGE_AWAITED;
+}
+
+/* Engine, of a message that was posted. True: no handler thread looks at it any more. False: with `handle` it will be
+ * posted again as soon as that is so; with `handle_batch` it comes back with its batch. */
+static inline bool
+message_await_let_go(struct message *m)
+{
+    int looked_at = MESSAGE_LOOKED_AT;
+    return !atomic_compare_exchange_strong_explicit(&m->thread, &looked_at, MESSAGE_AWAITED, memory_order_acq_rel,
+                                                    memory_order_acquire) &&
+           looked_at == MESSAGE_LET_GO;
+}
 
 static inline struct message *
 message_of_settled(struct inbox_node *node)

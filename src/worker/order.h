@@ -39,7 +39,7 @@ enum order_stage {
     ORDER_BATCHED,  /* in a batch, undecided */
     ORDER_HELD,     /* its verdict is known; those before it are undecided */
     ORDER_DECIDING, /* its verdict is being taken up */
-    ORDER_AGAIN,    /* goes back to its gate as soon as its batch has returned */
+    ORDER_AGAIN,    /* goes back to its gate as soon as its handler thread lets it go */
     ORDER_MOVING,   /* its dead letter is under way */
     ORDER_LEAVING,  /* is being given back to the queue */
 };

@@ -29,7 +29,7 @@ enter(struct handler_thread *t, struct message *const *messages, uint32_t count,
     t->call.batch = b;
     t->call.messages = messages;
     t->call.count = count;
-    t->call.down = t->call.publishes = false;
+    t->call.down = t->call.publishes = t->call.posted = false;
     atomic_store_explicit(&t->call.running, true, memory_order_relaxed);
 }
 
@@ -62,6 +62,14 @@ apply_return(struct message *m, int32_t value)
     m->verdict.delay_ms = -1;
 }
 
+/* m has a verdict, and the calling thread looks at it no more. */
+static void
+hand_back(struct handler_thread *t, struct message *m)
+{
+    atomic_store_explicit(&m->thread, MESSAGE_LET_GO, memory_order_relaxed); /* the inbox releases it */
+    host_post(&t->pool->shared, &m->settled);
+}
+
 /* One message of `handle`: its verdict goes to the engine at once, not when the batch is through. *began_ns: when the
  * call before this one ended. True: it says that what the handler depends on is down. */
 static bool
@@ -80,11 +88,13 @@ handle_one(struct handler_thread *t, struct batch *b, struct message *m, int64_t
                       clock_monotonic_ms());
     if (!is_verdict(value) && !(settled && value == HANDLER_UNSET))
         host_breach(shared, value == HANDLER_UNSET ? BREACH_FORGOTTEN : BREACH_RETURN, m, value);
-    if (settled)
-        return t->call.down; /* by settle, which told the engine; or lost */
-    apply_return(m, value);
-    host_post(shared, &m->settled);
-    return value == HANDLER_DOWN;
+    if (!settled)
+        apply_return(m, value);
+    if (!t->call.posted)
+        hand_back(t, m);
+    else if (message_let_go(m))
+        host_post(shared, &m->settled);
+    return settled ? t->call.down : value == HANDLER_DOWN;
 }
 
 /* The handler is not to be called with what waits in b: the engine keeps it. */
@@ -94,14 +104,14 @@ is_held(const struct handler_thread *t, const struct batch *b)
     return atomic_load_explicit(&t->pool->shared.held, memory_order_relaxed) && !b->trial;
 }
 
-/* True: its handler was called. */
+/* m comes back to the engine at once. True: its handler was called. */
 static bool
 handle_or_not(struct handler_thread *t, struct batch *b, struct message *m, int64_t *began_ns)
 {
-    if (m->verdict.kind != VERDICT_NONE)
-        return false; /* stands behind one that was not done */
     int64_t now_ms = clock_monotonic_ms();
-    if (atomic_load_explicit(&t->pool->shared.stopping, memory_order_relaxed)) {
+    if (m->verdict.kind == VERDICT_BEHIND) {
+        /* by order_stop_behind */
+    } else if (atomic_load_explicit(&t->pool->shared.stopping, memory_order_relaxed)) {
         m->verdict.kind = VERDICT_GIVE_BACK;
     } else if (atomic_load_explicit(&b->share.down, memory_order_relaxed) || is_held(t, b)) {
         m->verdict.kind = VERDICT_HELD;
@@ -114,6 +124,7 @@ handle_or_not(struct handler_thread *t, struct batch *b, struct message *m, int6
             atomic_store_explicit(&b->share.down, true, memory_order_relaxed);
         return true;
     }
+    hand_back(t, m);
     return false;
 }
 
@@ -125,8 +136,10 @@ handle_runs(struct handler_thread *t, struct batch *b)
     size_t handled = 0;
     int64_t began_ns = clock_monotonic_ns();
     for (struct message *run = share_take(&p->share, b); run; run = share_take(&p->share, b))
-        for (struct message *m = run; m; m = m->order.follower)
+        for (struct message *m = run, *next; m; m = next) {
+            next = m->order.follower;
             handled += handle_or_not(t, b, m, &began_ns);
+        }
     METRICS_COUNT(p->shared.metrics, batches, handled);
     METRICS_COUNT(p->shared.metrics, handled, handled);
     METRICS_OBSERVE_N(p->shared.metrics, batch_messages, 1, handled);

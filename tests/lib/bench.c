@@ -99,22 +99,105 @@ decide(struct bench *b, struct message *m)
         order_handled(m, m->verdict.kind, publishes, sim_now_ms());
 }
 
+/* How long the thread's next step takes. */
 static int64_t
 handling_time(struct bench *b, const struct bench_thread *t)
 {
-    if (b->takes && t->at < t->batch->count)
-        return b->takes(b, t->batch->messages[t->at]);
+    const struct message *m = b->each ? t->message : t->at < t->batch->count ? t->batch->messages[t->at] : NULL;
+    if (b->takes && m)
+        return b->takes(b, m);
     return b->longest_ms > 0 ? (int64_t)(sim_random(&b->sim) % (uint64_t)b->longest_ms) : 0;
 }
 
-/* As a plugin with handle_batch begins its batch, or with handle its next message. */
 static void
-begin(const struct bench *b, const struct bench_thread *t)
+wait_for_step(struct bench *b, struct bench_thread *t)
 {
-    size_t end = b->each && t->at + 1 < t->batch->count ? t->at + 1 : t->batch->count;
-    for (size_t i = b->each || t->at == 0 ? t->at : end; i < end; i++)
-        atomic_store(&t->batch->messages[i]->begun_ms, sim_now_ms());
+    int64_t ms = b->stopping && t->at > 0 ? 0 : handling_time(b, t);
+    CHECK(timers_set(&b->sim.timers, &t->timer, sim_now_ms() + ms) == 0);
 }
+
+/* m, of t's batch, gets its verdict, if nothing keeps it from its handler. True: its handler was called. */
+static bool
+handle(struct bench *b, struct bench_thread *t, struct message *m, bool is_down)
+{
+    if (b->stopping) {
+        m->verdict.kind = VERDICT_GIVE_BACK;
+    } else if (m->verdict.kind == VERDICT_BEHIND) {
+        return false;
+    } else if (is_down || (b->held && !t->batch->trial)) {
+        m->verdict.kind = VERDICT_HELD;
+        if (b->each)
+            order_stop_behind(m);
+    } else {
+        decide(b, m);
+        return true;
+    }
+    return false;
+}
+
+/* ---- handle_batch ---- */
+
+static void
+batch_steps(struct bench *b, struct bench_thread *t)
+{
+    if (t->at == t->batch->count) {
+        inbox_push(&b->inbox, &t->batch->returned);
+        t->batch = NULL;
+        return;
+    }
+    struct message *m = t->batch->messages[t->at++];
+    handle(b, t, m, t->down);
+    t->down |= m->verdict.kind == HANDLER_DOWN;
+    if (m->verdict.kind != VERDICT_LOST && m->verdict.kind != VERDICT_BEHIND && sim_chance(&b->sim, b->early))
+        inbox_push(&b->inbox, &m->settled);
+    wait_for_step(b, t);
+}
+
+/* ---- handle: as pool_calls.c does it ---- */
+
+static void
+take_next(struct bench *b, struct bench_thread *t)
+{
+    t->message = t->next ? t->next : share_take(&b->share, t->batch);
+    t->next = t->message ? t->message->order.follower : NULL;
+    if (t->message)
+        atomic_store(&t->message->begun_ms, sim_now_ms());
+    wait_for_step(b, t);
+}
+
+/* The call that was settled before its end is over. */
+static void
+end_call(struct bench *b, struct bench_thread *t)
+{
+    if (t->settled && message_let_go(t->settled))
+        inbox_push(&b->inbox, &t->settled->settled);
+    t->settled = NULL;
+}
+
+static void
+message_steps(struct bench *b, struct bench_thread *t)
+{
+    struct message *m = t->message;
+    end_call(b, t);
+    if (!m) {
+        if (share_leave(&b->share, t->batch))
+            inbox_push(&b->inbox, &t->batch->returned);
+        t->batch = NULL;
+        return;
+    }
+    t->at++;
+    bool handled = handle(b, t, m, t->batch->share.down);
+    if (m->verdict.kind == HANDLER_DOWN)
+        t->batch->share.down = true;
+    if (handled && m->verdict.kind != VERDICT_LOST && sim_chance(&b->sim, b->early))
+        t->settled = m;
+    else
+        atomic_store(&m->thread, MESSAGE_LET_GO);
+    inbox_push(&b->inbox, &m->settled);
+    take_next(b, t);
+}
+
+/* ---- threads ---- */
 
 /* The thread's next step: one message of its batch is decided about, or the batch is over. */
 static void
@@ -122,42 +205,50 @@ thread_steps(struct timer *timer, int64_t now_ms)
 {
     struct bench_thread *t = (struct bench_thread *)timer;
     struct bench *b = t->bench;
-    if (t->at < t->batch->count) {
-        struct message *m = t->batch->messages[t->at++];
-        if (b->stopping)
-            m->verdict.kind = VERDICT_GIVE_BACK;
-        else if (t->down || (b->held && !t->batch->trial))
-            m->verdict.kind = VERDICT_HELD;
-        else
-            decide(b, m);
-        t->down |= m->verdict.kind == HANDLER_DOWN;
-        if (m->verdict.kind != VERDICT_LOST && m->verdict.kind != VERDICT_BEHIND && sim_chance(&b->sim, b->early))
-            inbox_push(&b->inbox, &m->settled);
-        begin(b, t);
-        CHECK(timers_set(&b->sim.timers, timer, now_ms + (b->stopping ? 0 : handling_time(b, t))) == 0);
-    } else {
-        inbox_push(&b->inbox, &t->batch->returned);
-        t->batch = NULL;
-    }
+    (void)now_ms;
+    if (b->each)
+        message_steps(b, t);
+    else
+        batch_steps(b, t);
     take(b);
     thread_works(b);
 }
 
-/* Gives waiting batches to idle threads. */
+static struct batch *
+take_waiting(struct bench *b)
+{
+    if (b->n_waiting == 0)
+        return NULL;
+    struct batch *batch = b->waiting[b->first];
+    b->first = (b->first + 1) % BENCH_WAITING;
+    b->n_waiting--;
+    return batch;
+}
+
+/* Gives waiting batches to idle threads, and what others have begun. */
 static void
 thread_works(struct bench *b)
 {
-    for (size_t i = 0; i < b->n_threads && b->n_waiting > 0; i++) {
+    for (size_t i = 0; i < b->n_threads; i++) {
         struct bench_thread *t = &b->threads[i];
         if (t->batch)
             continue;
-        t->batch = b->waiting[b->first];
+        bool joins = b->n_waiting == 0;
+        t->batch = joins ? share_join(&b->share) : take_waiting(b);
+        if (!t->batch)
+            return;
         t->at = 0;
         t->down = false;
-        b->first = (b->first + 1) % BENCH_WAITING;
-        b->n_waiting--;
-        begin(b, t);
-        CHECK(timers_set(&b->sim.timers, &t->timer, sim_now_ms() + handling_time(b, t)) == 0);
+        t->next = NULL;
+        if (!b->each) {
+            for (size_t k = 0; k < t->batch->count; k++)
+                atomic_store(&t->batch->messages[k]->begun_ms, sim_now_ms());
+            wait_for_step(b, t);
+            continue;
+        }
+        if (!joins)
+            share_begin(&b->share, t->batch, sim_now_ms());
+        take_next(b, t);
     }
 }
 
@@ -166,6 +257,8 @@ submit(void *context, struct batch *batch)
 {
     struct bench *b = context;
     CHECK(b->n_waiting < BENCH_WAITING && batch->count > 0);
+    b->share.off = !b->each;
+    share_submit(&b->share, batch);
     b->batches++;
     if (batch->count > b->largest_batch)
         b->largest_batch = batch->count;
@@ -177,11 +270,9 @@ static struct batch *
 take_back(void *context)
 {
     struct bench *b = context;
-    if (b->n_waiting == 0)
-        return NULL;
-    struct batch *batch = b->waiting[b->first];
-    b->first = (b->first + 1) % BENCH_WAITING;
-    b->n_waiting--;
+    struct batch *batch = take_waiting(b);
+    if (batch)
+        share_take_back(&b->share, batch);
     return batch;
 }
 
@@ -230,6 +321,7 @@ init(struct bench *b, uint64_t seed, const struct engine_options *options, bool 
     struct engine_options o = options ? *options : bench_defaults();
     CHECK(o.threads <= BENCH_THREADS);
     b->n_threads = o.threads;
+    share_init(&b->share, false);
     b->cap = o.threads * o.batch_size * (1 + o.prefetch);
     sim_init(&b->sim, seed, (uint32_t)b->cap, BENCH_THREADS);
     if (fifo) {
@@ -270,7 +362,8 @@ return_all(struct bench *b)
     for (size_t i = 0; i < BENCH_THREADS; i++) {
         struct bench_thread *t = &b->threads[i];
         timers_cancel(&b->sim.timers, &t->timer);
-        if (t->batch)
+        end_call(b, t);
+        if (t->batch && (!b->each || share_leave(&b->share, t->batch)))
             inbox_push(&b->inbox, &t->batch->returned);
     }
     for (struct batch *w = take_back(b); w; w = take_back(b))
@@ -284,6 +377,7 @@ bench_clean_up(struct bench *b)
     return_all(b);
     engine_destroy(b->engine);
     order_witness_destroy(b->order);
+    share_clean_up(&b->share);
     sim_clean_up(&b->sim);
 }
 

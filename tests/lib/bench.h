@@ -12,6 +12,7 @@
 #include "lib/order_witness.h"
 #include "lib/sim.h"
 #include "worker/engine.h"
+#include "worker/share.h"
 
 #define BENCH_THREADS 4
 #define BENCH_WAITING 4096
@@ -23,8 +24,15 @@ struct bench_thread {
     struct timer timer;
     struct bench *bench;
     struct batch *batch;
-    size_t at; /* the next message to decide about */
+    size_t at; /* how many messages of it the thread has decided about */
+
+    /* handle_batch */
     bool down; /* one of the batch was HANDLER_DOWN: nothing more of it is begun */
+
+    /* handle */
+    struct message *message; /* that it is called with; NULL: nothing is left of the batch */
+    struct message *next;    /* of its group */
+    struct message *settled; /* in a call that goes on */
 };
 
 struct bench {
@@ -38,6 +46,7 @@ struct bench {
     bool stopping;               /* handlers begin nothing more */
     bool held;                   /* ... but trials */
     bool each;                   /* a plugin with handle; handle_batch otherwise */
+    struct share share;          /* with handle: idle threads join at once */
     struct order_witness *order; /* of a FIFO queue; NULL: nobody watches */
     size_t cap, most_in_hand, largest_batch, batches;
     enum ipc_health health;

@@ -157,10 +157,16 @@ pool_rig_make_batch(size_t n)
 }
 
 /* What the engine does with its inbox, until so many batches have come back. */
-void
-pool_rig_collect(size_t returned)
+static bool
+has_come(size_t returned, size_t settled)
 {
-    while (pool_rig.returned < returned) {
+    return pool_rig.returned >= returned && pool_rig.n_settled >= settled;
+}
+
+static void
+collect(size_t returned, size_t settled)
+{
+    while (!has_come(returned, settled)) {
         struct inbox_node *next;
         pthread_mutex_lock(&pool_rig.lock);
         unsigned wakes = pool_rig.wakes;
@@ -177,10 +183,22 @@ pool_rig_collect(size_t returned)
             }
         }
         pthread_mutex_lock(&pool_rig.lock);
-        while (pool_rig.returned < returned && pool_rig.wakes == wakes)
+        while (!has_come(returned, settled) && pool_rig.wakes == wakes)
             pthread_cond_wait(&pool_rig.changed, &pool_rig.lock);
         pthread_mutex_unlock(&pool_rig.lock);
     }
+}
+
+void
+pool_rig_collect(size_t returned)
+{
+    collect(returned, 0);
+}
+
+void
+pool_rig_collect_settled(size_t settled)
+{
+    collect(0, settled);
 }
 
 /* Runs one batch of n messages through the plugin. */

@@ -71,8 +71,9 @@ void pool_rig_end(struct batch *b);
 /* A batch of n messages with bodies "0", "1", ... and a minute of lease. */
 struct batch *pool_rig_make_batch(size_t n);
 
-/* What the engine does with its inbox, until so many batches have come back. */
+/* What the engine does with its inbox, until so many batches, or messages, have come back. */
 void pool_rig_collect(size_t returned);
+void pool_rig_collect_settled(size_t settled);
 
 /* Runs one batch of n messages through the plugin. */
 struct batch *pool_rig_run(size_t n);

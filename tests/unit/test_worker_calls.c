@@ -342,6 +342,7 @@ behind_one_that_published_nothing_of_its_group_is_begun(void **state)
         struct batch *b = pool_rig_make_batch(4);
         b->messages[0]->order.follower = b->messages[1];
         b->messages[1]->order.follower = b->messages[3];
+        b->messages[1]->order.follows = b->messages[3]->order.follows = true;
         b->messages[0]->order.alone = b->messages[1]->order.alone = skip;
         pool_submit(pool_rig.pool, b);
         pool_wake(pool_rig.pool);

@@ -1,7 +1,6 @@
 /* Handler threads that share the messages of a batch, because one of them is slow. */
 #include "worker/share.h"
 
-#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -370,14 +369,70 @@ behind_one_that_says_down_no_thread_begins_anything_of_the_batch(void **state)
     await_begun(1);
     ask_for_help();
     await_begun(2);
-    while (look_in(0) != 1000) /* until the second has ended, and with it all that is left */
-        sched_yield();
+    pool_rig_collect_settled(3); /* while the first one runs */
     pool_rig_open_the_gate();
     pool_rig_collect(1);
     assert_int_equal(n_begun, 2);
     const int32_t verdicts[] = {HANDLER_DONE, HANDLER_DOWN, VERDICT_HELD, VERDICT_HELD};
     for (size_t i = 0; i < 4; i++)
         assert_int_equal(b->messages[i]->verdict.kind, verdicts[i]);
+    pool_rig_end(b);
+}
+
+static void
+what_is_not_begun_any_more_comes_back_while_a_slow_one_runs(void **state)
+{
+    (void)state;
+    begin(2);
+    is_slow[1] = true;
+    struct batch *b = pool_rig_make_batch(4);
+    submit(b);
+    await_begun(1);
+    ask_for_help();
+    await_begun(2);
+    pool_set_stopping(pool_rig.pool);
+    pthread_mutex_lock(&pool_rig.lock);
+    is_slow[1] = false;
+    pthread_cond_broadcast(&pool_rig.changed);
+    pthread_mutex_unlock(&pool_rig.lock);
+    pool_rig_collect_settled(3);
+    assert_int_equal(pool_rig.returned, 0);
+    for (size_t i = 2; i < 4; i++) {
+        assert_int_equal(b->messages[i]->verdict.kind, VERDICT_GIVE_BACK);
+        assert_true(message_await_let_go(b->messages[i]));
+    }
+    pool_rig_open_the_gate();
+    pool_rig_collect(1);
+    pool_rig_end(b);
+}
+
+static int32_t
+settles_and_goes_on(void *plugin, void *thread, struct handler_call *call, const struct handler_message *m)
+{
+    host_table.settle(call, 0, HANDLER_RETRY, 0, NULL);
+    return handle(plugin, thread, call, m);
+}
+
+static void
+what_was_settled_in_a_call_that_goes_on_comes_again_when_the_engine_waits_for_its_end(void **state)
+{
+    (void)state;
+    static const struct handler SETTLES = {
+        .size = sizeof(struct handler), .name = "settles", .version = "1", .handle = settles_and_goes_on};
+    begin_with(&SETTLES, 2);
+    struct batch *b = pool_rig_make_batch(2);
+    submit(b);
+    pool_rig_collect_settled(1);
+    await_begun(1);
+    assert_false(message_await_let_go(b->messages[0]));
+    pool_rig_open_the_gate();
+    pool_rig_collect(1);
+    assert_int_equal(pool_rig.n_settled, 3);
+    assert_ptr_equal(pool_rig.settled[1], b->messages[0]);
+    assert_ptr_equal(pool_rig.settled[2], b->messages[1]);
+    assert_true(message_await_let_go(b->messages[0]));
+    assert_true(message_await_let_go(b->messages[1]));
+    assert_int_equal(pool_rig_violations(), 0);
     pool_rig_end(b);
 }
 
@@ -453,6 +508,8 @@ main(void)
         cmocka_unit_test(two_slow_batches_are_helped_with_both),
         cmocka_unit_test(a_call_for_help_is_no_batch_to_take_back),
         cmocka_unit_test(behind_one_that_says_down_no_thread_begins_anything_of_the_batch),
+        cmocka_unit_test(what_is_not_begun_any_more_comes_back_while_a_slow_one_runs),
+        cmocka_unit_test(what_was_settled_in_a_call_that_goes_on_comes_again_when_the_engine_waits_for_its_end),
         cmocka_unit_test(a_batch_that_was_down_can_be_filled_again),
         cmocka_unit_test(behind_one_that_is_held_nothing_of_its_group_is_begun),
         cmocka_unit_test(behind_one_that_was_lost_nothing_of_its_group_is_begun_wherever_it_lies),
