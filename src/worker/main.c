@@ -34,9 +34,9 @@
 #include "worker/pool.h"
 
 #define LOG_CLOSE_MS 1000
-#define STOP_MS      1000 /* for the handler threads' ends after a drain, beyond what is left of its time */
-#define GRACE_MS     5000 /* for all that comes after a drain, when there is no supervisor to bound it */
-#define KEEP_BYTES   (1 << 20)
+#define STOP_MS      1000      /* for the handler threads' ends after a drain, beyond what is left of its time */
+#define GRACE_MS     5000      /* for all that comes after a drain, when there is no supervisor to bound it */
+#define KEEP_BYTES   (8 << 20) /* more than an answer of ten large messages takes at once */
 
 struct arguments {
     const char *consumer;
