@@ -47,6 +47,7 @@ insert_before(struct pressure *p, struct message *m, struct message *next)
     *(m->kept_previous ? &m->kept_previous->kept_next : &l->first) = m;
     *(next ? &next->kept_previous : &l->last) = m;
     p->kept++;
+    p->kept_suspects += m->suspect;
 }
 
 /* Back to where it was before those that came behind it. What one batch held comes back in its order, each next to the
@@ -104,6 +105,7 @@ pressure_leave(struct pressure *p, struct message *m)
         p->returned = NULL;
     m->kept_previous = m->kept_next = NULL;
     p->kept--;
+    p->kept_suspects -= m->suspect;
 }
 
 /* ---- who may go ---- */
@@ -114,14 +116,23 @@ is_limited(const struct pressure *p)
     return p->options.max_per_s > 0;
 }
 
+/* It has not said before that all is down, nor failed here. */
+static bool
+may_know_better(const struct message *m)
+{
+    return m->said_down == 0 && m->local_failures == 0;
+}
+
 /* m may go now, and then it has gone. */
 static bool
 begin(struct pressure *p, struct message *m, int64_t now_ms)
 {
     if (breaker_room(&p->breaker) == 0 || (is_limited(p) && !ratelimit_take(&p->rate, 1, now_ms)))
         return false;
-    if (p->breaker.state == BREAKER_TRYING)
+    if (p->breaker.state == BREAKER_TRYING) {
         WORLD_COUNT(p->world, breaker_tries, 1);
+        p->tries_known = !may_know_better(m);
+    }
     m->turn = breaker_begin(&p->breaker);
     return true;
 }
@@ -154,12 +165,24 @@ suspects_at(const struct pressure *p)
     return nobody_else ? 0 : b->changed_ms + b->policy.window_ms;
 }
 
-/* Who is to go next; NULL: nobody. */
+/* Of those that wait; suspects do not. */
+static bool
+nobody_may_know_better(const struct pressure *p)
+{
+    const struct pressure_list *l = &p->waiting;
+    return !l->first || (!may_know_better(l->first) && !may_know_better(l->last));
+}
+
+/* Who is to go next; NULL: nobody. The first try is somebody's who may know better, if he is the last to have come. */
 static struct message *
 next(const struct pressure *p, int64_t now_ms)
 {
-    if (p->waiting.first)
-        return p->waiting.first;
+    const struct pressure_list *l = &p->waiting;
+    bool is_first_try = p->breaker.state == BREAKER_TRYING && p->breaker.allowed == 1;
+    if (is_first_try && l->first && !may_know_better(l->first) && may_know_better(l->last) && !l->last->order.previous)
+        return l->last;
+    if (l->first)
+        return l->first;
     return p->suspects.first && now_ms >= suspects_at(p) ? p->suspects.first : NULL;
 }
 
@@ -195,25 +218,41 @@ pressure_step(struct pressure *p, int64_t now_ms)
     wait_for_next(p, now_ms);
 }
 
-/* Of the breaker's room, what those who wait leave to others. When who is next said before that all is down, one more
- * may come, so that somebody else is tried. */
+/* Those who take up room when they can; suspects wait for their time. */
+static size_t
+waiting_and_coming(const struct pressure *p, size_t reserved)
+{
+    return p->kept - p->kept_suspects + reserved;
+}
+
+/* Nobody in hand may know better, who is tried now or is next included: one more may come, whatever the rate
+ * says of when it may go, so that somebody else is tried. When as many have said so as handlers can have in their hands
+ * and nobody was done, it is down. */
+static bool
+wants_another_opinion(const struct pressure *p, size_t reserved)
+{
+    size_t full = p->options.breaker.full, many = full > RECEIVE ? full : RECEIVE;
+    return p->breaker.state == BREAKER_TRYING && reserved == 0 && waiting_and_coming(p, 0) < many &&
+           nobody_may_know_better(p) && (breaker_room(&p->breaker) > 0 || p->tries_known);
+}
+
+/* Of the breaker's room, what those who wait leave to others. */
 static size_t
 room_beside(const struct pressure *p, size_t reserved)
 {
-    size_t room = breaker_room(&p->breaker), waiting = p->kept + reserved;
+    size_t room = breaker_room(&p->breaker), waiting = waiting_and_coming(p, reserved);
     if (p->breaker.state != BREAKER_TRYING)
         return room;
-    const struct message *first = p->waiting.first;
-    if (room > 0 && reserved == 0 && (!first || first->said_down > 0))
-        return 1;
     return room > waiting ? room - waiting : 0;
 }
 
 size_t
 pressure_room(struct pressure *p, size_t reserved, size_t most, int64_t now_ms, int64_t *ret_again_ms)
 {
-    size_t waiting = p->kept + reserved, room = room_beside(p, reserved);
+    size_t waiting = waiting_and_coming(p, reserved), room = room_beside(p, reserved);
     *ret_again_ms = INT64_MAX;
+    if (room <= 1 && wants_another_opinion(p, reserved))
+        return most > 0;
     room = room < most ? room : most;
     if (room == 0 || !is_limited(p))
         return room;

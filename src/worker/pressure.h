@@ -5,6 +5,8 @@
  * A message may make its handler fail, or say HANDLER_DOWN, each time, whatever the others do. It is not to keep them
  * away: who was tried waits behind all others, and one that says so again after others were done is a suspect, and
  * waits until the breaker's state has lasted for a window (messages of a FIFO queue excepted, whose order counts more).
+ * While a few are in hand and all have said so, one more is received beside each try, and is tried next: it may know
+ * better.
  *
  * What is not to be handled is not received either: pressure_room says how many messages are worth a receive. Engine
  * thread only. */
@@ -41,7 +43,8 @@ struct pressure {
     struct ratelimit rate;
     struct pressure_list waiting, suspects; /* by kept_place: as they first came; as they fell under suspicion */
     struct message *returned;               /* of those that wait, the one that came back last; NULL: it is gone */
-    size_t kept;
+    size_t kept, kept_suspects;
+    bool tries_known;   /* whom the breaker tried last had said before that all is down, or failed */
     uint64_t successes; /* of what was begun in the breaker's state then */
     uint64_t places;
     char reason[200]; /* why the breaker opened last */

@@ -412,6 +412,74 @@ with_nothing_in_hand_one_message_is_received_to_be_tried(void **state)
     bench_clean_up(&b);
 }
 
+static void
+first_two_are_down(struct bench *b, struct message *m, struct sim_message *s)
+{
+    m->verdict.kind = s < b->sim.messages + 2 ? HANDLER_DOWN : HANDLER_DONE;
+}
+
+static size_t
+deleted_with_rate(unsigned max_per_s)
+{
+    struct bench b;
+    struct engine_options o = bench_defaults();
+    o.max_per_s = max_per_s;
+    o.breaker.pause_ms = o.breaker.pause_cap_ms = 1000;
+    o.threads = o.batch_size = 2;
+    bench_init(&b, 3, &o);
+    b.each = true;
+    b.decide = first_two_are_down;
+    b.sim.max_receive_count = 1000;
+    bench_put(&b, 400);
+    bench_run(&b, HOUR);
+    size_t n = 0;
+    for (size_t i = 0; i < b.sim.n_messages; i++)
+        n += b.sim.messages[i].deleted;
+    bench_clean_up(&b);
+    return n;
+}
+
+static void
+messages_that_are_always_down_do_not_keep_others_away_under_a_rate(void **state)
+{
+    (void)state;
+    size_t free_of_it = deleted_with_rate(0), fast = deleted_with_rate(100), slow = deleted_with_rate(2),
+           one = deleted_with_rate(1);
+    assert_int_equal(free_of_it, 398);
+    assert_int_equal(fast, 398);
+    assert_int_equal(slow, 398);
+    assert_int_equal(one, 398);
+}
+
+static void
+the_first_is_down(struct bench *b, struct message *m, struct sim_message *s)
+{
+    m->verdict.kind = s == b->sim.messages ? HANDLER_DOWN : HANDLER_DONE;
+}
+
+/* With all defaults, on a queue that gets a message every 50 seconds. */
+static void
+one_message_that_is_always_down_does_not_stop_a_quiet_queue(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_init(&b, 3, NULL);
+    b.each = true;
+    b.decide = the_first_is_down;
+    b.sim.max_receive_count = 1000;
+    bench_put(&b, 1);
+    for (int i = 0; i < 216; i++) { /* three hours */
+        bench_run(&b, 50000);
+        bench_put(&b, 1);
+    }
+    bench_run(&b, 10 * MINUTE);
+    size_t n = 0;
+    for (size_t i = 1; i < b.sim.n_messages; i++)
+        n += b.sim.messages[i].deleted;
+    bench_clean_up(&b);
+    assert_in_range(n, 200, 216);
+}
+
 /* ---- the rate ---- */
 
 #define RATE 25
@@ -595,6 +663,8 @@ main(void)
         cmocka_unit_test(retries_that_name_their_time_and_rejects_open_nothing),
         cmocka_unit_test(tries_begin_with_one_message_in_a_batch_of_its_own_and_grow_with_success),
         cmocka_unit_test(messages_that_wrongly_say_down_each_time_keep_no_other_away),
+        cmocka_unit_test(messages_that_are_always_down_do_not_keep_others_away_under_a_rate),
+        cmocka_unit_test(one_message_that_is_always_down_does_not_stop_a_quiet_queue),
         cmocka_unit_test(messages_that_always_say_down_slow_a_fair_queue_no_more_than_one_without_groups),
         cmocka_unit_test(failing_tries_cost_no_walk_along_all_that_is_kept),
         cmocka_unit_test(what_is_held_longer_than_any_lease_is_lost_counted_and_handled_when_it_comes_again),
