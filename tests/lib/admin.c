@@ -115,6 +115,27 @@ admin_ask_queue_figure(struct aws_call *c, const char *queue, const char *name)
     return n;
 }
 
+bool
+admin_queue_is_empty(const char *url, const char *queue)
+{
+    static const char *const FIGURES[] = {"visible", "in_flight", "delayed"};
+    struct aws_call c;
+    bool found = false;
+    int64_t n, sum = 0;
+    ask(&c, url, "GET", "/stats", "");
+    struct json queues, q, figure;
+    if (aws_call_at(&c, "sqs.queues", &queues))
+        for (struct json_iter it = json_iter(queues); json_next(&it);)
+            if (json_get(it.value, "name", &q) && json_equals_string(q, slice_of_string(queue))) {
+                found = true;
+                for (size_t k = 0; k < 3; k++)
+                    if (json_get(it.value, FIGURES[k], &figure) && json_int64(figure, &n))
+                        sum += n;
+            }
+    aws_call_clean_up(&c);
+    return found && sum == 0;
+}
+
 int64_t
 admin_queue_figure(const char *url, const char *queue, const char *name)
 {

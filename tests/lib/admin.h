@@ -36,6 +36,9 @@ int64_t admin_figure(const char *url, const char *path);
 int64_t admin_queue_figure(const char *url, const char *queue, const char *name);
 int64_t admin_ask_queue_figure(struct aws_call *c, const char *queue, const char *name); /* over a connection kept */
 
+/* Nothing is in the queue, visible or not, by one look: between two a message may have gone from one to the other. */
+bool admin_queue_is_empty(const char *url, const char *queue);
+
 /* How many of the requests that are remembered fit the query ("operation=SendMessage&status=200"). */
 size_t admin_count_requests(const char *url, const char *query);
 

@@ -160,8 +160,7 @@ put_events(unsigned n)
 static bool
 is_empty(const char *queue)
 {
-    return admin_queue_figure(world.s->url, queue, "visible") == 0 &&
-           admin_queue_figure(world.s->url, queue, "in_flight") == 0;
+    return admin_queue_is_empty(world.s->url, queue);
 }
 
 static bool
