@@ -431,9 +431,9 @@ const struct conf_option conf_options[] = {
      .def = "",
      .max = OPTION_MAX_BYTES,
      .fits = fits_delays,
-     .allowed = "1 to 32 numbers from 1 to 43200000 with commas between them, like \"1000, 5000, 60000\"; \"\" unless "
-                "retry.policy is list",
-     .unit = "ms",
+     .allowed = "1 to 32 numbers of milliseconds from 1 to 43200000 with commas between them, like \"1000, 5000, "
+                "60000\"; \"\" unless retry.policy is list",
+     .unit = "",
      .help = "Ceilings of the delays after the first failure, the second, and so on; the last one repeats (list).",
      .reloadable = true,
      .offset = OF(retry.delays_ms)},
