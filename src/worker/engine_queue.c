@@ -89,6 +89,10 @@ static void
 received_again(struct engine *g, struct message *m, const struct sqs_message *r, int64_t handed_out_ms, int64_t now_ms)
 {
     struct err e;
+    if (r->receive_count < m->receive_count) { /* its answer was overtaken: what it says is over */
+        engine_note_unused_receive(g, m);
+        return;
+    }
     if (message_receive_again(m, r, handed_out_ms) != 0)
         return;                       /* the older handle has to do */
     engine_note_unused_receive(g, m); /* two receives, one handling */

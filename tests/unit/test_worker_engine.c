@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "lib/bench.h"
+#include "worker/engine_impl.h"
 
 #define MINUTE INT64_C(60000)
 
@@ -463,11 +464,52 @@ a_drain_tries_at_once_what_waits_for_its_backoff(void **state)
     bench_clean_up(&b);
 }
 
+/* ---- answers out of their order ---- */
+
+static void
+deliver(struct bench *b, const char *handle, unsigned receive_count)
+{
+    const struct sqs_message r = sim_sqs_message("m-0", handle, "x", receive_count);
+    const struct poll_options *o = &b->engine->poll.options;
+    o->received(o->context, &r, 1, sim_now_ms(), sim_now_ms());
+}
+
+static int64_t
+takes_a_minute(struct bench *b, const struct message *m)
+{
+    (void)b;
+    (void)m;
+    return MINUTE;
+}
+
+/* Two receives brought the message, and the answer of the second one arrives first. */
+static void
+an_answer_that_was_overtaken_does_not_bring_its_old_handle_back(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_init(&b, 5, NULL);
+    b.takes = takes_a_minute;
+    bench_run(&b, 100);
+    sim_put(&b.sim, "x");
+    b.sim.messages[0].visible_at_ms = INT64_MAX; /* what the queue hands out is told below */
+    deliver(&b, "m-0/2", 2);
+    deliver(&b, "m-0/1", 1);
+    const struct message *m = b.engine->in_hand.oldest;
+    assert_true(slice_equals(m->receipt_handle, SLICE("m-0/2")));
+    assert_int_equal(m->receive_count, 2);
+    deliver(&b, "m-0/3", 3);
+    assert_true(slice_equals(m->receipt_handle, SLICE("m-0/3")));
+    assert_int_equal(attempts_of(&b.engine->attempts, m->hash, m->receive_count, 0), 1);
+    bench_clean_up(&b);
+}
+
 int
 main(void)
 {
     log_set_level(LOG_ERROR);
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_answer_that_was_overtaken_does_not_bring_its_old_handle_back),
         cmocka_unit_test(dead_letters_find_the_queue_that_took_the_place_of_a_deleted_one),
         cmocka_unit_test(dead_letters_whose_queue_is_gone_for_good_go_back_without_a_storm),
         cmocka_unit_test(dead_letters_that_may_not_be_sent_do_not_fill_the_worker_for_hours),
