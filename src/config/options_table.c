@@ -392,8 +392,9 @@ const struct conf_option conf_options[] = {
      .unit = "s",
      .help = "No message is held longer for its handler, from when the handler was called with it: its lease is not "
              "extended past that, remaining_ms tells the handler how long is left, and then the message is lost to it "
-             "(settle answers HANDLER_E_LOST) and free for another delivery. What waits behind it is held "
-             "meanwhile. 0 is as long as SQS allows, 12 hours from the receive. Not below visibility_timeout_s; a "
+             "(settle answers HANDLER_E_LOST) and free for another delivery. It counts again when SQS brings the "
+             "message back while the handler still runs. What waits behind it is held meanwhile. 0 is as long as SQS "
+             "allows, 12 hours from the receive. Not below visibility_timeout_s; a "
              "queue's own visibility timeout that is longer is rounded up to.",
      .reloadable = true,
      .offset = OF(lease.max_s)},

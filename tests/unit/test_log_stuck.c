@@ -328,6 +328,10 @@ a_closed_stderr_is_survived(void **state)
     (void)state;
     for (int asynchronous = 0; asynchronous < 2; asynchronous++) {
         int stderr_before = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 10);
+        int file =
+            open(log_file_path("stderr"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600); /* no pipe: those are kept open */
+        assert_int_equal(dup2(file, STDERR_FILENO), STDERR_FILENO);
+        close(file);
         log_file_open(NULL, asynchronous);
         close(STDERR_FILENO);
         log_write(LOG_INFO, "to nobody");
