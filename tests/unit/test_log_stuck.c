@@ -343,6 +343,7 @@ a_closed_stderr_is_survived(void **state)
         log_write(LOG_INFO, "to nobody");
         dup2(stderr_before, STDERR_FILENO);
         close(stderr_before);
+        unlink(log_file_path("stderr"));
         assert_int_equal(dropped, 1);
         char *text = log_file_text(log_file_path("log"));
         assert_int_equal(log_file_count(text, "to nobody"), 0);
