@@ -74,6 +74,25 @@ engine_update_gauges(struct engine *g, int64_t now_ms)
     METRICS_SET(c, oldest_sent_at_ms, oldest_ms);
 }
 
+/* In a word: what it is, or what it waits for. */
+static const char *
+name_of_state(const struct message *m)
+{
+    static const char *const GATES[ENGINE_GATES] = {"waits for its group", "being screened",
+                                                    "waits for its event's twin", "waits for the breaker or the rate",
+                                                    "waits for its group"};
+    static const char *const STATES[] = {[MESSAGE_PUBLISHING] = "being published",
+                                         [MESSAGE_DONE] = "being deleted",
+                                         [MESSAGE_RETRY] = "being given back",
+                                         [MESSAGE_REJECT] = "being moved to the dead-letter queue",
+                                         [MESSAGE_OVER] = "over"};
+    if (m->state == MESSAGE_KEPT)
+        return GATES[m->gate];
+    if (m->state != MESSAGE_QUEUED)
+        return STATES[m->state];
+    return atomic_load_explicit(&m->begun_ms, memory_order_relaxed) != 0 ? "inside its handler" : "waits for a thread";
+}
+
 void
 engine_dump(const struct engine *g, int64_t now_ms)
 {
@@ -100,8 +119,8 @@ engine_dump(const struct engine *g, int64_t now_ms)
     }
     size_t n = 0;
     for (const struct message *m = g->in_hand.oldest; m && n < 10; m = m->next, n++)
-        log_write(LOG_INFO, "state of a message", LOG_SLICE("id", m->id), LOG_INT("state", m->state),
-                  LOG_INT("gate", m->gate), LOG_INT("order", m->order.stage), LOG_SLICE("group", m->group),
-                  LOG_INT("receive_count", m->receive_count), LOG_INT("held_ms", now_ms - m->received_ms),
+        log_write(LOG_INFO, "state of a message", LOG_SLICE("id", m->id), LOG_STR("state", name_of_state(m)),
+                  LOG_SLICE("group", m->group), LOG_INT("receive_count", m->receive_count),
+                  LOG_INT("held_ms", now_ms - m->received_ms),
                   LOG_INT("lease_left_ms", message_lease_left_ms(m, now_ms)));
 }

@@ -5,7 +5,9 @@
 #include "worker/host_view.h"
 #include "worker/publish_list.h"
 
-#define LOG_EVERY_MS 1000
+#define LOG_EVERY_MS              1000
+#define REFUSED                   "what the handler publishes is refused"
+#define LOG_REFUSED(shared, m, e) LOG_SLICE("id", (m)->id), LOG_STR("plugin", (shared)->plugin), LOG_ERR(e)
 
 /* The message that is published for; NULL: *ret_error is the handler's. */
 static struct message *
@@ -25,15 +27,23 @@ subject(struct handler_call *call, uint32_t index, int32_t *ret_error)
     return verdict == VERDICT_NONE && message_lease_left_ms(m, clock_monotonic_ms()) > 0 ? m : NULL;
 }
 
+/* Each kind has a limit of its own for its lines: one does not hide another. */
 static int32_t
 refuse(struct call_shared *shared, const struct message *m, const struct err *e)
 {
     METRICS_COUNT(shared->metrics, publish_rejected, 1);
-    log_write_limited(LOG_WARN, LOG_EVERY_MS, "what the handler publishes is refused", LOG_SLICE("id", m->id),
-                      LOG_STR("plugin", shared->plugin), LOG_ERR(e));
-    return e->code == ERR_NOT_FOUND                           ? HANDLER_E_TARGET
-           : e->code == ERR_LIMIT || e->code == ERR_NO_MEMORY ? HANDLER_E_LIMIT
-                                                              : HANDLER_E_INVALID;
+    switch (e->code) {
+    case ERR_NOT_FOUND:
+        log_write_limited(LOG_WARN, LOG_EVERY_MS, REFUSED, LOG_REFUSED(shared, m, e));
+        return HANDLER_E_TARGET;
+    case ERR_LIMIT:
+    case ERR_NO_MEMORY:
+        log_write_limited(LOG_WARN, LOG_EVERY_MS, REFUSED, LOG_REFUSED(shared, m, e));
+        return HANDLER_E_LIMIT;
+    default:
+        log_write_limited(LOG_WARN, LOG_EVERY_MS, REFUSED, LOG_REFUSED(shared, m, e));
+        return HANDLER_E_INVALID;
+    }
 }
 
 static const struct err NOT_CONFIGURED = {
