@@ -37,6 +37,12 @@ failed(struct discover *d, const struct aws_error *error)
         log_write_limited(LOG_ERROR, LOG_EVERY_MS, "a permission is missing: allow it to the role of these credentials",
                           LOG_STR("permission", "sqs:GetQueueUrl"), LOG_STR("queue", d->options.queue),
                           LOG_ERR(&error->err));
+    else if (strcmp(error->code, "AWS.SimpleQueueService.NonExistentQueue") == 0)
+        log_write_limited(
+            LOG_ERROR, LOG_EVERY_MS,
+            "the queue does not exist: make it, or mend the consumer's queue, aws.region or the account of "
+            "the credentials; it is looked for again and again",
+            LOG_STR("queue", d->options.queue), LOG_ERR(&error->err));
     else
         log_write_limited(LOG_WARN, LOG_EVERY_MS, "the queue cannot be reached yet", LOG_STR("queue", d->options.queue),
                           LOG_ERR(&error->err));
