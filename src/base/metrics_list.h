@@ -55,7 +55,7 @@
     X(dedup_errors, "operations of the deduplication store that failed")                                               \
     X(dedup_unguarded, "messages handled without deduplication because its store failed")                              \
     X(dedup_uncompleted, "messages handled whose event could not be noted as completed")                               \
-    X(dedup_taken_over, "events begun by another message while they were being handled")                               \
+    X(dedup_taken_over, "events begun by another message while theirs waited or was being handled")                    \
     X(published, "events and messages that handlers published, confirmed")                                             \
     X(publish_rejected, "pieces that could not be published because the handler broke a rule or there was no room")    \
     X(publish_errors, "pieces that were not confirmed and are sent again")                                             \

@@ -22,15 +22,16 @@ enum entry_state {
 /* An event, for one message. */
 struct dedup_entry {
     LIST_ENTRY(dedup_entry) link;
+    TAILQ_ENTRY(dedup_entry) place; /* in dedup->parked */
+    struct timer again;
     struct dedup *dedup;
     struct message *message;
     enum entry_state state;
-    bool busy;    /* op is with the store */
-    bool held;    /* there is a record in progress until held_until_ms, for all we know */
-    bool waiting; /* in dedup->waiting, until due_ms */
+    bool busy;   /* op is with the store */
+    bool held;   /* there is a record in progress until held_until_ms, for all we know */
+    bool parked; /* waits for the store; while `again` is set, for another message */
     bool met_another;
     uint32_t tries;
-    int64_t due_ms;        /* monotonic */
     int64_t held_until_ms; /* wall */
     int64_t held_lease_ms; /* the lease that this is the end of: monotonic */
     int64_t asked_lease_ms;
@@ -38,10 +39,15 @@ struct dedup_entry {
     char text[]; /* key, then owner */
 };
 
+#define NO_MEMORY_MS 1000
+#define BURST_MOST   ((size_t)1 << 20)
+
 static const struct backoff_policy BUSY = {.base_ms = 100, .cap_ms = 5000, .floor_ms = 50};
 static const struct backoff_policy FAILED = {.base_ms = 250, .cap_ms = 15000, .floor_ms = 100};
 
 /* ---- entries ---- */
+
+static void wait_is_over(struct timer *t, int64_t now_ms);
 
 static struct dedup_entry *
 make_entry(struct dedup *d, struct message *m)
@@ -50,7 +56,7 @@ make_entry(struct dedup *d, struct message *m)
     struct dedup_entry *x = buf_failed(&d->key) ? NULL : malloc(sizeof *x + d->key.len + m->id.n);
     if (!x)
         return NULL;
-    *x = (struct dedup_entry){.dedup = d, .message = m};
+    *x = (struct dedup_entry){.dedup = d, .message = m, .again.fire = wait_is_over};
     memcpy(x->text, d->key.data, d->key.len);
     memcpy(x->text + d->key.len, m->id.p, m->id.n);
     x->op.key = slice_of(x->text, d->key.len);
@@ -60,36 +66,66 @@ make_entry(struct dedup *d, struct message *m)
     return x;
 }
 
+/* It is the message's until then; 0: there is nothing to know. */
+static void
+set_until(struct dedup_entry *x, int64_t until_ms)
+{
+    atomic_store_explicit(&x->message->event_until_ms, until_ms, memory_order_relaxed);
+}
+
+static void
+leave_message(struct dedup_entry *x)
+{
+    set_until(x, 0);
+    x->message->dedup = NULL;
+    x->message = NULL;
+}
+
 static void
 free_entry(struct dedup_entry *x)
 {
-    assert(!x->busy);
+    assert(!x->busy && !x->parked && !timer_is_set(&x->again));
     LIST_REMOVE(x, link);
     if (x->message)
-        x->message->dedup = NULL;
+        leave_message(x);
     free(x);
+}
+
+/* ---- waiting ---- */
+
+/* Until the store has time for it. Either something is under way, whose end says when that is, or a timer is set. */
+static void
+park(struct dedup_entry *x)
+{
+    struct dedup *d = x->dedup;
+    assert(!x->parked);
+    x->parked = true;
+    TAILQ_INSERT_TAIL(&d->parked, x, place);
+    if (d->under_way == 0 && !timer_is_set(&d->again))
+        timers_set(d->world->timers, &d->again, d->world->clock_ms() + NO_MEMORY_MS);
 }
 
 static void
 wait(struct dedup_entry *x, int64_t wait_ms, int64_t now_ms)
 {
-    struct dedup *d = x->dedup;
-    LIST_REMOVE(x, link);
-    LIST_INSERT_HEAD(&d->waiting, x, link);
-    x->waiting = true;
-    x->due_ms = now_ms + wait_ms;
-    if (!timer_is_set(&d->again) || d->again.due_ms > x->due_ms)
-        timers_set(d->world->timers, &d->again, x->due_ms);
+    if (timers_set(x->dedup->world->timers, &x->again, now_ms + wait_ms) != 0)
+        park(x); /* no memory: something longer, then */
 }
 
 static void
 wait_no_more(struct dedup_entry *x)
 {
-    if (!x->waiting)
-        return;
-    x->waiting = false;
-    LIST_REMOVE(x, link);
-    LIST_INSERT_HEAD(&x->dedup->entries, x, link);
+    timers_cancel(x->dedup->world->timers, &x->again);
+    if (x->parked)
+        TAILQ_REMOVE(&x->dedup->parked, x, place);
+    x->parked = false;
+}
+
+/* Nobody waits for the store; or it fails, has had its pause, and this is the one that tries it. */
+static bool
+may_ask(const struct dedup *d)
+{
+    return TAILQ_EMPTY(&d->parked) && (!d->failing || (d->under_way == 0 && !timer_is_set(&d->again)));
 }
 
 /* ---- the store ---- */
@@ -108,17 +144,28 @@ log_failure(const struct dedup *d)
         log_write_limited(LOG_ERROR, ERROR_EVERY_MS, what, LOG_ERR(error));
 }
 
+/* After a failure the store has a pause, whoever waits for it; after a success those that wait go on. */
 static void
 note_outcome(struct dedup *d, const struct dedup_op *op)
 {
+    struct world *w = d->world;
+    int64_t now_ms = w->clock_ms();
     if (op->code != 0) {
-        d->failed_at_ms = d->world->clock_ms();
-        WORLD_COUNT(d->world, dedup_errors, 1);
+        d->failed_at_ms = now_ms;
+        WORLD_COUNT(w, dedup_errors, 1);
         log_failure(d);
-    } else if (d->failing) {
-        log_write_limited(LOG_INFO, LOG_EVERY_MS, "deduplication store works again");
+        if (!d->failing || !timer_is_set(&d->again))
+            timers_set(w->timers, &d->again, now_ms + backoff_wait_ms(&FAILED, ++d->failures, &w->random));
+        d->failing = true;
+        d->burst = 1;
+        return;
     }
-    d->failing = op->code != 0;
+    if (d->failing)
+        log_write_limited(LOG_INFO, LOG_EVERY_MS, "deduplication store works again");
+    d->failing = false;
+    d->failures = 0;
+    if (!TAILQ_EMPTY(&d->parked))
+        timers_set(w->timers, &d->again, now_ms);
 }
 
 /* True: it is answered. */
@@ -162,6 +209,8 @@ hold(struct dedup_entry *x)
     x->held = true;
     x->held_until_ms = x->op.expires_ms;
     x->held_lease_ms = x->asked_lease_ms;
+    if (x->message)
+        set_until(x, x->held_lease_ms);
 }
 
 /* ---- leaving ---- */
@@ -182,8 +231,7 @@ static void
 detach(struct dedup_entry *x)
 {
     wait_no_more(x);
-    x->message->dedup = NULL;
-    x->message = NULL;
+    leave_message(x);
     x->state = ENTRY_LEAVING;
     leave(x);
 }
@@ -194,27 +242,36 @@ static void
 renewed(struct dedup_entry *x, int64_t now_ms)
 {
     if (x->op.code != 0) {
-        wait(x, backoff_wait_ms(&FAILED, ++x->tries, &x->dedup->world->random), now_ms);
+        park(x);
         return;
     }
-    x->tries = 0;
     if (x->op.found == DEDUP_FRESH) {
         hold(x);
         return;
     }
     x->held = false;
+    set_until(x, now_ms);
     WORLD_COUNT(x->dedup->world, dedup_taken_over, 1);
-    log_write_limited(LOG_WARN, LOG_EVERY_MS, "another message has begun the event that is being handled",
+    log_write_limited(LOG_WARN, LOG_EVERY_MS, "another message has begun the event of one that is in hand",
                       LOG_SLICE("id", x->message->id), LOG_SLICE("event", x->op.key));
+}
+
+static bool
+is_outlived(const struct dedup_entry *x)
+{
+    return x->state == ENTRY_HELD && x->held && !x->busy && lease_of(x) > x->held_lease_ms;
 }
 
 /* The record lasts as long as the lease. */
 static void
 keep_up(struct dedup_entry *x, int64_t now_ms)
 {
-    while (x->state == ENTRY_HELD && x->held && !x->busy && !x->waiting && lease_of(x) > x->held_lease_ms)
-        if (start_begin(x))
+    while (is_outlived(x) && !x->parked) {
+        if (!may_ask(x->dedup))
+            park(x);
+        else if (start_begin(x))
             renewed(x, now_ms);
+    }
 }
 
 void
@@ -227,23 +284,40 @@ dedup_extended(struct dedup *d, struct message *m)
 /* ---- begin ---- */
 
 static enum dedup_arrival
-begin_failed(struct dedup_entry *x, int64_t now_ms)
+go_unguarded(struct dedup_entry *x)
 {
-    struct dedup *d = x->dedup;
-    if (!d->options.handle_anyway) {
-        wait(x, backoff_wait_ms(&FAILED, ++x->tries, &d->world->random), now_ms);
-        return DEDUP_WAIT;
-    }
-    WORLD_COUNT(d->world, dedup_unguarded, 1);
+    WORLD_COUNT(x->dedup->world, dedup_unguarded, 1);
     x->message->unguarded = true;
     free_entry(x);
     return DEDUP_GO;
 }
 
 static enum dedup_arrival
+begin_failed(struct dedup_entry *x)
+{
+    if (x->dedup->options.handle_anyway)
+        return go_unguarded(x);
+    park(x);
+    return DEDUP_WAIT;
+}
+
+/* One behind m, in its group, has begun an event, and cannot end it before m is handled: what m waits for might wait
+ * for that one. */
+static bool
+is_waited_for(const struct message *m)
+{
+    for (const struct message *f = m->order.next; f; f = f->order.next)
+        if (f->dedup && f->dedup->state == ENTRY_HELD)
+            return true;
+    return false;
+}
+
+static enum dedup_arrival
 meet_another(struct dedup_entry *x, int64_t now_ms)
 {
     struct world *w = x->dedup->world;
+    if (is_waited_for(x->message))
+        return go_unguarded(x);
     if (!x->met_another)
         WORLD_COUNT(w, dedup_waited, 1);
     x->met_another = true;
@@ -257,7 +331,7 @@ static enum dedup_arrival
 begun(struct dedup_entry *x, int64_t now_ms)
 {
     if (x->op.code != 0)
-        return begin_failed(x, now_ms);
+        return begin_failed(x);
     switch (x->op.found) {
     case DEDUP_COMPLETED:
         WORLD_COUNT(x->dedup->world, duplicates, 1);
@@ -278,16 +352,37 @@ begun(struct dedup_entry *x, int64_t now_ms)
 }
 
 static enum dedup_arrival
-begin(struct dedup_entry *x, int64_t now_ms)
+ask(struct dedup_entry *x, int64_t now_ms)
 {
     return start_begin(x) ? begun(x, now_ms) : DEDUP_WAIT;
+}
+
+static enum dedup_arrival
+begin(struct dedup_entry *x, int64_t now_ms)
+{
+    if (may_ask(x->dedup) || x->dedup->options.handle_anyway)
+        return ask(x, now_ms);
+    park(x);
+    return DEDUP_WAIT;
+}
+
+/* What was begun for x's message is another's, or may be by now. */
+static enum dedup_arrival
+begin_anew(struct dedup_entry *x, int64_t now_ms)
+{
+    wait_no_more(x);
+    x->held = false;
+    x->state = ENTRY_BEGINNING;
+    return x->busy ? DEDUP_WAIT : begin(x, now_ms);
 }
 
 enum dedup_arrival
 dedup_arrive(struct dedup *d, struct message *m, int64_t now_ms)
 {
-    if (!d->options.store || m->dedup || m->unguarded)
+    if (!d->options.store || m->unguarded || (m->dedup && !message_lost_event(m, now_ms)))
         return DEDUP_GO;
+    if (m->dedup)
+        return begin_anew(m->dedup, now_ms);
     struct dedup_entry *x = make_entry(d, m);
     return x ? begin(x, now_ms) : DEDUP_NO_MEMORY;
 }
@@ -391,38 +486,52 @@ operation_done(struct dedup_op *op)
 }
 
 static void
-try_again(struct timer *t, int64_t now_ms)
+wait_is_over(struct timer *t, int64_t now_ms)
+{
+    struct dedup_entry *x = (struct dedup_entry *)((char *)t - offsetof(struct dedup_entry, again));
+    struct dedup *d = x->dedup;
+    struct message *m = x->message;
+    assert(x->state == ENTRY_BEGINNING && !x->busy);
+    tell(d, m, begin(x, now_ms), now_ms); /* x may be no more */
+}
+
+/* x, which was parked, has its turn. */
+static void
+resume(struct dedup_entry *x, int64_t now_ms)
+{
+    struct dedup *d = x->dedup;
+    struct message *m = x->message;
+    if (x->state == ENTRY_BEGINNING)
+        tell(d, m, ask(x, now_ms), now_ms);
+    else if (is_outlived(x) && start_begin(x))
+        renewed(x, now_ms);
+}
+
+/* The store has had its pause: one tries it. Or one has succeeded: twice as many as before do. */
+static void
+go_on(struct timer *t, int64_t now_ms)
 {
     struct dedup *d = (struct dedup *)((char *)t - offsetof(struct dedup, again));
-    struct dedup_list due = LIST_HEAD_INITIALIZER(due);
-    struct dedup_entry *x, *next;
-    int64_t next_ms = INT64_MAX;
-    for (x = LIST_FIRST(&d->waiting); x; x = next) {
-        next = LIST_NEXT(x, link);
-        if (x->due_ms > now_ms) {
-            next_ms = x->due_ms < next_ms ? x->due_ms : next_ms;
-            continue;
-        }
-        LIST_REMOVE(x, link);
-        LIST_INSERT_HEAD(&due, x, link);
-    }
-    if (next_ms != INT64_MAX)
-        timers_set(d->world->timers, &d->again, next_ms);
-    while ((x = LIST_FIRST(&due))) {
-        struct message *m = x->message;
+    if (d->failing && d->under_way > 0)
+        return; /* its end says how to go on */
+    size_t n = d->burst;
+    if (!d->failing && d->burst < BURST_MOST)
+        d->burst *= 2;
+    bool failed = d->failing;
+    for (; n > 0 && !TAILQ_EMPTY(&d->parked) && d->failing <= failed; n--) {
+        struct dedup_entry *x = TAILQ_FIRST(&d->parked);
         wait_no_more(x);
-        if (x->state == ENTRY_HELD)
-            keep_up(x, now_ms);
-        else
-            tell(d, m, begin(x, now_ms), now_ms);
+        resume(x, now_ms);
     }
+    if (!TAILQ_EMPTY(&d->parked) && d->under_way == 0 && !timer_is_set(&d->again))
+        timers_set(d->world->timers, &d->again, now_ms);
 }
 
 const char *
 dedup_failure(const struct dedup *d, int64_t now_ms)
 {
     int64_t ago_ms = d->failed_at_ms != 0 ? now_ms - d->failed_at_ms : INT64_MAX;
-    bool fails = ago_ms < QUIET_MS || (d->failing && (ago_ms < IDLE_MS || !LIST_EMPTY(&d->waiting)));
+    bool fails = ago_ms < QUIET_MS || (d->failing && (ago_ms < IDLE_MS || !TAILQ_EMPTY(&d->parked)));
     return fails ? d->options.store->error.text : NULL;
 }
 
@@ -432,26 +541,14 @@ int
 dedup_init(struct dedup *d, struct world *w, const struct dedup_options *options, struct err *e)
 {
     *d = (struct dedup){.world = w, .options = *options};
-    d->again.fire = try_again;
-    LIST_INIT(&d->waiting);
+    d->again.fire = go_on;
+    d->burst = 1;
+    TAILQ_INIT(&d->parked);
     LIST_INIT(&d->entries);
     if (!options->store || timers_reserve(w->timers, &d->again) == 0)
         return 0;
     dedup_clean_up(d);
     return err_no_memory(e);
-}
-
-static void
-free_all(struct dedup_list *list)
-{
-    struct dedup_entry *next;
-    for (struct dedup_entry *x = LIST_FIRST(list); x; x = next) {
-        next = LIST_NEXT(x, link);
-        if (x->message)
-            x->message->dedup = NULL;
-        free(x);
-    }
-    LIST_INIT(list);
 }
 
 void
@@ -462,7 +559,11 @@ dedup_clean_up(struct dedup *d)
     d->options.store->ops->destroy(d->options.store);
     d->options.store = NULL;
     timers_cancel(d->world->timers, &d->again);
-    free_all(&d->waiting);
-    free_all(&d->entries);
+    while (!LIST_EMPTY(&d->entries)) {
+        struct dedup_entry *x = LIST_FIRST(&d->entries);
+        wait_no_more(x);
+        x->busy = false;
+        free_entry(x);
+    }
     buf_clean_up(&d->key);
 }

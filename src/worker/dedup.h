@@ -11,9 +11,15 @@
  *     the event's id: what EventBridge gave it, or, for an event that was replayed, what it had first (envelope.h);
  *     without an envelope: the message id, or, by option, the SHA-256 of the body.
  *
- * While the store fails, messages wait under lease and are tried again with a backoff, so that receives stop at the
- * in-flight cap, and dedup_failure says why; or, by option, they are handled without protection, and counted. A
+ * While the store fails, messages wait under lease, so that receives stop at the in-flight cap, and dedup_failure says
+ * why: one of them tries it after a pause that grows (one for the store, however many wait), and once one has succeeded
+ * the others follow, twice as many each time. Or, by option, they are handled without protection, and counted. A
  * completion that fails is counted and the message deleted: it was handled.
+ *
+ * What is in progress can be lost before a handler has the message, which waits for the breaker, for its turn or in a
+ * batch: it expires because the store could not be asked to renew it, and another message may begin it. Such a message
+ * (message_lost_event) is not handled before its event is begun again. A FIFO message for which others wait that have
+ * begun theirs goes without protection then, for they might wait for each other.
  *
  * Knows nothing of the engine. Engine thread only. */
 #ifndef FANOUT_WORKER_DEDUP_H
@@ -32,6 +38,7 @@
 
 struct dedup_entry;
 LIST_HEAD(dedup_list, dedup_entry);
+TAILQ_HEAD(dedup_queue, dedup_entry);
 
 struct dedup_options {
     struct dedup_store *store; /* taken; NULL: everything goes through */
@@ -51,11 +58,13 @@ struct dedup_options {
 struct dedup {
     struct world *world;
     struct dedup_options options;
-    struct dedup_list waiting; /* for `again` */
-    struct dedup_list entries; /* all others */
-    struct timer again;
-    size_t under_way; /* operations with the store */
-    bool failing;     /* the last one to end failed */
+    struct dedup_list entries;
+    struct dedup_queue parked; /* those that wait for the store */
+    struct timer again;        /* when the next of them go on */
+    size_t burst;              /* ... and how many, at most */
+    size_t under_way;          /* operations with the store */
+    bool failing;              /* the last one to end failed */
+    uint32_t failures;         /* ... and as many pauses it had, without a success between */
     int64_t failed_at_ms;
     struct buf key; /* scratch */
 };
@@ -71,8 +80,9 @@ enum dedup_arrival {
     DEDUP_NO_MEMORY,
 };
 
-/* m wants to be handled; for the first time, or, its event still being in progress, again. One that went without
- * protection stays so: another message may have begun its event by now, and stand behind it in its group. */
+/* m wants to be handled; for the first time, or again: its event is still in progress, or begun anew if it is not. One
+ * that went without protection stays so: another message may have begun its event by now, and stand behind it in its
+ * group. */
 enum dedup_arrival dedup_arrive(struct dedup *d, struct message *m, int64_t now_ms);
 
 /* m's verdict is known: completes or forgets its event. True: it can be carried out. False: options.settle comes; until

@@ -21,7 +21,7 @@ engine_decide(struct engine *g, struct message *m, int64_t now_ms)
         return;
     if (m->publish && engine_publishes(g, m, now_ms))
         return;
-    if (engine_holds_back(g, m, now_ms))
+    if (engine_holds_back(g, m, now_ms) || engine_begins_anew(g, m, now_ms))
         return;
     engine_judge(g, m);
     if (m->order.group && engine_order_retries(g, m, now_ms))

@@ -50,6 +50,15 @@ settle(void *context, struct message *m, int64_t now_ms)
     engine_decide_after_dedup(context, m, now_ms);
 }
 
+bool
+engine_begins_anew(struct engine *g, struct message *m, int64_t now_ms)
+{
+    if (m->verdict.kind != VERDICT_UNSURE || atomic_load_explicit(&m->lost, memory_order_relaxed))
+        return false;
+    engine_again(g, m, ENGINE_GATE_DEDUP, now_ms);
+    return true;
+}
+
 int
 engine_dedup_init(struct engine *g, struct err *e)
 {

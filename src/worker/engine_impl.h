@@ -129,6 +129,9 @@ void engine_decide_after_dedup(struct engine *g, struct message *m, int64_t now_
 extern const struct engine_gate_ops engine_dedup_gate;
 int engine_dedup_init(struct engine *g, struct err *e);
 
+/* True: m was in a batch, and no handler has begun it, because its event has to be begun again. */
+bool engine_begins_anew(struct engine *g, struct message *m, int64_t now_ms);
+
 /* engine_publish.c: true when m, whose verdict is known, waits until what its handler published is confirmed. Then
  * publish.h calls engine_published, and m is decided with the verdict it has by then. */
 bool engine_publishes(struct engine *g, struct message *m, int64_t now_ms);

@@ -51,6 +51,10 @@ engine_admit(struct engine *g, struct message *m, enum engine_gate from, int64_t
         engine_order_give_back(g, m, now_ms);
         return;
     }
+    if (from > ENGINE_GATE_DEDUP && message_lost_event(m, now_ms)) {
+        pressure_learn(&g->pressure, m, now_ms); /* nothing: it goes no further yet */
+        from = ENGINE_GATE_DEDUP;
+    }
     for (unsigned i = from; i < ENGINE_GATES; i++) {
         if (!GATES[i])
             continue;

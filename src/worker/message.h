@@ -40,6 +40,7 @@ enum {
     VERDICT_LATER = 102,     /* not started, for want of something here: given back after the consumer's delay */
     VERDICT_HELD = 103,      /* not started because the breaker is open: it waits */
     VERDICT_BEHIND = 104,    /* not started: one of its group before it was not done, or is no longer ours */
+    VERDICT_UNSURE = 105,    /* not started: its event must be begun again (message_lost_event) */
     /* of gates, for messages that no handler sees: */
     VERDICT_FILTERED = 110,    /* filtered out: delete it */
     VERDICT_LEFT = 111,        /* filtered out, for another consumer: give it back after delay_ms */
@@ -138,8 +139,9 @@ struct message {
     struct message *previous, *next; /* of the registry, oldest receive first */
 
     /* read by handler threads */
-    _Atomic int64_t lease_ms; /* monotonic time when the lease ends */
-    _Atomic bool lost;        /* it ended, or the queue said so */
+    _Atomic int64_t lease_ms;       /* monotonic time when the lease ends */
+    _Atomic bool lost;              /* it ended, or the queue said so */
+    _Atomic int64_t event_until_ms; /* monotonic: its event is in progress until then (dedup.h); 0: nothing is known */
 
     /* the handler thread's, then the engine's */
     struct message_verdict verdict;
@@ -214,6 +216,14 @@ message_lease_left_ms(const struct message *m, int64_t now_ms)
 {
     int64_t left = atomic_load_explicit(&m->lease_ms, memory_order_relaxed) - now_ms;
     return left > 0 && !atomic_load_explicit(&m->lost, memory_order_relaxed) ? left : 0;
+}
+
+/* m's event was in progress for it, and may be another message's by now: no handler is to begin it. Any thread. */
+static inline bool
+message_lost_event(const struct message *m, int64_t now_ms)
+{
+    int64_t until_ms = atomic_load_explicit(&m->event_until_ms, memory_order_relaxed);
+    return until_ms != 0 && until_ms <= now_ms;
 }
 
 #endif

@@ -119,6 +119,9 @@ handle_or_not(struct handler_thread *t, struct batch *b, struct message *m, int6
     } else if (message_lease_left_ms(m, now_ms) == 0) {
         m->verdict.kind = VERDICT_LOST;
         order_stop_behind(m);
+    } else if (message_lost_event(m, now_ms)) {
+        m->verdict.kind = VERDICT_UNSURE;
+        order_stop_behind(m);
     } else {
         if (handle_one(t, b, m, now_ms, began_ns))
             atomic_store_explicit(&b->share.down, true, memory_order_relaxed);
@@ -176,15 +179,16 @@ handle_together(struct handler_thread *t, struct batch *b, int64_t now_ms)
     METRICS_OBSERVE(shared->metrics, batch_messages, count);
 }
 
-/* Picks what is still ours: a message whose lease ended while it waited is somebody else's by now, and what stands
- * behind it is not begun. */
+/* Picks what is still ours: a message whose lease ended while it waited is somebody else's by now, as its event
+ * may be, and what stands behind it is not begun. */
 static void
 pick_live(struct batch *b, int64_t now_ms)
 {
     for (size_t i = 0; i < b->count; i++) {
         struct message *m = b->messages[i];
-        if (m->verdict.kind == VERDICT_NONE && message_lease_left_ms(m, now_ms) == 0) {
-            m->verdict.kind = VERDICT_LOST;
+        bool lost = message_lease_left_ms(m, now_ms) == 0;
+        if (m->verdict.kind == VERDICT_NONE && (lost || message_lost_event(m, now_ms))) {
+            m->verdict.kind = lost ? VERDICT_LOST : VERDICT_UNSURE;
             order_stop_behind(m);
         }
     }

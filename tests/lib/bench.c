@@ -82,6 +82,11 @@ decide(struct bench *b, struct message *m)
         order_stop_behind(m);
         return;
     }
+    if (message_lost_event(m, atomic_load(&m->begun_ms))) {
+        m->verdict.kind = VERDICT_UNSURE;
+        order_stop_behind(m);
+        return;
+    }
     s->handled++;
     if (b->order)
         watch(b, order_witness_begins(b->order, (size_t)s->group, s->place));

@@ -14,6 +14,7 @@
 #include "lib/bench.h"
 #include "lib/order_witness.h"
 #include "lib/seeds.h"
+#include "worker/breaker.h"
 
 #define MINUTE INT64_C(60000)
 #define WINDOW (60 * MINUTE)
@@ -27,6 +28,7 @@ struct far_store {
     struct dedup_store *inner;
     struct bench *bench;
     int64_t latency_ms;
+    bool denied;         /* answers at once, that nothing is allowed */
     unsigned fail, lose; /* per thousand; the answers of begin and forget alone, unless fail_complete */
     bool fail_complete;
     size_t completed, operations;
@@ -62,9 +64,13 @@ static bool
 far_start(struct dedup_store *store, struct dedup_op *op)
 {
     struct far_store *s = (struct far_store *)store;
+    s->operations++;
+    if (s->denied) {
+        op->code = err_set(&s->store.error, ERR_DENIED, "dynamodb:PutItem is denied");
+        return true;
+    }
     struct far_call *c = malloc(sizeof *c);
     assert_non_null(c);
-    s->operations++;
     *c = (struct far_call){.store = s, .op = op, .timer.fire = far_answer};
     assert_int_equal(timers_set(&s->bench->sim.timers, &c->timer, sim_now_ms() + s->latency_ms), 0);
     return false;
@@ -424,7 +430,7 @@ while_the_store_fails_messages_wait_up_to_the_cap_and_it_is_said(void **state)
     assert_int_equal(w.bench.health, IPC_HEALTH_DEDUP);
     assert_non_null(strstr(w.bench.health_text, "far away"));
     assert_int_equal(bench_in_hand(&w.bench), w.bench.cap);
-    assert_in_range(BENCH_COUNT(&w.bench, dedup_errors), w.bench.cap, w.bench.cap * 30 * 12); /* backed off */
+    assert_in_range(BENCH_COUNT(&w.bench, dedup_errors), 30 * 4, 30 * 30); /* backed off */
     for (size_t i = 0; i < 500; i++)
         assert_in_range(w.bench.sim.messages[i].receives, 0, 1); /* none of them burnt */
     w.far.fail = 0;
@@ -534,6 +540,179 @@ what_was_done_is_held_past_lease_max_until_its_event_is_completed(void **state)
     assert_int_equal(BENCH_COUNT(&w.bench, lost), 0);
     assert_int_equal(BENCH_COUNT(&w.bench, held_too_long), 0);
     assert_int_equal(BENCH_COUNT(&w.bench, deleted), 1);
+    end_scene(&w);
+}
+
+/* Calls in a minute, once it has been out for a while, by all that is in hand. */
+static size_t
+calls_in_a_minute_of_outage(size_t batch_size)
+{
+    struct scene w = {.far.latency_ms = 5, .far.denied = true, .options = bench_defaults()};
+    w.options.batch_size = batch_size;
+    begin_scene(&w, 1);
+    bench_put(&w.bench, w.bench.cap);
+    bench_run(&w.bench, 5 * MINUTE);
+    assert_int_equal(bench_in_hand(&w.bench), w.bench.cap);
+    size_t before = w.far.operations;
+    bench_run(&w.bench, MINUTE);
+    size_t n = w.far.operations - before;
+    w.far.denied = false;
+    bench_run(&w.bench, 15000); /* a pause */
+    assert_all_deleted(&w, 5000);
+    assert_int_equal(handled(&w), w.bench.sim.n_messages);
+    end_scene(&w);
+    return n;
+}
+
+static void
+a_store_that_is_out_is_asked_by_one_however_many_wait_and_then_by_all(void **state)
+{
+    (void)state;
+    assert_in_range(calls_in_a_minute_of_outage(1), 2, 30);
+    assert_in_range(calls_in_a_minute_of_outage(200), 2, 30);
+}
+
+static void
+be_down_at_first(struct bench *b, struct message *m, struct sim_message *s)
+{
+    const bool *down = b->context;
+    (void)s;
+    m->verdict.kind = *down ? HANDLER_DOWN : HANDLER_DONE;
+}
+
+static void
+complete_as(struct scene *w, const char *owner)
+{
+    struct dedup_op op = {.kind = DEDUP_COMPLETE,
+                          .key = SLICE("orders/event/e-1"),
+                          .owner = slice_of_string(owner),
+                          .now_ms = sim_now_ms(),
+                          .expires_ms = sim_now_ms() + WINDOW};
+    assert_true(w->far.inner->ops->start(w->far.inner, &op));
+}
+
+/* What becomes of the event while its message waits here, and the store is out for longer than a lease. */
+enum fate { COMPLETED_ELSEWHERE, BEGUN_ELSEWHERE, LEFT_ALONE };
+
+static void
+suffer(struct scene *w, enum fate fate)
+{
+    w->far.fail = 1000;
+    bench_run(&w->bench, 80000);
+    if (fate != LEFT_ALONE)
+        begin_as(w, "another", 3 * MINUTE);
+    if (fate == COMPLETED_ELSEWHERE)
+        complete_as(w, "another");
+    w->far.fail = 0;
+}
+
+static void
+an_event_that_is_lost_while_its_message_waits_for_the_breaker_is_begun_again(void **state)
+{
+    (void)state;
+    for (enum fate fate = COMPLETED_ELSEWHERE; fate <= LEFT_ALONE; fate++) {
+        struct scene w = {.far.latency_ms = 5, .options = bench_defaults()};
+        bool down = true;
+        w.options.breaker.pause_ms = w.options.breaker.pause_cap_ms = 5 * MINUTE;
+        begin_scene(&w, 1);
+        w.bench.decide = be_down_at_first;
+        w.bench.context = &down;
+        put_event(&w, "e-1", NULL);
+        bench_run(&w.bench, 2000);
+        assert_int_equal(handled(&w), 1);
+        suffer(&w, fate);
+        down = false;
+        bench_run(&w.bench, 40000);
+        assert_int_equal(BENCH_COUNT(&w.bench, breaker_state), BREAKER_OPEN);
+        assert_all_deleted(&w, 10 * MINUTE);
+        assert_int_equal(handled(&w), fate == COMPLETED_ELSEWHERE ? 1 : 2);
+        assert_int_equal(BENCH_COUNT(&w.bench, duplicates), fate == COMPLETED_ELSEWHERE);
+        assert_int_equal(w.bench.sim.messages[0].receives, 1);
+        end_scene(&w);
+    }
+}
+
+static int64_t
+others_take_two_minutes(struct bench *b, const struct message *m)
+{
+    (void)b;
+    return strstr(m->view.body, "\"e-1\"") ? 1 : 2 * MINUTE;
+}
+
+static void
+an_event_that_is_lost_while_its_message_waits_in_a_batch_is_begun_again(void **state)
+{
+    (void)state;
+    for (enum fate fate = COMPLETED_ELSEWHERE; fate <= LEFT_ALONE; fate++) {
+        struct scene w = {.far.latency_ms = 5, .options = bench_defaults()};
+        w.options.batch_size = 1;
+        begin_scene(&w, 1);
+        w.bench.takes = others_take_two_minutes;
+        bench_put(&w.bench, BENCH_THREADS); /* nobody is free */
+        bench_run(&w.bench, 1000);
+        put_event(&w, "e-1", NULL);
+        bench_run(&w.bench, 1000);
+        const struct sim_message *m = &w.bench.sim.messages[BENCH_THREADS];
+        assert_int_equal(m->receives, 1);
+        suffer(&w, fate);
+        bench_run(&w.bench, MINUTE);
+        assert_int_equal(m->handled, fate == LEFT_ALONE);
+        assert_all_deleted(&w, 4 * MINUTE);
+        assert_int_equal(m->handled, fate != COMPLETED_ELSEWHERE);
+        assert_int_equal(m->receives, 1);
+        assert_int_equal(BENCH_COUNT(&w.bench, duplicates), fate == COMPLETED_ELSEWHERE);
+        end_scene(&w);
+    }
+}
+
+/* It waits in a batch until the store is back. */
+static void
+what_nobody_could_renew_is_not_handled_while_the_store_fails(void **state)
+{
+    (void)state;
+    struct scene w = {.far.latency_ms = 5, .options = bench_defaults()};
+    w.options.batch_size = 1;
+    begin_scene(&w, 1);
+    w.bench.takes = others_take_two_minutes;
+    bench_put(&w.bench, BENCH_THREADS);
+    bench_run(&w.bench, 1000);
+    put_event(&w, "e-1", NULL);
+    bench_run(&w.bench, 1000);
+    w.far.fail = 1000;
+    bench_run(&w.bench, 10 * MINUTE);
+    assert_int_equal(w.bench.sim.messages[BENCH_THREADS].handled, 0);
+    assert_int_equal(bench_in_hand(&w.bench), 1);
+    w.far.fail = 0;
+    assert_all_deleted(&w, MINUTE);
+    assert_int_equal(w.bench.sim.messages[BENCH_THREADS].handled, 1);
+    end_scene(&w);
+}
+
+/* The second of the group, which waits behind the first, begins the event that both have as soon as the store is back;
+ * so the first, which the breaker holds, must not wait for it. */
+static void
+two_of_a_group_do_not_wait_for_each_other_after_an_outage(void **state)
+{
+    (void)state;
+    struct scene w = {.far.latency_ms = 5, .fifo = true, .options = bench_defaults()};
+    bool down = true;
+    char body[400];
+    w.options.breaker.pause_ms = w.options.breaker.pause_cap_ms = 5 * MINUTE;
+    begin_scene(&w, 1);
+    w.bench.each = true;
+    w.bench.longest_ms = 50;
+    w.bench.decide = be_down_at_first;
+    w.bench.context = &down;
+    write_event(body, "e-1", NULL);
+    sim_put_in_group(&w.bench.sim, 0, body);
+    sim_put_in_group(&w.bench.sim, 0, body);
+    bench_run(&w.bench, 2000);
+    assert_int_equal(BENCH_COUNT(&w.bench, dedup_waited), 1);
+    suffer(&w, LEFT_ALONE);
+    down = false;
+    assert_all_deleted(&w, 10 * MINUTE);
+    assert_int_equal(w.bench.sim.messages[0].handled, 2);
+    assert_int_equal(w.bench.sim.messages[0].receives, 1);
     end_scene(&w);
 }
 
@@ -713,6 +892,11 @@ main(void)
         cmocka_unit_test(what_could_not_be_completed_is_deleted_and_counted),
         cmocka_unit_test(one_hiccup_of_the_store_does_not_block_a_group_of_equal_events),
         cmocka_unit_test(what_was_done_is_held_past_lease_max_until_its_event_is_completed),
+        cmocka_unit_test(a_store_that_is_out_is_asked_by_one_however_many_wait_and_then_by_all),
+        cmocka_unit_test(an_event_that_is_lost_while_its_message_waits_for_the_breaker_is_begun_again),
+        cmocka_unit_test(an_event_that_is_lost_while_its_message_waits_in_a_batch_is_begun_again),
+        cmocka_unit_test(what_nobody_could_renew_is_not_handled_while_the_store_fails),
+        cmocka_unit_test(two_of_a_group_do_not_wait_for_each_other_after_an_outage),
         cmocka_unit_test(a_drain_gives_back_what_waits),
         cmocka_unit_test(a_drain_forgets_what_was_begun_and_not_started),
         cmocka_unit_test(every_event_is_done_once_whatever_fails),

@@ -73,6 +73,27 @@ while_held_nothing_is_begun_but_trials(void **state)
 }
 
 static void
+what_is_not_sure_of_its_event_any_more_is_not_begun(void **state)
+{
+    (void)state;
+    for (int together = 0; together < 2; together++) {
+        pool_rig_begin(together ? &POOL_RIG_TOGETHER : &POOL_RIG_EACH, 1);
+        for (int i = 0; i < 3; i++)
+            pool_rig.answers[i] = HANDLER_DONE;
+        struct batch *b = pool_rig_make_batch(3);
+        atomic_store(&b->messages[0]->event_until_ms, clock_monotonic_ms() + 60000);
+        atomic_store(&b->messages[1]->event_until_ms, clock_monotonic_ms());
+        pool_submit(pool_rig.pool, b);
+        pool_wake(pool_rig.pool);
+        pool_rig_collect(1);
+        for (size_t i = 0; i < 3; i++)
+            assert_int_equal(b->messages[i]->verdict.kind, i == 1 ? VERDICT_UNSURE : HANDLER_DONE);
+        assert_int_equal(b->messages[1]->begun_ms, 0);
+        pool_rig_end(b);
+    }
+}
+
+static void
 settle_as_down(struct handler_call *call, uint32_t count)
 {
     (void)count;
@@ -271,6 +292,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(stopping_is_told_and_begins_nothing_more),
         cmocka_unit_test(while_held_nothing_is_begun_but_trials),
+        cmocka_unit_test(what_is_not_sure_of_its_event_any_more_is_not_begun),
         cmocka_unit_test(behind_one_that_says_down_nothing_of_its_batch_is_begun),
         cmocka_unit_test(a_batch_that_waits_can_be_taken_back),
         cmocka_unit_test(a_handler_that_does_not_return_does_not_hold_up_the_stop),
