@@ -551,6 +551,21 @@ dedup_init(struct dedup *d, struct world *w, const struct dedup_options *options
     return err_no_memory(e);
 }
 
+static void
+free_all(struct dedup *d)
+{
+    struct dedup_entry *next;
+    for (struct dedup_entry *x = LIST_FIRST(&d->entries); x; x = next) {
+        next = LIST_NEXT(x, link);
+        timers_cancel(d->world->timers, &x->again);
+        if (x->message)
+            leave_message(x);
+        free(x);
+    }
+    LIST_INIT(&d->entries);
+    TAILQ_INIT(&d->parked);
+}
+
 void
 dedup_clean_up(struct dedup *d)
 {
@@ -559,11 +574,6 @@ dedup_clean_up(struct dedup *d)
     d->options.store->ops->destroy(d->options.store);
     d->options.store = NULL;
     timers_cancel(d->world->timers, &d->again);
-    while (!LIST_EMPTY(&d->entries)) {
-        struct dedup_entry *x = LIST_FIRST(&d->entries);
-        wait_no_more(x);
-        x->busy = false;
-        free_entry(x);
-    }
+    free_all(d);
     buf_clean_up(&d->key);
 }
