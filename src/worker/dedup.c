@@ -100,7 +100,10 @@ park(struct dedup_entry *x)
     struct dedup *d = x->dedup;
     assert(!x->parked);
     x->parked = true;
-    TAILQ_INSERT_TAIL(&d->parked, x, place);
+    if (x->state == ENTRY_HELD) /* what it has expires */
+        TAILQ_INSERT_HEAD(&d->parked, x, place);
+    else
+        TAILQ_INSERT_TAIL(&d->parked, x, place);
     if (d->under_way == 0 && !timer_is_set(&d->again))
         timers_set(d->world->timers, &d->again, d->world->clock_ms() + NO_MEMORY_MS);
 }
@@ -157,7 +160,8 @@ note_outcome(struct dedup *d, const struct dedup_op *op)
         if (!d->failing || !timer_is_set(&d->again))
             timers_set(w->timers, &d->again, now_ms + backoff_wait_ms(&FAILED, ++d->failures, &w->random));
         d->failing = true;
-        d->burst = 1;
+        if (d->burst > 1)
+            d->burst /= 2;
         return;
     }
     if (d->failing)
@@ -507,14 +511,14 @@ resume(struct dedup_entry *x, int64_t now_ms)
         renewed(x, now_ms);
 }
 
-/* The store has had its pause: one tries it. Or one has succeeded: twice as many as before do. */
+/* The store has had its pause: one tries it. Or one has succeeded: others do, fewer the more have failed lately. */
 static void
 go_on(struct timer *t, int64_t now_ms)
 {
     struct dedup *d = (struct dedup *)((char *)t - offsetof(struct dedup, again));
     if (d->failing && d->under_way > 0)
         return; /* its end says how to go on */
-    size_t n = d->burst;
+    size_t n = d->failing ? 1 : d->burst;
     if (!d->failing && d->burst < BURST_MOST)
         d->burst *= 2;
     bool failed = d->failing;
@@ -542,7 +546,7 @@ dedup_init(struct dedup *d, struct world *w, const struct dedup_options *options
 {
     *d = (struct dedup){.world = w, .options = *options};
     d->again.fire = go_on;
-    d->burst = 1;
+    d->burst = BURST_MOST;
     TAILQ_INIT(&d->parked);
     LIST_INIT(&d->entries);
     if (!options->store || timers_reserve(w->timers, &d->again) == 0)

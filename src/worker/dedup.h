@@ -13,8 +13,8 @@
  *
  * While the store fails, messages wait under lease, so that receives stop at the in-flight cap, and dedup_failure says
  * why: one of them tries it after a pause that grows (one for the store, however many wait), and once one has succeeded
- * the others follow, twice as many each time. Or, by option, they are handled without protection, and counted. A
- * completion that fails is counted and the message deleted: it was handled.
+ * the others follow: at once, or, after many failures, twice as many each time. Or, by option, they are handled without
+ * protection, and counted. A completion that fails is counted and the message deleted: it was handled.
  *
  * What is in progress can be lost before a handler has the message, which waits for the breaker, for its turn or in a
  * batch: it expires because the store could not be asked to renew it, and another message may begin it. Such a message
