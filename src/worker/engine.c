@@ -52,6 +52,7 @@ lease_lost(void *context, struct message *m, int64_t now_ms)
     switch (m->state) {
     case MESSAGE_QUEUED:
         WORLD_COUNT(&g->world, lost, 1); /* stays in hand until its handler thread has seen it */
+        pressure_lost(&g->pressure, m, now_ms);
         order_lost(&g->order, m);
         break;
     case MESSAGE_PUBLISHING:

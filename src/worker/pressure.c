@@ -288,13 +288,18 @@ outcome_of(const struct message *m)
     }
 }
 
+static const char *
+reason_of(const struct message *m)
+{
+    return m->verdict.reason                 ? m->verdict.reason
+           : m->verdict.kind == HANDLER_DOWN ? "the handler says that what it depends on is down"
+                                             : "the handler fails";
+}
+
 static void
-log_opening(struct pressure *p, const struct message *m, enum breaker_state before, int64_t now_ms)
+log_opening(struct pressure *p, const struct message *m, const char *reason, enum breaker_state before, int64_t now_ms)
 {
     const struct breaker *b = &p->breaker;
-    const char *reason = m->verdict.reason                 ? m->verdict.reason
-                         : m->verdict.kind == HANDLER_DOWN ? "the handler says that what it depends on is down"
-                                                           : "the handler fails";
     int64_t pause_ms = b->tries_at_ms - now_ms;
     snprintf(p->reason, sizeof p->reason, "%s", reason);
     WORLD_COUNT(p->world, breaker_openings, 1);
@@ -342,9 +347,43 @@ pressure_learn(struct pressure *p, struct message *m, int64_t now_ms)
     if (!breaker_end(b, turn, outcome_of(m), now_ms))
         return;
     if (b->state == BREAKER_OPEN)
-        log_opening(p, m, before, now_ms);
+        log_opening(p, m, reason_of(m), before, now_ms);
     else
         log_write(LOG_INFO, "breaker closes: messages are handled again", LOG_INT("kept", p->kept),
                   LOG_INT("open_ms", now_ms - b->opened_ms));
+    wait_for_next(p, now_ms);
+}
+
+static bool
+was_begun(const struct message *m)
+{
+    return atomic_load_explicit(&m->begun_ms, memory_order_relaxed) != 0;
+}
+
+/* And nothing is known of its verdict. */
+static bool
+is_with_its_handler(const struct message *m)
+{
+    return m->batch && was_begun(m) && m->order.stage != ORDER_HELD;
+}
+
+/* Nothing of the verdict is read here: it is the handler thread's. */
+void
+pressure_lost(struct pressure *p, struct message *m, int64_t now_ms)
+{
+    struct breaker *b = &p->breaker;
+    if (b->state != BREAKER_TRYING || m->turn != b->turn || !is_with_its_handler(m))
+        return;
+    for (struct message *f = m->order.follower; f; f = f->order.follower) {
+        if (f->batch == m->batch && f->turn == b->turn && !was_begun(f)) {
+            f->turn = 0;
+            breaker_end(b, b->turn, BREAKER_NOTHING, now_ms);
+        }
+    }
+    m->turn = 0;
+    m->kept_place = 0;
+    if (!breaker_end(b, b->turn, BREAKER_FAILURE, now_ms))
+        return;
+    log_opening(p, m, "its handler held it until its lease was over", BREAKER_TRYING, now_ms);
     wait_for_next(p, now_ms);
 }

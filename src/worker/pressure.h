@@ -70,6 +70,11 @@ void pressure_resume(struct pressure *p, struct message *m);
  * retry with a delay: the handler knows when it wants it. */
 void pressure_learn(struct pressure *p, struct message *m, int64_t now_ms);
 
+/* The lease of m, which is in a batch, is over. A try that its handler still has is a failure: how the call ends, if it
+ * does, counts no more, and others are tried. What waits in its batch for the same call to end (of its FIFO group)
+ * takes up no room meanwhile. */
+void pressure_lost(struct pressure *p, struct message *m, int64_t now_ms);
+
 /* Lets pass what may. Each turn of the loop. */
 void pressure_step(struct pressure *p, int64_t now_ms);
 

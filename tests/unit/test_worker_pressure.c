@@ -480,6 +480,77 @@ one_message_that_is_always_down_does_not_stop_a_quiet_queue(void **state)
     assert_in_range(n, 200, 216);
 }
 
+/* The try of the first message hangs; of a FIFO queue, the first call with the second. */
+static int64_t
+one_call_lasts(struct bench *b, const struct message *m)
+{
+    size_t which = (size_t)(sim_find(&b->sim, m->view.id) - b->sim.messages);
+    unsigned handled = b->sim.messages[which].handled;
+    bool hangs = b->sim.fifo ? which == 1 && handled == 0 : which == 0 && handled == 1;
+    return hangs ? 100 * MINUTE : 10;
+}
+
+static void
+the_first_is_down_once(struct bench *b, struct message *m, struct sim_message *s)
+{
+    m->verdict.kind = s == b->sim.messages && s->handled == 1 ? HANDLER_DOWN : HANDLER_DONE;
+}
+
+static void
+put_in_groups(struct bench *b, int first, int n)
+{
+    for (int i = 0; i < n; i++) {
+        if (b->sim.fifo)
+            sim_put_in_group(&b->sim, first + i, "{}");
+        else
+            sim_put(&b->sim, "{}");
+    }
+}
+
+/* How many of a hundred others are done in an hour. Of a FIFO queue, one stands in line behind the one that hangs. */
+static size_t
+done_beside_a_try_that_hangs(bool fifo, bool each)
+{
+    struct bench b;
+    struct engine_options o = bench_defaults();
+    size_t n = 0;
+    o.lease_max_s = 40;
+    if (fifo) {
+        bench_init_fifo(&b, 3, &o);
+    } else {
+        o.batch_size = 1;
+        bench_init(&b, 3, &o);
+    }
+    b.each = each;
+    b.decide = the_first_is_down_once;
+    b.takes = one_call_lasts;
+    b.sim.max_receive_count = 1000;
+    put_in_groups(&b, 0, 1);
+    bench_run(&b, 6000);
+    assert_int_equal(b.engine->pressure.breaker.state, BREAKER_TRYING);
+    for (int i = 0; fifo && i < 2; i++)
+        put_in_groups(&b, 1, 1);
+    bench_run(&b, 1000);
+    assert_int_equal(b.engine->pressure.breaker.out, fifo ? 2 : 1);
+    put_in_groups(&b, 2, 100);
+    bench_run(&b, HOUR);
+    for (size_t i = b.sim.n_messages - 100; i < b.sim.n_messages; i++)
+        n += b.sim.messages[i].deleted;
+    assert_true(BENCH_COUNT(&b, held_too_long) > 0);
+    bench_clean_up(&b);
+    return n;
+}
+
+/* Longer than until lease.max_s took it away. */
+static void
+a_try_that_hangs_keeps_no_other_away(void **state)
+{
+    (void)state;
+    assert_int_equal(done_beside_a_try_that_hangs(false, true), 100);
+    assert_int_equal(done_beside_a_try_that_hangs(false, false), 100);
+    assert_int_equal(done_beside_a_try_that_hangs(true, true), 100);
+}
+
 /* ---- the rate ---- */
 
 #define RATE 25
@@ -665,6 +736,7 @@ main(void)
         cmocka_unit_test(messages_that_wrongly_say_down_each_time_keep_no_other_away),
         cmocka_unit_test(messages_that_are_always_down_do_not_keep_others_away_under_a_rate),
         cmocka_unit_test(one_message_that_is_always_down_does_not_stop_a_quiet_queue),
+        cmocka_unit_test(a_try_that_hangs_keeps_no_other_away),
         cmocka_unit_test(messages_that_always_say_down_slow_a_fair_queue_no_more_than_one_without_groups),
         cmocka_unit_test(failing_tries_cost_no_walk_along_all_that_is_kept),
         cmocka_unit_test(what_is_held_longer_than_any_lease_is_lost_counted_and_handled_when_it_comes_again),
