@@ -34,6 +34,7 @@ struct sqs_message {
     int64_t first_received_at_ms;           /* ApproximateFirstReceiveTimestamp; 0 when absent */
     const struct sqs_attribute *attributes; /* message attributes */
     size_t n_attributes;
+    bool behind_damaged; /* one that was left out stood before it in the answer, of its group as far as one can tell */
 };
 
 struct sqs_receive_options {

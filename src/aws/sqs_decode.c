@@ -28,9 +28,10 @@ sqs_decode_clean_up(struct sqs_decoded *d)
 struct incoming {
     struct sqs_message m;
     struct slice md5_of_attributes, receive_count, sent_at, first_received_at;
+    bool garbled, damaged; /* damaged: garbled, or not as it was sent */
 };
 
-/* The messages that make sense, of at most max. */
+/* All that came, of at most max: of one that is garbled only the group, if it can be told. */
 struct arriving {
     struct incoming *messages;
     size_t n, max;
@@ -204,6 +205,19 @@ note_garbled(struct arena *arena, struct sqs_received *received, const struct in
     received->garbled_as = text ? text : "";
 }
 
+/* Empty: nobody can tell. */
+static struct slice
+group_of_garbled(struct arena *arena, struct json message)
+{
+    struct json group;
+    size_t n;
+    if (!json_get_path(message, &group, "Attributes", "MessageGroupId", NULL) || group.type != JSON_STRING)
+        return slice_of(NULL, 0);
+    size_t size = json_raw(group).n;
+    char *text = arena_alloc(arena, size);
+    return text && json_decode_into(group, text, size, &n) ? slice_of(text, n) : slice_of(NULL, 0);
+}
+
 static int
 read_messages(struct sqs_source *s, struct arriving *a, struct sqs_received *received, struct err *e)
 {
@@ -214,24 +228,33 @@ read_messages(struct sqs_source *s, struct arriving *a, struct sqs_received *rec
     for (size_t n = 0; json_read_element(&s->reader); n++) {
         if (n == a->max)
             return err_set(e, ERR_PROTOCOL, "more messages came than the %zu that were asked for", a->max);
-        struct incoming *in = &a->messages[a->n];
+        struct incoming *in = &a->messages[a->n++];
         struct json_reader before = s->reader;
         struct err why;
         *in = (struct incoming){0};
         rc = read_message(s, in, &why);
         if (rc == 0 && !json_read_has_failed(&s->reader))
             rc = check_complete(in, &why);
-        if (rc == 0) {
-            a->n++;
-        } else if (rc == ERR_PROTOCOL) { /* wherever in it that was noticed */
+        if (rc == ERR_PROTOCOL) { /* wherever in it that was noticed */
             note_garbled(s->arena, received, in, &why);
             s->reader = before;
-            json_read_take(&s->reader);
-        } else {
+            struct slice group = group_of_garbled(s->arena, json_read_take(&s->reader));
+            *in = (struct incoming){.m.group = group, .garbled = true, .damaged = true};
+        } else if (rc != 0) {
             return err_no_memory(e);
         }
     }
     return 0;
+}
+
+/* A group that nobody can tell may be any. */
+static bool
+is_behind_damaged(const struct incoming *first, const struct incoming *in)
+{
+    for (const struct incoming *d = first; d < in; d++)
+        if (d->damaged && (d->m.group.n == 0 || in->m.group.n == 0 || slice_equals(d->m.group, in->m.group)))
+            return true;
+    return false;
 }
 
 /* Passes on what is as it was sent, and counts the rest. */
@@ -244,19 +267,23 @@ verify_messages(struct arena *arena, const struct arriving *a, struct sqs_receiv
         return err_no_memory(e);
     received->messages = messages;
     for (size_t i = 0; i < a->n; i++) {
-        const struct incoming *in = &a->messages[i];
+        struct incoming *in = &a->messages[i];
         bool sound = true;
+        if (in->garbled)
+            continue;
         int rc = check_attributes(in, &sound, e);
         if (rc != 0)
             return rc;
         digest_md5_hex(in->m.body.p, in->m.body.n, hex[i]);
         if (!sound || (in->m.md5_of_body.n > 0 && !slice_equals_string(in->m.md5_of_body, hex[i]))) {
             received->corrupt++;
+            in->damaged = true;
             continue;
         }
         struct sqs_message *m = &messages[received->n_messages++];
         *m = in->m;
         m->md5_of_body = slice_of(hex[i], sizeof hex[i] - 1);
+        m->behind_damaged = is_behind_damaged(a->messages, in);
     }
     return 0;
 }

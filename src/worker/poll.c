@@ -157,6 +157,20 @@ count_received(struct poll *p, const struct sqs_received *r)
                           LOG_INT("messages", r->garbled), LOG_STR("first", r->garbled_as));
 }
 
+/* What would be handled before a damaged one of its group is left to SQS. */
+static void
+hand_on_in_order(struct poll *p, const struct sqs_received *r, size_t most, int64_t now_ms)
+{
+    struct sqs_message in_order[SQS_BATCH_MAX];
+    size_t n = 0;
+    assert(most <= SQS_BATCH_MAX);
+    for (size_t i = 0; i < most; i++)
+        if (!r->messages[i].behind_damaged)
+            in_order[n++] = r->messages[i];
+    if (n > 0)
+        p->options.received(p->options.context, in_order, n, now_ms - r->age_ms, now_ms);
+}
+
 static void
 received(void *context, const struct sqs_received *r)
 {
@@ -167,7 +181,8 @@ received(void *context, const struct sqs_received *r)
     int64_t waited_ms = now_ms - c->sent_ms;
     bool damaged = p->options.fifo && r->corrupt + r->garbled > 0;
     bool lost = p->options.fifo && r->error && (r->error->maybe_executed || r->error->err.retryable);
-    if (lost || (damaged && !c->attempt.damaged)) {
+    bool comes_again = lost || (damaged && !c->attempt.damaged);
+    if (comes_again) {
         c->attempt.damaged |= damaged;
         keep_attempt(p, &c->attempt);
     }
@@ -180,8 +195,10 @@ received(void *context, const struct sqs_received *r)
         if (damaged)
             pause_for(p, &p->failures, now_ms);
         /* More than was asked for has no room here; SQS takes back what nobody settles. */
-        size_t n = damaged ? 0 : r->n_messages < asked ? r->n_messages : asked;
-        if (n > 0)
+        size_t n = comes_again ? 0 : r->n_messages < asked ? r->n_messages : asked;
+        if (damaged)
+            hand_on_in_order(p, r, n, now_ms);
+        else if (n > 0)
             p->options.received(p->options.context, r->messages, n, now_ms - r->age_ms, now_ms);
         assert(p->options.in_hand->count + p->reserved <= p->options.cap);
     }

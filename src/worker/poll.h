@@ -15,7 +15,9 @@
  * A receive from a FIFO queue carries a ReceiveRequestAttemptId. When its answer is lost the next receive carries it
  * again, so that SQS hands out what it had picked once more, at once: the groups of those messages would stand still
  * for their visibility timeout otherwise. The same goes for an answer with a damaged message, because those behind it
- * in its group must not be handled before it; damaged twice, it is left to SQS as a whole. Engine thread only. */
+ * in its group must not be handled before it. Of an answer that is damaged twice, the damaged message and what stands
+ * behind it in its group are left to SQS (all that stands behind it, if nobody can tell its group), and the others are
+ * handled. Engine thread only. */
 #ifndef FANOUT_WORKER_POLL_H
 #define FANOUT_WORKER_POLL_H
 

@@ -40,6 +40,7 @@ struct pending {
     unsigned new_until; /* the id was none of the sim's before attempt new_until; 0: it was not looked for yet */
     struct sqs_message got[SQS_BATCH_MAX];
     size_t garbled;
+    int groups_garbled[SQS_BATCH_MAX]; /* -1: nobody can tell */
     int64_t until_ms, visibility_ms;
     int64_t sent_ms; /* the attempt that is answered */
     int64_t way_ms;  /* from the queue back to the caller */
@@ -261,6 +262,15 @@ is_full(const struct pending *p)
     return p->n + p->garbled >= p->max_messages;
 }
 
+static bool
+is_behind_garbled(const struct pending *p, const struct sim_message *m)
+{
+    bool behind = false;
+    for (size_t i = 0; i < p->garbled; i++)
+        behind |= p->groups_garbled[i] < 0 || p->groups_garbled[i] == m->group;
+    return behind;
+}
+
 /* Hands m out. */
 static void
 hand_out(struct pending *p, struct sim_message *m)
@@ -272,13 +282,14 @@ hand_out(struct pending *p, struct sim_message *m)
     if (s->hook)
         s->hook(s->context, SIM_RECEIVE, (int)(p->n + p->garbled), &f);
     if (f.entry) {
-        p->garbled++;
+        p->groups_garbled[p->garbled++] = f.groupless ? -1 : m->group;
         return;
     }
     snprintf(p->entry[p->n].handle, sizeof p->entry[p->n].handle, "%s/%u", m->id, m->receives);
     p->got[p->n] = sim_sqs_message(m->id, p->entry[p->n].handle, m->body, m->receives);
     snprintf(p->entry[p->n].id, sizeof p->entry[p->n].id, "%s", m->id); /* m moves when messages are put */
     p->got[p->n].id = slice_of_string(p->entry[p->n].id);
+    p->got[p->n].behind_damaged = is_behind_garbled(p, m);
     if (m->group >= 0) {
         snprintf(p->entry[p->n].group, sizeof p->entry[p->n].group, "g-%d", m->group);
         snprintf(p->entry[p->n].sequence, sizeof p->entry[p->n].sequence, "%020zu", m->place + 1);

@@ -43,6 +43,7 @@ struct sim_fault {
     bool call;         /* the whole call fails */
     bool executed;     /* ... after it was executed: its answer is lost */
     bool entry;        /* an entry fails; of a receive: a message arrives garbled */
+    bool groupless;    /* ... so that nobody can tell its group */
     bool sender_fault; /* ... as the sender's */
     const char *code;  /* NULL: "InternalError"; "AccessDenied", "InvalidParameterValue", "tls" (no answer at all) and
                           "AWS.SimpleQueueService.NonExistentQueue" are worth no retry */

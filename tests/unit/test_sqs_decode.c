@@ -199,6 +199,52 @@ a_message_that_makes_no_sense_costs_itself_alone(void **state)
     }
 }
 
+#define OF_GROUP(id, group, more)                                                                                      \
+    "{\"MessageId\":\"" id "\",\"ReceiptHandle\":\"r\",\"Body\":\"hello\",\"MD5OfBody\":\"" HELLO_MD5                  \
+    "\",\"Attributes\":{" more "\"MessageGroupId\":\"" group "\"}}"
+
+/* Damaged in each way: of group g-1 if that can be told, between others of two groups. */
+static void
+what_may_be_of_a_damaged_message_s_group_and_stands_behind_it_is_marked(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *message;
+        bool told;
+    } cases[] = {
+        {"{\"MessageId\":\"m\",\"ReceiptHandle\":\"r\",\"Body\":\"hallo\",\"MD5OfBody\":\"" HELLO_MD5
+         "\",\"Attributes\":{\"MessageGroupId\":\"g-1\"}}",
+         true},
+        {"{\"MessageId\":\"m\",\"ReceiptHandle\":\"r\",\"Body\":\"hallo\",\"MD5OfBody\":\"" HELLO_MD5 "\"}", false},
+        {OF_GROUP("m", "g-1", "\"SentTimestamp\":\"soon\","), true},
+        {OF_GROUP("m", "g-1", "\"SentTimestamp\":1,"), true},
+        {OF_GROUP("", "g-1", ""), true},
+        {OF_GROUP("", "\\u0067-1", ""), true},
+        {OF_GROUP("", "", ""), false},
+        {OF_GROUP("", "\\ud800", ""), false},
+        {"{\"MessageId\":\"m\",\"Attributes\":{\"MessageGroupId\":[\"g-1\"]}}", false},
+        {"{\"MessageId\":\"m\",\"Attributes\":[\"MessageGroupId\",\"g-1\"]}", false},
+        {"\"g-1\"", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct sqs_decoded d;
+        struct sqs_received r;
+        struct err e;
+        char answer[1000];
+        snprintf(answer, sizeof answer, "{\"Messages\":[%s,%s,%s,%s,{" HELLO "}]}", OF_GROUP("1", "g-1", ""),
+                 cases[i].message, OF_GROUP("2", "g-2", ""), OF_GROUP("3", "g-1", ""));
+        assert_int_equal(receive(&d, answer, &r, &e), 0);
+        assert_int_equal(r.corrupt + r.garbled, 1);
+        assert_int_equal(r.n_messages, 4);
+        assert_false(r.messages[0].behind_damaged);
+        if (r.messages[1].behind_damaged == cases[i].told)
+            fail_msg("%s: another group is %s", answer, cases[i].told ? "marked" : "not marked");
+        assert_true(r.messages[2].behind_damaged);
+        assert_true(r.messages[3].behind_damaged); /* itself without a group */
+        sqs_decode_clean_up(&d);
+    }
+}
+
 static void
 an_answer_that_makes_no_sense_is_named(void **state)
 {
@@ -516,6 +562,7 @@ main(void)
         cmocka_unit_test(messages_that_fail_their_md5_are_left_out_and_counted),
         cmocka_unit_test(binary_attributes_come_out_as_bytes),
         cmocka_unit_test(a_message_that_makes_no_sense_costs_itself_alone),
+        cmocka_unit_test(what_may_be_of_a_damaged_message_s_group_and_stands_behind_it_is_marked),
         cmocka_unit_test(an_answer_that_makes_no_sense_is_named),
         cmocka_unit_test(a_receive_count_past_all_bounds_is_cut),
         cmocka_unit_test(batch_results_belong_to_their_entries),

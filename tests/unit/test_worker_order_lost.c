@@ -154,6 +154,71 @@ what_came_with_a_damaged_message_is_not_handled_before_it(void **state)
     }
 }
 
+static int64_t garbled_at_ms;
+static bool groupless;
+
+/* Message 1 of group 0 arrives garbled, each time. (The hook is asked right after it was marked as received.) */
+static void
+garble_one(void *context, enum sim_call call, int entry, struct sim_fault *fault)
+{
+    (void)context;
+    if (call != SIM_RECEIVE || entry < 0 || garbled_at_ms == sim_now_ms() ||
+        order_bench_message(0, 1)->received_at_ms != sim_now_ms())
+        return;
+    garbled_at_ms = sim_now_ms();
+    fault->entry = true;
+    fault->groupless = groupless;
+}
+
+static void
+start_with_one_garbled(int groups)
+{
+    garbled_at_ms = -1;
+    order_bench_start(NULL, true);
+    order_bench.sim.hook = garble_one;
+    order_bench.sim.redrives = true;
+    order_bench.sim.max_receive_count = 5;
+    order_bench_put(0, 3);
+    for (int group = 1; group < groups; group++)
+        order_bench_put(group, 1);
+}
+
+static void
+a_message_that_is_always_garbled_holds_its_own_group_alone(void **state)
+{
+    (void)state;
+    groupless = false;
+    start_with_one_garbled(5);
+    bench_run(&order_bench, 60 * MINUTE);
+    for (int group = 1; group < 5; group++) {
+        assert_int_equal(order_bench_message(group, 0)->handled, 1);
+        assert_int_equal(order_bench_message(group, 0)->receives, 1);
+    }
+    assert_int_equal(order_bench_message(0, 0)->handled, 1);
+    assert_true(order_bench_message(0, 1)->moved);
+    assert_int_equal(order_bench_message(0, 1)->handled, 0);
+    bench_clean_up(&order_bench);
+}
+
+/* Whatever stands behind it may be of its group, and what stands before it is not held up. */
+static void
+of_an_answer_with_a_garbled_message_without_group_what_stands_before_it_is_handled(void **state)
+{
+    (void)state;
+    groupless = true;
+    start_with_one_garbled(1);
+    bench_run(&order_bench, 20000);
+    assert_true(garbled_at_ms >= 0);
+    assert_int_equal(order_bench_message(0, 0)->handled, 1);
+    assert_int_equal(order_bench_message(0, 0)->receives, 1);
+    assert_int_equal(order_bench_message(0, 2)->receives, 1);
+    assert_int_equal(order_bench_message(0, 2)->handled, 0);
+    order_bench.sim.hook = NULL;
+    bench_run(&order_bench, MINUTE);
+    assert_int_equal(order_bench_deleted_in(0), 3);
+    bench_clean_up(&order_bench);
+}
+
 int
 main(void)
 {
@@ -164,6 +229,8 @@ main(void)
         cmocka_unit_test(after_a_lost_answer_the_same_messages_come_at_once),
         cmocka_unit_test(an_attempt_is_forgotten_before_its_id_has_expired_at_the_queue),
         cmocka_unit_test(what_came_with_a_damaged_message_is_not_handled_before_it),
+        cmocka_unit_test(a_message_that_is_always_garbled_holds_its_own_group_alone),
+        cmocka_unit_test(of_an_answer_with_a_garbled_message_without_group_what_stands_before_it_is_handled),
     };
     return cmocka_run_group_tests_name("worker_order_lost", tests, NULL, NULL);
 }
