@@ -111,7 +111,8 @@ learn_trying(struct breaker *b, enum breaker_outcome outcome, int64_t now_ms)
         b->allowed--;
     if (outcome == BREAKER_DOWN || b->allowed == 0)
         open_for_a_pause(b, now_ms);
-    else if (outcome == BREAKER_SUCCESS && b->allowed >= b->policy.full)
+    else if (outcome == BREAKER_SUCCESS &&
+             (b->allowed >= b->policy.full || (b->allowed > 2 && now_ms - b->changed_ms >= b->policy.window_ms)))
         close_again(b, now_ms);
 }
 

@@ -8,9 +8,10 @@
  * least min_calls in the window, failure_percent failed. Open, nothing goes, until a pause is over; then it tries with
  * one message. Each success makes room for one more at a time, each failure for one less: with the first try it is
  * decided at once, and what was down for an hour is not met by all that has gathered meanwhile. When as many may go as
- * handlers can have in their hands it is closed; when none may, or the handler says that it is still down, it is open
- * again, for longer: pauses double from pause_ms to pause_cap_ms, drawn from the upper half so that workers do not try
- * in step. They begin anew once it has been closed for a window.
+ * handlers can have in their hands, or, on a queue that brings too few for that, two more than failed in a window, it
+ * is closed; when none may, or the handler says that it is still down, it is open again, for longer: pauses double from
+ * pause_ms to pause_cap_ms, drawn from the upper half so that workers do not try in step. They begin anew once it has
+ * been closed for a window.
  *
  * What was begun before its state last changed says nothing about now, and counts no more.
  *

@@ -62,10 +62,13 @@ wanted(struct outbox *b, struct outbox_entry *x, int64_t now_ms)
     return false;
 }
 
-/* No try will fare better. */
+/* No try will fare better. A permission may be given; on a FIFO queue that is waited for, because with the message its
+ * group would go back, and spend its receives unhandled. */
 static bool
-is_for_good(const struct outbox_outcome *o)
+is_for_good(const struct message *m, const struct outbox_outcome *o)
 {
+    if (o->error && m->order.group && aws_error_is_missing_permission(o->error))
+        return false;
     if (o->error)
         return !o->error->err.retryable && !o->error->maybe_executed;
     return o->at_fault;
@@ -113,7 +116,7 @@ finished(struct outbox *b, struct outbox_entry *x, const struct outbox_outcome *
         d->options.gone(d->options.context);
         return OUTBOX_AGAIN;
     }
-    if (!is_for_good(o))
+    if (!is_for_good(m, o))
         return o->stale ? OUTBOX_AT_ONCE : OUTBOX_AGAIN;
     if (o->at_fault && letter_shrink(m)) {
         log_write_limited(LOG_WARN, LOG_EVERY_MS,

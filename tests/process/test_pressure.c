@@ -170,7 +170,7 @@ an_hour_of_what_is_down_burns_no_receive_and_ends_within_a_pause(void **state)
         pass(STEP_MS);
     long held = (long)METRICS_GET(worker.metrics, in_flight);
     assert_in_range(held, 10, 80);
-    assert_true(counted("ReceiveMessage") <= 20);
+    assert_true(counted("ReceiveMessage") <= 20 + 4 * 10); /* a try may bring one more, until hands are full */
     assert_in_range(counted("ChangeMessageVisibilityBatch"), 2, 5 * 9); /* ten a call, each quarter of an hour */
     assert_in_range(recorded(" DOWN 1\n"), 40, 150);
     local_queue_assert_counts(&queue, MESSAGES - held, held, 0);

@@ -119,6 +119,27 @@ one_message_decides_and_then_more_go_at_once_until_it_closes(void **state)
 }
 
 static void
+on_a_quiet_queue_it_closes_when_a_window_went_well(void **state)
+{
+    (void)state;
+    struct breaker_policy policy = POLICY;
+    struct breaker b;
+    int64_t now_ms = 5000;
+    policy.full = 100;
+    breaker_init(&b, &policy, 1);
+    go_to_trying(&b, &now_ms);
+    assert_false(call(&b, BREAKER_SUCCESS, now_ms + policy.window_ms)); /* one that was slow says too little */
+    assert_true(call(&b, BREAKER_SUCCESS, now_ms + policy.window_ms));
+    assert_int_equal(b.state, BREAKER_CLOSED);
+
+    breaker_init(&b, &policy, 1);
+    go_to_trying(&b, &now_ms);
+    for (int i = 0; i < 20; i++)
+        assert_false(call(&b, BREAKER_SUCCESS, now_ms + policy.window_ms - 1));
+    assert_int_equal(b.state, BREAKER_TRYING);
+}
+
+static void
 a_try_that_says_nothing_makes_room_for_another(void **state)
 {
     (void)state;
@@ -215,6 +236,7 @@ struct model {
     size_t n, from; /* of this closed time */
     enum breaker_state state;
     size_t allowed, out;
+    int64_t trying_ms; /* since when */
 };
 
 static bool
@@ -249,7 +271,8 @@ model_ends(struct model *m, enum breaker_outcome outcome, int64_t now_ms)
     m->allowed += outcome == BREAKER_SUCCESS ? 1 : (size_t)-1;
     if (outcome == BREAKER_DOWN || m->allowed == 0) {
         m->state = BREAKER_OPEN;
-    } else if (m->allowed >= m->policy.full && outcome == BREAKER_SUCCESS) {
+    } else if (outcome == BREAKER_SUCCESS &&
+               (m->allowed >= m->policy.full || (m->allowed >= 3 && now_ms - m->trying_ms >= m->policy.window_ms))) {
         m->state = BREAKER_CLOSED;
         m->from = m->n;
     }
@@ -280,6 +303,7 @@ run_beside_model(uint64_t seed)
             m.state = BREAKER_TRYING;
             m.allowed = 1;
             m.out = 0;
+            m.trying_ms = now_ms;
         }
         size_t room = m.state == BREAKER_CLOSED                        ? SIZE_MAX
                       : m.state == BREAKER_TRYING && m.allowed > m.out ? m.allowed - m.out
@@ -327,6 +351,7 @@ main(void)
         cmocka_unit_test(opens_by_the_failures_of_the_window),
         cmocka_unit_test(open_lets_nothing_go_until_its_pause_is_over),
         cmocka_unit_test(one_message_decides_and_then_more_go_at_once_until_it_closes),
+        cmocka_unit_test(on_a_quiet_queue_it_closes_when_a_window_went_well),
         cmocka_unit_test(a_try_that_says_nothing_makes_room_for_another),
         cmocka_unit_test(a_few_that_fail_among_tries_that_succeed_only_slow_them_down),
         cmocka_unit_test(pauses_double_to_the_cap_and_begin_anew_after_a_closed_window),

@@ -190,12 +190,22 @@ a_rejected_message_lets_its_group_go_on_when_its_dead_letter_is_confirmed(void *
 }
 
 static void
+refuse_dead_letters(void *context, enum sim_call call, int entry, struct sim_fault *fault)
+{
+    (void)context;
+    if (call == SIM_SEND_DEAD && entry >= 0 && deny) {
+        fault->entry = fault->sender_fault = true;
+        fault->code = "InvalidParameterValue";
+    }
+}
+
+static void
 a_refused_dead_letter_comes_back_before_those_behind_it(void **state)
 {
     (void)state;
     order_bench_start(NULL, true);
     deny = true;
-    order_bench.sim.hook = deny_dead_letters;
+    order_bench.sim.hook = refuse_dead_letters;
     order_bench_put(0, 5);
     order_bench_let_first_fail(0, 1000, HANDLER_REJECT, -1);
     bench_run(&order_bench, 10 * MINUTE);
@@ -206,6 +216,33 @@ a_refused_dead_letter_comes_back_before_those_behind_it(void **state)
     bench_run(&order_bench, 20 * MINUTE);
     assert_int_equal(order_bench_message(0, 0)->dead_letters, 1);
     assert_int_equal(order_bench_deleted_in(0), 5);
+    bench_clean_up(&order_bench);
+}
+
+/* Given back each time, all of the group would be moved by SQS, unhandled. */
+static void
+a_missing_permission_for_dead_letters_is_waited_for_under_lease(void **state)
+{
+    (void)state;
+    order_bench_start(NULL, true);
+    deny = true;
+    order_bench.sim.hook = deny_dead_letters;
+    order_bench.sim.redrives = true;
+    order_bench.sim.max_receive_count = 4;
+    order_bench_put(0, 5);
+    order_bench_put(1, 5);
+    order_bench_let_first_fail(0, 1, HANDLER_REJECT, -1);
+    bench_run(&order_bench, 60 * MINUTE);
+    assert_int_equal(order_bench_deleted_in(0), 0);
+    assert_int_equal(order_bench_deleted_in(1), 5);
+    assert_int_equal(order_bench_message(0, 0)->handled, 1);
+    assert_int_equal(order_bench_message(0, 0)->receives, 1);
+    assert_in_range(order_bench.sim.calls[SIM_SEND_DEAD], 60, 1500);
+    deny = false;
+    bench_run(&order_bench, MINUTE);
+    assert_int_equal(order_bench_message(0, 0)->dead_letters, 1);
+    assert_int_equal(order_bench_deleted_in(0), 5);
+    assert_int_equal(order_bench_message(0, 4)->receives, 1);
     bench_clean_up(&order_bench);
 }
 
@@ -362,6 +399,7 @@ main(void)
         cmocka_unit_test(skip_goes_on_with_the_group_and_handles_the_failed_one_later),
         cmocka_unit_test(a_rejected_message_lets_its_group_go_on_when_its_dead_letter_is_confirmed),
         cmocka_unit_test(a_refused_dead_letter_comes_back_before_those_behind_it),
+        cmocka_unit_test(a_missing_permission_for_dead_letters_is_waited_for_under_lease),
         cmocka_unit_test(what_follows_a_failure_in_a_batch_is_handled_again_whatever_its_verdict),
         cmocka_unit_test(with_handle_what_follows_a_failure_is_not_begun),
         cmocka_unit_test(groups_run_beside_each_other_up_to_the_threads),
