@@ -41,6 +41,7 @@ prepare(struct http_call *c, const struct http_request *q, struct err *e)
     c->stall_timeout_ms = q->stall_timeout_ms;
     c->moved = 0;
     c->header_bytes = 0;
+    c->answered_ms = 0;
     c->header_complete = false;
     c->paused = c->resent = false;
     c->gave_up = 0;
@@ -132,10 +133,9 @@ withdraw(struct http_call *c)
 static void
 call_back(struct http_call *c, struct http_response *r)
 {
-    curl_off_t began_us = 0;
-    r->elapsed_ms = clock_monotonic_ms() - c->submitted_at_ms;
-    curl_easy_getinfo(c->easy, CURLINFO_STARTTRANSFER_TIME_T, &began_us);
-    r->age_ms = began_us > 0 && r->elapsed_ms > began_us / 1000 ? r->elapsed_ms - began_us / 1000 : 0;
+    int64_t now_ms = clock_monotonic_ms();
+    r->elapsed_ms = now_ms - c->submitted_at_ms;
+    r->age_ms = c->answered_ms > 0 ? now_ms - c->answered_ms : 0;
     r->call = c;
     withdraw(c);
     c->state = CALL_DELIVERING;

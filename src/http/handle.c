@@ -3,10 +3,12 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#include "base/clock.h"
 #include "http/internal.h"
 
 #define RESERVE_AT_ONCE_BYTES (1u << 20)  /* believed of a Content-Length before the bytes have come */
 #define COPIED_BODY_BYTES     (32u << 10) /* a longer body of a request is read where it lies */
+#define STANDSTILL_MS         1500        /* longer than a loop with something to do waits for once */
 #define RECEIVE_BYTES         (64L << 10) /* taken from a socket at once; 10 messages of 1 KB are a quarter of it */
 
 /* Headers that libcurl would add and nobody here wants; a name without a value takes one out. */
@@ -24,11 +26,22 @@ give_up(struct http_call *c, enum err_code code)
     return CURL_WRITEFUNC_ERROR;
 }
 
+/* It came now, or, if we stood still, at any time since the turn before looked for it. */
+static int64_t
+answer_began_ms(const struct http_call *c)
+{
+    int64_t now_ms = clock_monotonic_ms(), looked_ms = c->engine->looked_before_ms;
+    int64_t since_ms = looked_ms > c->submitted_at_ms ? looked_ms : c->submitted_at_ms;
+    return now_ms - since_ms > STANDSTILL_MS ? since_ms : now_ms;
+}
+
 static size_t
 take_header_line(char *p, size_t size, size_t n, void *context)
 {
     struct http_call *c = context;
     n *= size;
+    if (c->answered_ms == 0)
+        c->answered_ms = answer_began_ms(c);
     if (n >= 5 && memcmp(p, "HTTP/", 5) == 0)
         c->header_complete = false; /* an answer begins: the one after a 100 Continue, too */
     else if (n <= 2 && (*p == '\r' || *p == '\n'))

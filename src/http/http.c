@@ -204,6 +204,8 @@ static void
 begin_turn(struct http_engine *g)
 {
     g->turn_ns = clock_monotonic_ns();
+    g->looked_before_ms = g->looked_ms;
+    g->looked_ms = g->turn_ns / 1000000;
     g->turn_cpu_ns = cpu_ns();
 }
 

@@ -104,7 +104,8 @@ struct http_response {
     bool request_sent; /* some of the request left this host: it may have been executed */
     struct slice body;
     int64_t elapsed_ms;
-    int64_t age_ms; /* since the answer began to come; 0 when none did */
+    int64_t age_ms; /* since the answer began to come; 0 when none did. Found after a standstill of this process
+                       (a turn that was more than 1.5 s late): since the turn before, as it may have lain there */
     const struct http_call *call;
 };
 

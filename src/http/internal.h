@@ -51,6 +51,8 @@ struct http_engine {
     bool any_paused;              /* calls whose turn was over before their bytes were */
     bool undelivered;             /* calls that are over wait for the next turn */
     int64_t turn_ns, turn_cpu_ns; /* the present turn began at; turn_ns 0: there is none */
+    int64_t looked_ms,
+        looked_before_ms; /* sockets were looked at last in a turn that began at; and in the one before */
     struct http_stats stats;
 };
 
@@ -84,6 +86,7 @@ struct http_call {
     struct buf body;
     size_t max_response_bytes;
     size_t header_bytes;
+    int64_t answered_ms; /* the answer began to come, at the latest; 0: it did not yet */
     bool paused;
     bool resent;          /* by us, after a kept connection had ended */
     bool header_complete; /* the blank line was seen */

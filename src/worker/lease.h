@@ -13,7 +13,8 @@
  * until that extension ends.
  *
  * Times are cautious: a lease counts from when an extension was sent, not from when it was answered; after a receive,
- * whose waiting time says nothing, a margin is taken off. Engine thread only. */
+ * whose waiting time says nothing, it counts from when the answer can have come (http.h: age_ms), and a margin is taken
+ * off. Engine thread only. */
 #ifndef FANOUT_WORKER_LEASE_H
 #define FANOUT_WORKER_LEASE_H
 

@@ -64,6 +64,8 @@ run_until_gives_up_after_its_time(void **state)
     assert_int_equal(http_engine_run_until(http_calls_engine, &never, 20, &e), ERR_TIMEOUT);
 }
 
+#define STANDSTILL_MS 3000 /* of the loop: longer than any wait of its own */
+
 struct times {
     bool done;
     int64_t elapsed_ms, age_ms;
@@ -105,6 +107,31 @@ the_age_of_an_answer_counts_from_its_first_byte(void **state)
     http_calls_run_until(&t.done);
     assert_true(t.elapsed_ms >= 500);
     assert_in_range(t.age_ms, 0, t.elapsed_ms - 400);
+    stub_server_stop(s);
+}
+
+/* Whoever stood still (stopped, frozen, starved) finds an answer that may have been there all the time. */
+static void
+the_age_of_an_answer_that_waited_for_a_loop_that_stood_still_counts_from_the_last_look(void **state)
+{
+    (void)state;
+    struct stub_server *s = stub_server_start(answer_hello_later, NULL);
+    struct times t = {0};
+    struct err e;
+    const struct http_request q = {.method = "POST",
+                                   .url = stub_server_url(s),
+                                   .body = SLICE("{\"WaitTimeSeconds\":20}"),
+                                   .timeout_ms = HTTP_PATIENCE_MS,
+                                   .context = &t};
+    struct http_call *c;
+    assert_int_equal(http_submit(http_calls_engine, &q, note_times, &c, &e), 0);
+    while (stub_server_requests(s) == 0)
+        assert_int_equal(http_engine_run(http_calls_engine, 10, &e), 0);
+    assert_int_equal(http_engine_run_until(http_calls_engine, &t.done, 500, &e), ERR_TIMEOUT);
+    stub_server_release(s);
+    nanosleep(&(struct timespec){.tv_sec = STANDSTILL_MS / 1000}, NULL);
+    http_calls_run_until(&t.done);
+    assert_in_range(t.age_ms, STANDSTILL_MS, t.elapsed_ms - 400);
     stub_server_stop(s);
 }
 
@@ -254,6 +281,7 @@ main(void)
         HTTP_TEST(timers_of_the_loop_fire_while_it_runs),
         HTTP_TEST(run_until_gives_up_after_its_time),
         HTTP_TEST(the_age_of_an_answer_counts_from_its_first_byte),
+        HTTP_TEST(the_age_of_an_answer_that_waited_for_a_loop_that_stood_still_counts_from_the_last_look),
         HTTP_TEST(bytes_that_come_faster_than_they_are_taken_in_do_not_make_one_long_turn),
         HTTP_TEST(the_cpu_time_of_a_turn_is_told),
         HTTP_TEST(many_answers_at_once_do_not_make_one_long_turn),
