@@ -118,7 +118,8 @@ kill_run_start(struct kill_run *r)
 
 /* ---- at work ----------------------------------------------------------------------------------------------------- */
 
-/* "MESSAGE_ID VERDICT RECEIVE_COUNT BODY" */
+/* "MESSAGE_ID VERDICT RECEIVE_COUNT BODY". A line that was cut off by a kill is of a handler that had not returned: its
+ * message was not done. */
 static void
 read_record(struct kill_run *r)
 {
@@ -133,10 +134,9 @@ read_record(struct kill_run *r)
         struct event_envelope v;
         const char *body = strchr(line, '{');
         r->read_to += n;
-        assert_non_null(body);
-        if (!strstr(line, " DONE "))
+        if (!body || !strstr(line, " DONE ") ||
+            event_envelope_parse(slice_of(body, (size_t)(line + n - 1 - body)), &v, NULL) != 0)
             continue;
-        assert_int_equal(event_envelope_parse(slice_of(body, (size_t)(line + n - 1 - body)), &v, NULL), 0);
         total_queue_handle_detail(r->judge, v.detail.text, json_raw(v.id));
     }
     free(line);
