@@ -27,7 +27,7 @@
 #define MEASURED true
 #define LARGE    1000000
 #endif
-#define GROWTH  15
+#define GROWTH  30 /* ten, and what caches and a busy machine make of it; a square would be a hundred */
 #define RUNS    3
 #define CHANCES 12
 
