@@ -313,9 +313,10 @@ change_entry(struct faulty_queue *q, const cJSON *entry, struct buf *good, struc
 
 /* ---- the dead-letter queue ---- */
 
-/* The checksum of a sent message's attributes, which are all strings. */
-static void
-attributes_md5(const cJSON *entry, char out[DIGEST_MD5_HEX])
+/* The checksum of a sent message's attributes, which are all strings. It may come without any when the queue refused
+ * them, perhaps for their size. False: there are none. */
+static bool
+attributes_md5(const struct faulty_queue *q, const cJSON *entry, char out[DIGEST_MD5_HEX])
 {
     struct sqs_attribute attributes[10];
     const cJSON *a;
@@ -327,7 +328,10 @@ attributes_md5(const cJSON *entry, char out[DIGEST_MD5_HEX])
                                                  .type = slice_of_string(text_of(a, "DataType")),
                                                  .value = slice_of_string(text_of(a, "StringValue"))};
     }
+    if (n == 0 && q->kind == FAULTY_DEAD_SENDER)
+        return false;
     need(n > 0 && sqs_md5_attributes(attributes, n, out) == 0, "a dead letter says why in its attributes");
+    return true;
 }
 
 static void
@@ -344,12 +348,12 @@ send_entry(struct faulty_queue *q, const cJSON *entry, struct buf *good, struct 
     }
     char md5[DIGEST_MD5_HEX], md5_of_attributes[DIGEST_MD5_HEX];
     digest_md5_hex(body, strlen(body), md5);
-    attributes_md5(entry, md5_of_attributes);
     q->dead[i]++;
-    buf_add_format(good,
-                   "%s{\"Id\":\"%s\",\"MessageId\":\"dead-%u\",\"MD5OfMessageBody\":\"%s\","
-                   "\"MD5OfMessageAttributes\":\"%s\"}",
-                   good->len ? "," : "", id, i, md5, md5_of_attributes);
+    buf_add_format(good, "%s{\"Id\":\"%s\",\"MessageId\":\"dead-%u\",\"MD5OfMessageBody\":\"%s\"", good->len ? "," : "",
+                   id, i, md5);
+    if (attributes_md5(q, entry, md5_of_attributes))
+        buf_add_format(good, ",\"MD5OfMessageAttributes\":\"%s\"", md5_of_attributes);
+    buf_add_string(good, "}");
 }
 
 /* ---- calls ---- */
