@@ -155,8 +155,8 @@ messages_wait_for_a_full_disk_under_lease_which_is_one_error_and_go_on_when_ther
     send_events(s, "held", HELD);
     await_health(s, IPC_HEALTH_DEDUP, &m);
     assert_non_null(strstr(m.text, "disk is full"));
-    PASS_UNTIL(s, dedup_errors, 3); /* it is asked again, by one at a time */
-    PASS_UNTIL(s, extended, 2 * HELD);     /* and is held meanwhile */
+    PASS_UNTIL(s, dedup_errors, 3);    /* it is asked again, by one at a time */
+    PASS_UNTIL(s, extended, 2 * HELD); /* and is held meanwhile */
     assert_int_equal(dedup_scene_recorded(s, "held-"), 0);
     assert_int_equal(DEDUP_SCENE_COUNT(s, 0, received), BEFORE + HELD);
     assert_int_equal(logged(s, " ERROR "), 1);
