@@ -60,8 +60,10 @@ poison_memory(void)
 {
     for (;;) {
         char *p = malloc(16 << 20);
-        if (!p)
+        if (!p) {
             poison_segv();
+            return;
+        }
         memset(p, 1, 16 << 20);
     }
 }
