@@ -134,8 +134,12 @@ read_record(struct kill_run *r)
         struct event_envelope v;
         const char *body = strchr(line, '{');
         r->read_to += n;
-        if (!body || !strstr(line, " DONE ") ||
-            event_envelope_parse(slice_of(body, (size_t)(line + n - 1 - body)), &v, NULL) != 0)
+        if (!body || event_envelope_parse(slice_of(body, (size_t)(line + n - 1 - body)), &v, NULL) != 0) {
+            r->cut_off++;
+            assert_true(r->cut_off <= r->workers * KILL_RUN_THREADS);
+            continue;
+        }
+        if (!strstr(line, " DONE "))
             continue;
         total_queue_handle_detail(r->judge, v.detail.text, json_raw(v.id));
     }

@@ -40,6 +40,7 @@ struct kill_run {
 
     /* So many were killed. */
     unsigned servers, workers, supervisors;
+    unsigned cut_off; /* records, each by the kill of a worker */
 };
 
 void kill_run_begin(struct kill_run *r, uint64_t seed, size_t events);
